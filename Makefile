@@ -1,0 +1,60 @@
+# make setup | demo | test | test-slow | lint | bench | clean: each sets up what it needs.
+PYTHON ?= python3
+VENV   ?= .venv
+PY     := $(VENV)/bin/python
+PIP    := $(PY) -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+DEMO   := output/demo
+SCENES := datasets/scenes
+CONFIG := configs/quick/solov2_tiny.yaml
+
+.PHONY: setup demo test test-slow lint bench clean
+.DELETE_ON_ERROR:
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: setup.py pyproject.toml constraints.txt d2lite/setup.py
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) torch setuptools wheel
+	$(PY) -c "import detectron2" 2>/dev/null || $(PIP) --no-build-isolation --editable ./d2lite
+	$(PIP) --no-build-isolation --editable ".[dev,fast-eval]"
+	$(PY) -m solo_d2.environment
+	@touch $@
+
+demo: $(DEMO)/metrics.json $(DEMO)/images/.ready $(DEMO)/video.mp4
+	@echo "Metrics: $(DEMO)/metrics.json   pictures: $(DEMO)/images   video: $(DEMO)/video.mp4"
+
+$(SCENES)/scenes.json: | setup
+	$(PY) tools/make_scenes.py --output $(SCENES)
+
+$(DEMO)/train/model_final.pth: | $(SCENES)/scenes.json
+	$(PY) train_net.py --config-file $(CONFIG) --resume OUTPUT_DIR $(DEMO)/train
+
+$(DEMO)/metrics.json: $(DEMO)/train/model_final.pth
+	cp $(DEMO)/train/evaluation.json $@
+
+$(DEMO)/images/.ready: $(DEMO)/train/model_final.pth
+	$(PY) demo/demo.py --config-file $(CONFIG) --input "$(SCENES)/val/images/*" --output $(DEMO)/images \
+		--json $(DEMO)/results.json --opts MODEL.WEIGHTS $<
+	@touch $@
+
+$(DEMO)/scene.mp4: | $(SCENES)/scenes.json
+	$(PY) tools/make_scenes.py --video $@
+
+$(DEMO)/video.mp4: $(DEMO)/train/model_final.pth $(DEMO)/scene.mp4
+	$(PY) demo/demo.py --config-file $(CONFIG) --video-input $(DEMO)/scene.mp4 --output $@ --opts MODEL.WEIGHTS $<
+
+test: setup
+	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses auto -m "not slow"
+
+test-slow: setup
+	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses auto -m slow
+
+lint: setup
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+bench: setup
+	$(PY) benchmarks/bench_solov2.py
+
+clean:
+	rm -rf $(VENV) output build *.egg-info

@@ -1,0 +1,6 @@
+"""Readers of dataset formats, and the registration of COCO under its usual names."""
+
+from . import builtin  # registers
+from .coco import convert_to_coco_json, load_coco_json, register_coco_instances
+
+__all__ = ["builtin", "convert_to_coco_json", "load_coco_json", "register_coco_instances"]

@@ -1,0 +1,16 @@
+"""Optimizers and learning rate schedules from the configuration."""
+
+from detectron2.solver.build import (
+    build_lr_scheduler,
+    build_optimizer,
+    get_default_optimizer_params,
+)
+from detectron2.solver.lr_scheduler import LRMultiplier, WarmupParamScheduler
+
+__all__ = [
+    "LRMultiplier",
+    "WarmupParamScheduler",
+    "build_lr_scheduler",
+    "build_optimizer",
+    "get_default_optimizer_params",
+]

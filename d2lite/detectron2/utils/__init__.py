@@ -1,0 +1,1 @@
+"""Logging, files, distributed communication, events and drawing."""

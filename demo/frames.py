@@ -1,0 +1,50 @@
+"""A video through the model, frame by frame in batches."""
+
+import itertools
+from pathlib import Path
+
+from drawing import FrameDrawer
+from pictures import Job, Outcome
+from results import category_ids, coco_rows
+from tqdm import tqdm
+from video import VideoSource, open_sink
+
+
+def segment_video(source: VideoSource, target: Path, job: Job, device: str | None) -> Outcome:
+    """Segments every frame and writes them as one video; Ctrl-C ends it and keeps what is done.
+
+    Args:
+        source: video file or camera.
+        target: the ``.mp4`` file to write.
+        job: model and thresholds.
+        device: where to run; None lets the predictor choose.
+
+    Returns:
+        Frames done, and rows whose ``image_id`` is the frame's number, counted from one.
+    """
+    predictor = job.predictor(device)
+    categories = category_ids(predictor.metadata)
+    draw = FrameDrawer(predictor.metadata)
+    outcome = Outcome()
+    progress = tqdm(source, total=source.num_frames, unit="frame", disable=None)
+    try:
+        with open_sink(target, source.fps) as sink:
+            for frames in batched(progress, job.batch_size):
+                for frame, instances in zip(frames, predictor(frames, channels="BGR"), strict=True):
+                    on_cpu = instances.to("cpu")
+                    outcome.num_done += 1
+                    outcome.rows += coco_rows(on_cpu, outcome.num_done, source.name, categories)
+                    sink.write(draw(frame, on_cpu))
+    except KeyboardInterrupt:
+        progress.write("interrupted: the frames so far are kept")
+    else:
+        if outcome.num_done < (source.num_frames or 0):
+            progress.write(f"{source.name} ends after {outcome.num_done} of {source.num_frames} frames")
+    return outcome
+
+
+def batched(items, size: int):
+    """Yields lists of up to ``size`` successive items."""
+    iterator = iter(items)
+    while batch := list(itertools.islice(iterator, size)):
+        yield batch

@@ -1,0 +1,96 @@
+"""From the command line's files, globs and folders to a list of pictures with names and ids."""
+
+import glob
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from solo_d2.structures.errors import InputError
+
+IMAGE_SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".gif")
+)
+
+
+@dataclass(frozen=True)
+class InputImage:
+    """One picture to segment.
+
+    Attributes:
+        path: where it lies.
+        name: its name below the output folder, unique in a run; keeps subfolders of a given folder.
+        image_id: COCO image id: the file stem where that is a number, else a running number.
+    """
+
+    path: Path
+    name: Path
+    image_id: int
+
+
+def find_images(arguments: Sequence[str]) -> list[InputImage]:
+    """Expands ``--input``: files as given, globs and folders (with their subfolders) sorted.
+
+    Args:
+        arguments: paths, patterns with ``*``, ``?`` or ``[]`` (``~`` allowed), or folders.
+
+    Raises:
+        InputError: an argument that names nothing, or a folder or pattern without pictures.
+    """
+    named: dict[Path, Path] = {}
+    for argument in arguments:
+        for path, name in _expand(Path(argument).expanduser()):
+            named.setdefault(path, name)
+    names = _unique_names(list(named.values()))
+    ids = _image_ids(list(named))
+    return [InputImage(*fields) for fields in zip(named, names, ids, strict=True)]
+
+
+def _expand(argument: Path) -> list[tuple[Path, Path]]:
+    if argument.is_dir():
+        found = sorted(p for p in argument.rglob("*") if _is_image(p))
+        named = [(path, path.relative_to(argument)) for path in found]
+    elif argument.is_file():
+        named = [(argument, Path(argument.name))]
+    else:
+        matches = sorted(Path(match) for match in glob.glob(str(argument), recursive=True))
+        if not matches:
+            raise InputError(f"--input {argument}: no such file, folder or match")
+        named = [(path, Path(path.name)) for path in matches if _is_image(path)]
+    if not named:
+        raise InputError(f"--input {argument}: no pictures there ({', '.join(sorted(IMAGE_SUFFIXES))})")
+    return named
+
+
+def _is_image(path: Path) -> bool:
+    return path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES
+
+
+def _unique_names(names: list[Path]) -> list[Path]:
+    """Names that occur twice get ``_2``, ``_3``, ... before the suffix."""
+    taken: set[Path] = set()
+    unique = []
+    for name in names:
+        candidate, number = name, 1
+        while candidate in taken:
+            number += 1
+            candidate = name.with_name(f"{name.stem}_{number}{name.suffix}")
+        taken.add(candidate)
+        unique.append(candidate)
+    return unique
+
+
+def _image_ids(paths: list[Path]) -> list[int]:
+    """Numeric stems are the ids (the first of equal ones); the others count up through the gaps."""
+    ids: dict[int, int] = {}
+    for index, path in enumerate(paths):
+        if path.stem.isdecimal() and path.stem.isascii():
+            ids.setdefault(int(path.stem), index)
+    by_index = {index: image_id for image_id, index in ids.items()}
+    running = 0
+    for index in range(len(paths)):
+        if index not in by_index:
+            running += 1
+            while running in ids:
+                running += 1
+            by_index[index] = running
+    return [by_index[index] for index in range(len(paths))]

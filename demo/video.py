@@ -1,0 +1,128 @@
+"""Frames out of a video file or camera, and frames into an mp4 file."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from solo_d2.structures.errors import InputError
+
+DEFAULT_FPS = 25.0
+# FFmpeg's AV_LOG_QUIET.
+FFMPEG_QUIET = "-8"
+
+
+class VideoSource:
+    """Frames of a video file or of a camera.
+
+    Attributes:
+        name: what to call it in messages and result files.
+        fps: frames per second; ``DEFAULT_FPS`` where the source does not say.
+        num_frames: as the file's header says; None for a camera or a header that does not say.
+    """
+
+    def __init__(self, source: str | int):
+        """
+        Args:
+            source: path of a video file, or a camera's number.
+
+        Raises:
+            InputError: no such file or camera, or a file that is no readable video.
+        """
+        silence_opencv()
+        if isinstance(source, int):
+            self.name, problem = f"webcam{source}", f"--webcam: no camera {source} can be opened"
+        else:
+            self.name, problem = Path(source).name, f"video {source} cannot be read as a video"
+            if not Path(source).is_file():
+                raise InputError(f"video {source} does not exist")
+        self._capture = cv2.VideoCapture(source)
+        opened, self._next = self._capture.read() if self._capture.isOpened() else (False, None)
+        if not opened:
+            self._capture.release()
+            raise InputError(problem)
+        self.fps = self._property(cv2.CAP_PROP_FPS) or DEFAULT_FPS
+        count = 0 if isinstance(source, int) else self._property(cv2.CAP_PROP_FRAME_COUNT)
+        self.num_frames = int(count) or None
+
+    def _property(self, which: int) -> float:
+        value = self._capture.get(which)
+        return value if np.isfinite(value) and value > 0 else 0.0
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Yields BGR uint8 frames (H, W, 3) until the source ends; can be walked once."""
+        try:
+            while self._next is not None:
+                frame = self._next
+                more, following = self._capture.read()
+                self._next = following if more else None
+                yield frame
+        finally:
+            self._capture.release()
+
+
+def silence_opencv() -> None:
+    """Keeps OpenCV's and FFmpeg's own messages off the terminal; errors are reported in our words."""
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", FFMPEG_QUIET)
+
+
+class VideoSink:
+    """Writes BGR frames of one size to an mp4 file."""
+
+    def __init__(self, path: Path, fps: float):
+        self.path = path
+        self.num_frames = 0
+        self._fps = fps
+        self._unfinished = path.with_name(f".{path.stem}.unfinished{path.suffix}")
+        self._writer: cv2.VideoWriter | None = None
+
+    def write(self, frame: np.ndarray) -> None:
+        """Appends a BGR uint8 frame (H, W, 3).
+
+        Raises:
+            InputError: this OpenCV cannot write mp4 files there.
+        """
+        if self._writer is None:
+            size = (frame.shape[1], frame.shape[0])
+            codec = cv2.VideoWriter_fourcc(*"mp4v")
+            self._writer = cv2.VideoWriter(str(self._unfinished), codec, self._fps, size)
+            if not self._writer.isOpened():
+                raise InputError(f"{self.path}: OpenCV cannot write an mp4 video there")
+        self._writer.write(frame)
+        self.num_frames += 1
+
+    def finish(self) -> None:
+        """Closes the file and gives it its name; an interrupted video keeps its frames so far."""
+        if self._writer is not None:
+            self._writer.release()
+            os.replace(self._unfinished, self.path)
+
+    def discard(self) -> None:
+        if self._writer is not None:
+            self._writer.release()
+            self._unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def open_sink(path: Path, fps: float) -> Iterator[VideoSink]:
+    """A :class:`VideoSink` that is finished at the end or on Ctrl-C and discarded on an error.
+
+    Args:
+        path: ``.mp4`` file to write; its folder is made.
+        fps: frames per second.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sink = VideoSink(path, fps)
+    try:
+        yield sink
+    except KeyboardInterrupt:
+        sink.finish()
+        raise
+    except BaseException:
+        sink.discard()
+        raise
+    sink.finish()

@@ -1,0 +1,30 @@
+"""Config keys: one ``add_<topic>_config(cfg)`` per file, each key with its unit and paper section."""
+
+from detectron2.config import CfgNode
+from detectron2.config import get_cfg as get_detectron2_cfg
+
+from .data import add_data_config
+from .solov2 import add_solov2_config
+from .training import add_training_config
+
+__all__ = [
+    "add_data_config",
+    "add_solo_d2_config",
+    "add_solov2_config",
+    "add_training_config",
+    "get_cfg",
+]
+
+
+def add_solo_d2_config(cfg: CfgNode) -> None:
+    """Adds every key of this project to a Detectron2 config, in place."""
+    add_data_config(cfg)
+    add_training_config(cfg)
+    add_solov2_config(cfg)
+
+
+def get_cfg() -> CfgNode:
+    """Returns Detectron2's default config with this project's keys added."""
+    cfg = get_detectron2_cfg()
+    add_solo_d2_config(cfg)
+    return cfg

@@ -1,0 +1,204 @@
+"""Checks every record of a COCO annotation file, mends what follows from the rest and drops what does not."""
+
+import logging
+import os
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from solo_d2.structures.errors import InputError
+
+from .coco_masks import BrokenRecord, is_number, measure_segmentation
+
+EXAMPLES = 3
+_SECTIONS = ("images", "annotations", "categories")
+
+
+@dataclass
+class Findings:
+    """Reasons and the records they concern, in the order they were met.
+
+    Attributes:
+        skipped: reason -> records that were dropped.
+        mended: what was done -> records that were changed.
+    """
+
+    skipped: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    mended: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    def __bool__(self) -> bool:
+        return bool(self.skipped or self.mended)
+
+    def log(self, logger: logging.Logger, source: str | os.PathLike) -> None:
+        """Writes one warning per reason: count and first examples."""
+        for verb, groups in (("skipped", self.skipped), ("mended", self.mended)):
+            for reason, records in groups.items():
+                shown = ", ".join(records[:EXAMPLES]) + (", ..." if len(records) > EXAMPLES else "")
+                logger.warning("%s: %s %d: %s (%s)", source, verb, len(records), reason, shown)
+
+
+def clean_coco(
+    content: object, source: str | os.PathLike, image_root: str | os.PathLike
+) -> tuple[dict, Findings]:
+    """Checks an annotation file's content.
+
+    Args:
+        content: the parsed JSON.
+        source: where it came from, for messages.
+        image_root: folder that the images' file names are relative to.
+
+    Returns:
+        A cleaned copy that COCO's tools accept (keys that COCO does not know are kept), and what was found.
+
+    Raises:
+        InputError: it is not COCO, or nothing usable is left.
+    """
+    if not isinstance(content, dict) or not all(isinstance(content.get(k), list) for k in _SECTIONS):
+        raise InputError(f"{source} is not a COCO annotation file: it needs the lists {', '.join(_SECTIONS)}")
+    findings = Findings()
+    categories = _clean_categories(content["categories"], findings)
+    if not categories:
+        raise InputError(f"{source} has no usable category: list the classes under 'categories'")
+    images = _clean_images(content["images"], Path(image_root), findings)
+    if not images:
+        raise InputError(_no_image_line(content["images"], source, image_root, findings))
+    annotations = _clean_annotations(content["annotations"], images, categories, findings)
+    if content["annotations"] and not annotations:
+        reasons = "; ".join(f"{len(ids)}: {reason}" for reason, ids in findings.skipped.items())
+        raise InputError(f"{source}: none of its annotations can be used ({reasons})")
+    cleaned = {**content, "categories": categories, "images": list(images.values())}
+    return {**cleaned, "annotations": annotations}, findings
+
+
+def _no_image_line(images: list, source, image_root, findings: Findings) -> str:
+    if not images:
+        return f"{source} lists no image"
+    reasons = "; ".join(f"{reason}: {records[0]}" for reason, records in findings.skipped.items())
+    return (
+        f"{source}: none of its {len(images)} images can be used, looked for in {image_root} "
+        f"({reasons}); is that the folder the file names are relative to?"
+    )
+
+
+def _clean_categories(records: list, findings: Findings) -> list[dict]:
+    categories: dict[int, dict] = {}
+    for position, record in enumerate(records):
+        number = record.get("id") if isinstance(record, dict) else None
+        if not isinstance(number, int):
+            findings.skipped["category without a whole-number id"].append(f"category #{position}")
+        elif number in categories:
+            findings.skipped["category id used twice"].append(f"category {number}")
+        else:
+            if not isinstance(record.get("name"), str):
+                findings.mended["category without a name named by its id"].append(f"category {number}")
+                record = {**record, "name": str(number)}
+            categories[number] = record
+    return [categories[number] for number in sorted(categories)]
+
+
+def _clean_images(records: list, image_root: Path, findings: Findings) -> dict:
+    """Usable images by id."""
+    images: dict = {}
+    for position, record in enumerate(records):
+        label = f"image #{position}"
+        try:
+            if not isinstance(record, dict) or not isinstance(record.get("file_name"), str):
+                raise BrokenRecord("image without a file name")
+            label = record["file_name"]
+            number = record.get("id")
+            if not isinstance(number, int | str):
+                raise BrokenRecord("image without an id")
+            if number in images:
+                raise BrokenRecord("image id used twice")
+            path = image_root / record["file_name"]
+            if not path.is_file():
+                raise BrokenRecord("image file missing")
+            images[number] = _with_size(record, path, label, findings)
+        except BrokenRecord as reason:
+            findings.skipped[str(reason)].append(label)
+    return images
+
+
+def _with_size(record: dict, path: Path, label: str, findings: Findings) -> dict:
+    if all(isinstance(record.get(k), int) and record[k] > 0 for k in ("height", "width")):
+        return record
+    try:
+        with Image.open(path) as picture:
+            width, height = picture.size
+    except (OSError, UnidentifiedImageError):
+        raise BrokenRecord("image size missing and image file unreadable") from None
+    findings.mended["image size read from the image file"].append(label)
+    return {**record, "height": height, "width": width}
+
+
+def _clean_annotations(records: list, images: dict, categories: list[dict], findings: Findings) -> list[dict]:
+    known = {category["id"] for category in categories}
+    kept: list[dict] = []
+    taken: dict[int, dict] = {}
+    unnumbered: list[dict] = []
+    for position, record in enumerate(records):
+        label = f"annotation #{position}"
+        try:
+            if not isinstance(record, dict):
+                raise BrokenRecord("annotation that is not an object")
+            label = f"annotation {record.get('id', f'#{position}')}"
+            number = record.get("id")
+            if isinstance(number, int) and _same_instance(record, taken.get(number)):
+                raise BrokenRecord("annotation listed twice")
+            record = _clean_annotation(record, images, known, label, findings)
+        except BrokenRecord as reason:
+            findings.skipped[str(reason)].append(label)
+            continue
+        kept.append(record)
+        # COCO's evaluation takes id 0 for "unmatched".
+        if isinstance(number, int) and number > 0 and number not in taken:
+            taken[number] = record
+        else:
+            findings.mended["annotation with a missing, zero or reused id renumbered"].append(label)
+            unnumbered.append(record)
+    for number, record in enumerate(unnumbered, start=max(taken, default=0) + 1):
+        record["id"] = number
+    return kept
+
+
+def _same_instance(first: dict, second: dict | None) -> bool:
+    keys = ("image_id", "category_id", "segmentation")
+    return second is not None and all(first.get(key) == second.get(key) for key in keys)
+
+
+def _clean_annotation(record: dict, images: dict, known: set, label: str, findings: Findings) -> dict:
+    """A cleaned copy of one annotation, or ``BrokenRecord``."""
+    image_id, category_id = record.get("image_id"), record.get("category_id")
+    if not isinstance(image_id, int | str) or image_id not in images:
+        raise BrokenRecord("image_id of no usable image")
+    if not isinstance(category_id, int) or category_id not in known:
+        raise BrokenRecord("category_id of no usable category")
+    height, width = images[image_id]["height"], images[image_id]["width"]
+    measures = measure_segmentation(record.get("segmentation"), height, width)
+    changes = {"segmentation": measures.segmentation}
+    if measures.mended:
+        findings.mended[measures.mended].append(label)
+    area = record.get("area")
+    if not is_number(area) or area <= 0:
+        changes["area"] = measures.area
+        findings.mended["area taken from the mask"].append(label)
+    if not _box_is_usable(record.get("bbox"), height, width):
+        changes["bbox"] = list(measures.box)
+        findings.mended["missing or impossible bbox taken from the mask"].append(label)
+    if record.get("ignore"):
+        changes["iscrowd"], changes["ignore"] = 1, 0
+        findings.mended["'ignore' annotation treated as crowd"].append(label)
+    elif record.get("iscrowd") not in (0, 1):
+        changes["iscrowd"] = 0
+        findings.mended["iscrowd set to 0"].append(label)
+    return {**record, **changes}
+
+
+def _box_is_usable(box: object, height: int, width: int) -> bool:
+    """Whether [x, y, width, height] is numeric, has an area, and touches the image."""
+    if not isinstance(box, list) or len(box) != 4 or not all(is_number(value) for value in box):
+        return False
+    left, top, wide, high = box
+    return wide > 0 and high > 0 and left < width and top < height and left + wide > 0 and top + high > 0

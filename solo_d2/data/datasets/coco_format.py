@@ -1,0 +1,105 @@
+"""Registers anybody's COCO-format annotation file, checked and cleaned, as a Detectron2 data set."""
+
+import json
+import logging
+import os
+import tempfile
+from pathlib import Path
+
+from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
+from detectron2.data.datasets import load_coco_json
+from solo_d2.structures.errors import InputError
+
+from .coco_cleaning import Findings, clean_coco
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_CACHE = "output/datasets"
+
+
+def read_coco(json_file: str | os.PathLike, image_root: str | os.PathLike) -> tuple[dict, Findings]:
+    """Reads and checks an annotation file, and logs what is wrong with it.
+
+    Args:
+        json_file: COCO instance annotations.
+        image_root: folder that the file names in it are relative to.
+
+    Returns:
+        The cleaned content, and what was skipped or mended.
+
+    Raises:
+        InputError: a path is wrong, the file is not COCO, or it holds nothing usable.
+    """
+    try:
+        content = json.loads(Path(json_file).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"annotation file {json_file} does not exist") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"annotation file {json_file} cannot be read as JSON: {error}") from None
+    if not Path(image_root).is_dir():
+        raise InputError(f"image folder {image_root} of {json_file} does not exist")
+    cleaned, findings = clean_coco(content, json_file, image_root)
+    findings.log(logger, json_file)
+    return cleaned, findings
+
+
+def register_coco_format(
+    name: str,
+    json_file: str | os.PathLike,
+    image_root: str | os.PathLike,
+    cache_dir: str | os.PathLike = DEFAULT_CACHE,
+) -> Metadata:
+    """Reads, checks and registers an annotation file; a data set of the same name is replaced.
+
+    Broken records are reported by count and first examples and skipped; fields that follow from the mask are
+    filled in. When anything was changed, the cleaned file ``<cache_dir>/<name>.json`` is what is trained on
+    and what evaluators read as ground truth.
+
+    Args:
+        name: of the data set.
+        json_file: COCO instance annotations: polygons, compressed or uncompressed RLE, or a mixture.
+        image_root: folder that the file names in it are relative to.
+        cache_dir: where a cleaned copy goes.
+
+    Returns:
+        The metadata: ``thing_classes`` (by ascending category id), ``thing_dataset_id_to_contiguous_id``,
+        ``json_file`` (the one to evaluate with), ``image_root``, ``evaluator_type`` "coco".
+
+    Raises:
+        InputError: a path is wrong, the file is not COCO, or it holds nothing usable.
+    """
+    cleaned, findings = read_coco(json_file, image_root)
+    used = Path(json_file)
+    if findings:
+        used = Path(cache_dir) / f"{name}.json"
+        _write(used, cleaned)
+        logger.warning("%s: training and evaluating with the cleaned copy %s", json_file, used)
+    if name in DatasetCatalog:
+        DatasetCatalog.remove(name)
+    if name in MetadataCatalog:
+        MetadataCatalog.remove(name)
+    DatasetCatalog.register(name, lambda: load_coco_json(str(used), str(image_root), name))
+    categories = cleaned["categories"]
+    return MetadataCatalog.get(name).set(
+        json_file=str(used),
+        image_root=str(image_root),
+        evaluator_type="coco",
+        thing_classes=[category["name"] for category in categories],
+        thing_dataset_id_to_contiguous_id={
+            category["id"]: index for index, category in enumerate(categories)
+        },
+    )
+
+
+def _write(path: Path, content: dict) -> None:
+    """Writes JSON under a temporary name first; several processes may do so at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, partial = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(content, file)
+        os.chmod(partial, 0o644)
+        os.replace(partial, path)
+    except BaseException:
+        os.unlink(partial)
+        raise

@@ -1,0 +1,247 @@
+"""The training loader: what it yields is a pure function of data, seed and iteration."""
+
+import logging
+import struct
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from detectron2.config import CfgNode, configurable
+from detectron2.data import (
+    DatasetCatalog,
+    DatasetFromList,
+    get_detection_dataset_dicts,
+)
+from detectron2.data.detection_utils import SizeMismatchError
+from detectron2.data.samplers import RepeatFactorTrainingSampler, TrainingSampler
+from detectron2.utils import comm
+from solo_d2.structures.errors import InputError
+
+from .mappers import InstanceMapper
+from .stream import BatchStream, StreamItem, seeded_by_position
+
+logger = logging.getLogger(__name__)
+
+# What image libraries raise at a file they cannot read; anything else is a bug and is not caught.
+UNREADABLE = (OSError, EOFError, SyntaxError, SizeMismatchError, struct.error, zlib.error)
+MAX_UNREADABLE_FRACTION = 0.1
+MAX_UNREADABLE_IN_A_ROW = 10
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A data set entry that gave no sample.
+
+    Attributes:
+        file_name: of its image.
+        reason: in words.
+        unreadable: whether the image cannot be read; otherwise the mapper left it out.
+    """
+
+    file_name: str
+    reason: str
+    unreadable: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one stream item came to.
+
+    Attributes:
+        sample: the mapper's result; None when too many entries in a row failed.
+        failures: entries that failed before the one that gave the sample.
+    """
+
+    sample: dict | None
+    failures: tuple[Failure, ...] = ()
+
+
+class _MappedStream(Dataset):
+    """Stream item -> :class:`Outcome`, an entry that fails replaced by the next of the data set."""
+
+    def __init__(self, records: Sequence[dict], mapper: Callable[[dict], dict | None], seed: int):
+        self._records = records
+        self._mapper = mapper
+        self._seed = seed
+
+    def __getitem__(self, item: StreamItem) -> Outcome:
+        failures: list[Failure] = []
+        for offset in range(MAX_UNREADABLE_IN_A_ROW):
+            record = self._records[(item.index + offset) % len(self._records)]
+            name = str(record.get("file_name", f"entry {item.index + offset}"))
+            try:
+                with seeded_by_position(self._seed, item.position):
+                    sample = self._mapper(record)
+            except UNREADABLE as error:
+                reason = " ".join(f"{type(error).__name__}: {error}".split())
+                failures.append(Failure(name, reason, unreadable=True))
+                continue
+            if sample is not None:
+                return Outcome(sample, tuple(failures))
+            failures.append(Failure(name, "the mapper returned nothing for it", unreadable=False))
+        return Outcome(None, tuple(failures))
+
+
+class TrainLoader:
+    """An endless iterable of batches (lists of mapped samples) for this process.
+
+    Attributes:
+        seed: of order and augmentation, the same on all ranks. Saved and set again by whoever
+            resumes.
+        start_iter: batches to skip at the start of the next iteration over the loader.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        records: list[dict],
+        *,
+        mapper: Callable[[dict], dict | None],
+        total_batch_size: int,
+        seed: int = -1,
+        num_workers: int = 0,
+        aspect_ratio_grouping: bool = True,
+        repeat_factors: torch.Tensor | None = None,
+    ):
+        """
+        Args:
+            records: the data set in Detectron2's format.
+            mapper: record -> sample; None or an unreadable image is replaced by the next record.
+            total_batch_size: images per iteration over all processes.
+            seed: below 0 for a random one, agreed on by all processes.
+            num_workers: processes that read and map; 0 does so in this one.
+            aspect_ratio_grouping: whether a batch holds only upright or only lying images.
+            repeat_factors: (N,) how often each record appears per epoch; None for once.
+
+        Raises:
+            InputError: no record, or a batch that the processes cannot share evenly.
+        """
+        self._rank, self._world_size = comm.get_rank(), comm.get_world_size()
+        if not records:
+            raise InputError(
+                "there is no training image left: check the annotation file, or keep images without "
+                "annotations with DATALOADER.FILTER_EMPTY_ANNOTATIONS False"
+            )
+        if total_batch_size < 1 or total_batch_size % self._world_size:
+            raise InputError(
+                f"SOLVER.IMS_PER_BATCH ({total_batch_size}) must be a multiple of the number of "
+                f"processes ({self._world_size})"
+            )
+        self.seed = seed if seed >= 0 else comm.shared_random_seed()
+        self.start_iter = 0
+        self._size = len(records)
+        self._records = DatasetFromList(records, copy=False)
+        self._mapper = mapper
+        self._batch_size = total_batch_size // self._world_size
+        self._num_workers = num_workers
+        self._repeat_factors = repeat_factors
+        self._groups = None
+        if aspect_ratio_grouping:
+            self._groups = [int(record["width"] > record["height"]) for record in records]
+        self._reported: set[str] = set()
+        self._unreadable: set[str] = set()
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, mapper: Callable[[dict], dict | None] | None = None) -> dict:
+        """Reads ``DATASETS.TRAIN``, ``DATALOADER``, ``SOLVER.IMS_PER_BATCH`` and ``SEED``."""
+        if not cfg.DATASETS.TRAIN:
+            raise InputError("DATASETS.TRAIN is empty: name a registered data set to train on")
+        unknown = [name for name in cfg.DATASETS.TRAIN if name not in DatasetCatalog]
+        if unknown:
+            raise InputError(f"DATASETS.TRAIN names {unknown}, which is not registered")
+        try:
+            records = get_detection_dataset_dicts(
+                cfg.DATASETS.TRAIN, filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
+            )
+        except AssertionError as error:
+            raise InputError(f"DATASETS.TRAIN {tuple(cfg.DATASETS.TRAIN)}: {error}") from error
+        sampler, repeat_factors = cfg.DATALOADER.SAMPLER_TRAIN, None
+        if sampler == "RepeatFactorTrainingSampler":
+            repeat_factors = RepeatFactorTrainingSampler.repeat_factors_from_category_frequency(
+                records, cfg.DATALOADER.REPEAT_THRESHOLD, sqrt=cfg.DATALOADER.REPEAT_SQRT
+            )
+        elif sampler != "TrainingSampler":
+            raise InputError(
+                f"DATALOADER.SAMPLER_TRAIN {sampler!r} is unknown: use TrainingSampler or "
+                "RepeatFactorTrainingSampler"
+            )
+        return {
+            "records": records,
+            "mapper": mapper if mapper is not None else InstanceMapper(cfg, True),
+            "total_batch_size": cfg.SOLVER.IMS_PER_BATCH,
+            "seed": cfg.SEED,
+            "num_workers": cfg.DATALOADER.NUM_WORKERS,
+            "aspect_ratio_grouping": cfg.DATALOADER.ASPECT_RATIO_GROUPING,
+            "repeat_factors": repeat_factors,
+        }
+
+    def __iter__(self) -> Iterator[list[dict]]:
+        """Yields batches from iteration ``start_iter`` on, without end.
+
+        Raises:
+            InputError: too many images cannot be read.
+        """
+        stream = BatchStream(
+            self._make_sampler,
+            self._batch_size,
+            self._rank,
+            self._world_size,
+            groups=self._groups,
+            skip=self.start_iter,
+        )
+        # The stream has no end, so the worker processes live as long as the iterator.
+        batches = DataLoader(
+            _MappedStream(self._records, self._mapper, self.seed),
+            batch_sampler=stream,
+            num_workers=self._num_workers,
+            collate_fn=_as_list,
+            generator=torch.Generator(),  # leaves the process's own random state alone
+        )
+        for outcomes in batches:
+            for outcome in outcomes:
+                self._report(outcome)
+            yield [outcome.sample for outcome in outcomes]
+
+    def _make_sampler(self) -> TrainingSampler | RepeatFactorTrainingSampler:
+        if self._repeat_factors is None:
+            return TrainingSampler(self._size, seed=self.seed)
+        return RepeatFactorTrainingSampler(self._repeat_factors, seed=self.seed)
+
+    def _report(self, outcome: Outcome) -> None:
+        if not outcome.failures:
+            return
+        last = f"the last was {outcome.failures[-1].file_name} ({outcome.failures[-1].reason})"
+        for failure in outcome.failures:
+            if failure.unreadable:
+                self._unreadable.add(failure.file_name)
+            if failure.file_name not in self._reported:
+                self._reported.add(failure.file_name)
+                logger.warning(
+                    "Cannot use %s, the next image takes its place (%s)", failure.file_name, failure.reason
+                )
+        if outcome.sample is None:
+            raise InputError(f"{MAX_UNREADABLE_IN_A_ROW} training images in a row cannot be used, {last}")
+        if len(self._unreadable) > MAX_UNREADABLE_FRACTION * self._size:
+            raise InputError(
+                f"{len(self._unreadable)} of {self._size} training images cannot be read, {last}"
+            )
+
+
+def _as_list(outcomes: list[Outcome]) -> list[Outcome]:
+    return outcomes
+
+
+def build_train_loader(cfg: CfgNode, mapper: Callable[[dict], dict | None] | None = None) -> TrainLoader:
+    """Builds the training loader a config asks for.
+
+    Args:
+        cfg: the config.
+        mapper: record -> sample; default ``InstanceMapper(cfg, True)``.
+
+    Returns:
+        The loader; set its ``start_iter`` (and the ``seed`` of the interrupted run) to resume.
+    """
+    return TrainLoader(cfg, mapper=mapper)

@@ -1,0 +1,18 @@
+"""The built-in data: a deterministic generator of COCO-format scenes."""
+
+from .config import SPLITS, STUFF_CLASSES, THING_CLASSES, SceneConfig
+from .film import write_film
+from .generate import generate_scenes
+from .scene import Scene, SceneObject, compose_scene
+
+__all__ = [
+    "SPLITS",
+    "STUFF_CLASSES",
+    "THING_CLASSES",
+    "Scene",
+    "SceneConfig",
+    "SceneObject",
+    "compose_scene",
+    "generate_scenes",
+    "write_film",
+]

@@ -1,0 +1,128 @@
+"""A scene as COCO records: instance annotations, panoptic segments, and their PNG pictures."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from .config import STUFF_CLASSES, THING_CLASSES
+from .scene import Scene
+
+# RGB, one per thing class and then per stuff class.
+CLASS_COLOURS = (
+    (220, 40, 60),
+    (60, 90, 205),
+    (230, 170, 20),
+    (160, 60, 200),
+    (20, 185, 190),
+    (120, 180, 230),
+    (70, 130, 50),
+    (20, 60, 110),
+    (200, 170, 120),
+)
+# Added to a thing class's colour per object, so that ids are unique and pictures stay readable.
+PANOPTIC_STEP = (1, 3, 2)
+
+
+@dataclass
+class SceneRecords:
+    """What a scene contributes to a data set's files.
+
+    Attributes:
+        image: entry of ``images``.
+        annotations: entries of the instance JSON.
+        segments: ``segments_info`` of the panoptic JSON.
+        panoptic: (H, W, 3) uint8 BGR picture of segment ids.
+        mattes: file name -> (H, W, 4) uint8 BGRA, an object's own colours and its visible alpha.
+    """
+
+    image: dict
+    annotations: list[dict]
+    segments: list[dict]
+    panoptic: np.ndarray
+    mattes: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+def thing_categories() -> list[dict]:
+    """COCO ``categories`` of the instance files; ids start at 1."""
+    return panoptic_categories()[: len(THING_CLASSES)]
+
+
+def panoptic_categories() -> list[dict]:
+    """COCO panoptic ``categories``: things first, then stuff; ids start at 1."""
+    return [
+        {"id": 1 + index, "name": name, "isthing": int(index < len(THING_CLASSES)), "color": [*colour]}
+        for index, (name, colour) in enumerate(zip(THING_CLASSES + STUFF_CLASSES, CLASS_COLOURS, strict=True))
+    ]
+
+
+def scene_records(scene: Scene, index: int) -> SceneRecords:
+    """Describes scene ``index`` of a split.
+
+    Args:
+        scene: the scene.
+        index: from 0. Image and annotation ids follow from it alone.
+
+    Returns:
+        Its records. Objects without a visible pixel have none.
+    """
+    height, width = scene.owner.shape
+    image_id = index + 1
+    stem = f"{image_id:06d}"
+    image = {"id": image_id, "file_name": f"{stem}.png", "height": height, "width": width}
+    records = SceneRecords(image, [], [], np.zeros((height, width, 3), np.uint8))
+    for position, item in enumerate(scene.objects):
+        mask = scene.mask(position)
+        if not mask.any():
+            continue
+        colour = [
+            value + (position + 1) * step
+            for value, step in zip(CLASS_COLOURS[item.kind], PANOPTIC_STEP, strict=True)
+        ]
+        segment = _add_segment(records, mask, 1 + item.kind, colour)
+        matte = f"{stem}_{position + 1}.png"
+        records.mattes[matte] = np.dstack([np.where(item.alpha[..., None] > 0, item.colour, 0), item.alpha])
+        rle = coco_mask.encode(np.asfortranarray(mask, np.uint8))
+        records.annotations.append(
+            {
+                "id": image_id * 100 + position + 1,
+                "image_id": image_id,
+                "category_id": segment["category_id"],
+                "segmentation": {"size": rle["size"], "counts": rle["counts"].decode("ascii")},
+                "area": segment["area"],
+                "bbox": [float(value) for value in segment["bbox"]],
+                "iscrowd": 0,
+                "alpha_file": matte,
+            }
+        )
+    for kind in range(len(STUFF_CLASSES)):
+        mask = (scene.stuff == kind) & (scene.owner == 0)
+        if mask.any():
+            category = len(THING_CLASSES) + kind
+            _add_segment(records, mask, 1 + category, CLASS_COLOURS[category])
+    return records
+
+
+def _add_segment(records: SceneRecords, mask: np.ndarray, category_id: int, colour) -> dict:
+    red, green, blue = (int(value) for value in colour)
+    records.panoptic[mask] = (blue, green, red)
+    segment = {
+        "id": red + 256 * green + 256 * 256 * blue,
+        "category_id": category_id,
+        "area": int(np.count_nonzero(mask)),
+        "bbox": _tight_box(mask),
+        "iscrowd": 0,
+    }
+    records.segments.append(segment)
+    return segment
+
+
+def _tight_box(mask: np.ndarray) -> list[int]:
+    """[x, y, width, height] of a mask with at least one pixel."""
+    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
+    return [
+        int(columns[0]),
+        int(rows[0]),
+        int(columns[-1] - columns[0] + 1),
+        int(rows[-1] - rows[0] + 1),
+    ]

@@ -1,0 +1,87 @@
+"""The text that ``tools/analyze_dataset.py`` prints."""
+
+import numpy as np
+
+from .recommendation import Recommendation
+from .statistics import (
+    DEFAULT_GRIDS,
+    DEFAULT_RANGES,
+    InstanceTable,
+    collision_fraction,
+    input_scales,
+    level_statistics,
+)
+
+PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
+
+
+def format_report(table: InstanceTable, advice: Recommendation) -> str:
+    """Describes a data set at the recommended input size.
+
+    Args:
+        table: its instances.
+        advice: settings for it.
+
+    Returns:
+        Lines of text; the last block is YAML to paste into a config file.
+    """
+    size = advice.min_size_test, advice.max_size
+    defaults = DEFAULT_GRIDS[: len(advice.grids)], DEFAULT_RANGES[: len(advice.ranges)]
+    return "\n".join(
+        [
+            *_overview(table, *size),
+            "",
+            *_level_table("Default levels", table, size, *defaults),
+            "",
+            *_level_table("Recommended levels", table, size, advice.grids, advice.ranges),
+            "",
+            "Recommended settings:",
+            "",
+            yaml_snippet(advice),
+        ]
+    )
+
+
+def yaml_snippet(advice: Recommendation) -> str:
+    """The recommendation as a config file's text."""
+    ranges = ", ".join(f"[{low}, {high}]" for low, high in advice.ranges)
+    return "\n".join(
+        [
+            "MODEL:",
+            "  SOLOV2:",
+            f"    NUM_GRIDS: [{', '.join(map(str, advice.grids))}]",
+            f"    FPN_SCALE_RANGES: [{ranges}]",
+            "INPUT:",
+            f"  MIN_SIZE_TRAIN: [{', '.join(map(str, advice.min_sizes_train))}]",
+            f"  MAX_SIZE_TRAIN: {advice.max_size}",
+            f"  MIN_SIZE_TEST: {advice.min_size_test}",
+            f"  MAX_SIZE_TEST: {advice.max_size}",
+        ]
+    )
+
+
+def _overview(table: InstanceTable, min_size: int, max_size: int) -> list[str]:
+    images = len(table.image_size)
+    per_image = np.bincount(table.image, minlength=images)
+    scales = np.percentile(input_scales(table, min_size, max_size), PERCENTILES)
+    width, height = (int(value) for value in np.median(table.image_size, axis=0))
+    return [
+        f"{images} images (median {width} x {height}), {int((per_image == 0).sum())} without instances",
+        f"{len(table.image)} instances and {table.crowds} crowds; per image: median "
+        f"{np.median(per_image):g}, 95% {np.percentile(per_image, 95):g}, most {per_image.max()}",
+        f"Instance scale sqrt(w h) in pixels of an input of {min_size} (longest side {max_size}):",
+        "  percentile " + "".join(f"{number:>7}" for number in PERCENTILES),
+        "  scale      " + "".join(f"{value:7.1f}" for value in scales),
+    ]
+
+
+def _level_table(title: str, table: InstanceTable, size, grids, ranges) -> list[str]:
+    lines = [f"{title}:", "  grid   scale range  instances  sharing their centre cell"]
+    for level in level_statistics(table, *size, grids, ranges):
+        low, high = level.scale_range
+        share = level.collisions / max(1, level.instances)
+        lines.append(
+            f"  {level.grid:>4} {low:>6}..{high:<6} {level.instances:>9}  {level.collisions:>9} ({share:.1%})"
+        )
+    lost = collision_fraction(table, *size, grids, ranges)
+    return [*lines, f"  {lost:.1%} of all instances have no cell of their own on any level"]

@@ -1,0 +1,1 @@
+"""Training: trainer, hooks, launching, and the command line's checks."""

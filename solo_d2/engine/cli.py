@@ -1,0 +1,105 @@
+"""What every command-line entry point does with errors: one line, no traceback unless asked."""
+
+import argparse
+import logging
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable
+
+from PIL import UnidentifiedImageError
+from torch.multiprocessing import ProcessExitedException
+
+from detectron2.utils import comm
+from solo_d2.structures.errors import InputError
+
+TRACEBACK_FLAG = "--traceback"
+TRACEBACK_ENV = "SOLO_D2_TRACEBACK"
+EXIT_FAILURE = 1
+EXIT_USAGE = 2
+
+USER_ERRORS = (InputError, FileNotFoundError, PermissionError, UnidentifiedImageError)
+EXPLAINED_ERRORS = (*USER_ERRORS, FloatingPointError)
+
+
+def traceback_wanted() -> bool:
+    """Whether ``--traceback`` or ``SOLO_D2_TRACEBACK=1`` asked for full tracebacks."""
+    return os.environ.get(TRACEBACK_ENV, "") not in ("", "0")
+
+
+def prepare_parser(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Adds ``--traceback`` and turns argparse's usage dumps into one ``InputError`` line.
+
+    Args:
+        parser: an entry point's parser; changed in place.
+
+    Returns:
+        the same parser.
+    """
+
+    def error(message: str):
+        raise InputError(f"{message} (--help lists the flags)")
+
+    parser.error = error
+    parser.add_argument(
+        TRACEBACK_FLAG,
+        action="store_true",
+        help=f"show Python tracebacks of errors (or set {TRACEBACK_ENV}=1)",
+    )
+    return parser
+
+
+def one_line(error: BaseException) -> str:
+    """The error in one line, also when a data-loader process wrapped it in a traceback."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    if any("Original Traceback" in line for line in lines):
+        return re.sub(r"^[\w.]+(Error|Exception): ", "", lines[-1])
+    return " ".join(lines)
+
+
+def run_reporting_errors(main: Callable, *args):
+    """Calls ``main(*args)``; an explained error becomes one line on stderr and ``SystemExit``.
+
+    Args:
+        main: the function to run; in a distributed job every rank runs this wrapper.
+        args: its positional arguments.
+
+    Returns:
+        what ``main`` returns.
+
+    Raises:
+        SystemExit: code 2 for a user's mistake, 1 for a training that broke down.
+    """
+    logging.getLogger("detectron2.engine.train_loop").addFilter(_is_unexplained)
+    try:
+        return main(*args)
+    except EXPLAINED_ERRORS as error:
+        if traceback_wanted():
+            traceback.print_exc()
+        rank = comm.get_rank()
+        prefix = f"[rank {rank}] " if rank else ""
+        print(f"{prefix}error: {one_line(error)}", file=sys.stderr, flush=True)
+        sys.exit(EXIT_USAGE if isinstance(error, USER_ERRORS) else EXIT_FAILURE)
+    except ProcessExitedException as error:
+        sys.exit(EXIT_USAGE if error.exit_code == EXIT_USAGE else EXIT_FAILURE)
+
+
+def _is_unexplained(record: logging.LogRecord) -> bool:
+    """Whether the training loop may log an exception: not the ones that become one line here."""
+    error = record.exc_info[1] if record.exc_info else None
+    return traceback_wanted() or not isinstance(error, EXPLAINED_ERRORS)
+
+
+def run_cli(main: Callable[[], object]) -> None:
+    """Runs an entry point: ``if __name__ == "__main__": run_cli(main)``.
+
+    ``--traceback`` is honoured wherever it stands on the command line, also behind
+    ``KEY VALUE`` pairs.
+    """
+    if TRACEBACK_FLAG in sys.argv:
+        sys.argv.remove(TRACEBACK_FLAG)
+        os.environ[TRACEBACK_ENV] = "1"
+    run_reporting_errors(main)

@@ -1,0 +1,113 @@
+"""Hooks Detectron2 does not have: averaged weights, a best checkpoint that survives resuming."""
+
+import copy
+import json
+import os
+
+import torch
+
+from detectron2.engine import HookBase, hooks
+from solo_d2.checkpoint.checkpointer import SoloCheckpointer
+
+BEST_NAME = "model_best"
+
+
+class EMAHook(HookBase):
+    """Keeps an exponential moving average of the weights, and saves it at the end.
+
+    The decay grows from 1/10 to its value as (1 + n) / (10 + n) over the updates n, so that short
+    runs are not held back by their random start. Buffers (batch-norm statistics) are averaged too.
+    Checkpoints hold the average as this hook's state; ``model_final_ema.pth`` holds it as weights.
+
+    Args:
+        model: the live model, not wrapped.
+        decay: share of the old average that a step keeps, in [0, 1).
+        output_dir: where ``model_final_ema.pth`` goes; "" saves nothing.
+
+    Attributes:
+        averaged: the model with averaged weights, in evaluation mode.
+    """
+
+    def __init__(self, model: torch.nn.Module, decay: float, output_dir: str = ""):
+        self.averaged = copy.deepcopy(model).eval().requires_grad_(False)
+        self.decay = decay
+        self._live = model
+        self._updates = 0
+        self._checkpointer = SoloCheckpointer(self.averaged, output_dir, resumable=False)
+
+    def before_train(self) -> None:
+        """Starts the average at the weights that training starts from."""
+        if self._updates == 0:
+            self.averaged.load_state_dict(self._live.state_dict())
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        """Moves the average towards the weights after the optimizer's step."""
+        decay = min(self.decay, (1 + self._updates) / (10 + self._updates))
+        self._updates += 1
+        live = self._live.state_dict()
+        for name, average in self.averaged.state_dict().items():
+            if average.is_floating_point():
+                average.lerp_(live[name], 1 - decay)
+            else:
+                average.copy_(live[name])
+
+    def after_train(self) -> None:
+        """Saves the average as weights when training came to its end."""
+        if self.trainer.iter + 1 >= self.trainer.max_iter:
+            self._checkpointer.save("model_final_ema")
+
+    def state_dict(self) -> dict:
+        """Returns the average and how often it was updated."""
+        return {"updates": self._updates, "weights": self.averaged.state_dict()}
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        """Restores the average."""
+        self._updates = state_dict["updates"]
+        self.averaged.load_state_dict(state_dict["weights"])
+
+
+class BestCheckpoint(hooks.BestCheckpointer):
+    """Keeps ``model_best.pth``, and remembers its score beside it for resumed runs.
+
+    Args:
+        eval_period: the period of the evaluation hook registered before this one.
+        model: the evaluated model, not wrapped.
+        output_dir: where ``model_best.pth`` and ``model_best.json`` go.
+        metric: evaluation result to follow, e.g. "segm/AP"; higher is better.
+    """
+
+    def __init__(self, eval_period: int, model: torch.nn.Module, output_dir: str, metric: str):
+        checkpointer = SoloCheckpointer(model, output_dir, resumable=False)
+        super().__init__(eval_period, checkpointer, metric, "max", BEST_NAME)
+        self._metric = metric
+        self._record = os.path.join(output_dir, f"{BEST_NAME}.json")
+
+    def before_train(self) -> None:
+        """Takes up the best score of the run that is resumed."""
+        if self.trainer.start_iter == 0 or not os.path.isfile(self._record):
+            return
+        with open(self._record) as f:
+            record = json.load(f)
+        if record["metric"] == self._metric:
+            self.best_metric, self.best_iter = record["value"], record["iteration"]
+
+    def after_step(self) -> None:
+        """Saves the model if the evaluation just made is the best."""
+        before = self.best_iter
+        super().after_step()
+        self._write_record(before)
+
+    def after_train(self) -> None:
+        """As ``after_step``, for the last evaluation."""
+        before = self.best_iter
+        super().after_train()
+        self._write_record(before)
+
+    def _write_record(self, best_iter_before: int | None) -> None:
+        if self.best_iter == best_iter_before:
+            return
+        record = {"metric": self._metric, "value": self.best_metric, "iteration": self.best_iter}
+        with open(f"{self._record}.tmp", "w") as f:
+            json.dump(record, f)
+        os.replace(f"{self._record}.tmp", self._record)

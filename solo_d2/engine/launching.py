@@ -1,0 +1,86 @@
+"""One process or many: under torchrun, through Detectron2's launch, on GPUs or on CPUs."""
+
+import argparse
+import os
+from collections.abc import Callable
+
+import torch
+import torch.distributed as dist
+
+from detectron2.engine import launch
+from detectron2.utils import comm
+from solo_d2.structures.errors import InputError
+
+from .cli import run_reporting_errors
+
+_TORCHRUN_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+
+
+def launch_training(main: Callable, args: argparse.Namespace) -> None:
+    """Runs ``main(args)`` in every process of the job.
+
+    Under torchrun (or srun with its variables) this process joins the group that the environment
+    describes, and ``--num-gpus`` and its neighbours are not looked at. Otherwise this machine's
+    processes are spawned: NCCL with GPUs, gloo without.
+
+    Args:
+        main: importable function that takes ``args``.
+        args: the command line, with Detectron2's launch flags.
+
+    Raises:
+        InputError: if the flags ask for what this machine or network has not.
+    """
+    if under_torchrun():
+        _join_torchrun(main, args)
+        return
+    _check_flags(args)
+    launch(
+        _run_member,
+        args.num_gpus,
+        num_machines=args.num_machines,
+        machine_rank=args.machine_rank,
+        dist_url=args.dist_url,
+        args=(main, args),
+    )
+
+
+def _run_member(main: Callable, args: argparse.Namespace) -> None:
+    """Runs one process of the job and leaves its group.
+
+    gloo's threads may abort a process that ends with them running. NCCL could wait for ever for
+    the others in a job that failed, and needs no goodbye then.
+    """
+    try:
+        run_reporting_errors(main, args)
+        comm.synchronize()
+    except SystemExit:
+        if dist.is_initialized() and dist.get_backend() == "gloo":
+            dist.destroy_process_group()
+        raise
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def under_torchrun() -> bool:
+    """Whether a launcher has already started this job's processes."""
+    return all(name in os.environ for name in _TORCHRUN_VARIABLES)
+
+
+def _join_torchrun(main: Callable, args: argparse.Namespace) -> None:
+    local_rank = int(os.environ["LOCAL_RANK"])
+    on_gpu = torch.cuda.is_available()
+    if on_gpu:
+        torch.cuda.set_device(local_rank)
+    dist.init_process_group("nccl" if on_gpu else "gloo", init_method="env://")
+    comm.create_local_process_group(int(os.environ["LOCAL_WORLD_SIZE"]))
+    _run_member(main, args)
+
+
+def _check_flags(args: argparse.Namespace) -> None:
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if gpus and args.num_gpus > gpus:
+        raise InputError(f"--num-gpus {args.num_gpus}: this machine has {gpus}")
+    if args.num_machines > 1 and args.dist_url == "auto":
+        raise InputError("--num-machines > 1 needs --dist-url tcp://<first machine>:<free port>")
+    if not 0 <= args.machine_rank < args.num_machines:
+        raise InputError(f"--machine-rank is 0 to {args.num_machines - 1}, not {args.machine_rank}")

@@ -1,0 +1,180 @@
+"""The command line and config file of a run, turned into a checked config."""
+
+import argparse
+import logging
+import os
+from difflib import get_close_matches
+
+import torch
+import yaml
+
+from detectron2.config import CfgNode
+from detectron2.engine import default_argument_parser
+from detectron2.utils import comm
+from detectron2.utils.logger import setup_logger
+from solo_d2.config import get_cfg
+from solo_d2.data.datasets import register_all, register_coco_format
+from solo_d2.structures.errors import InputError
+
+from .cli import prepare_parser
+from .dataset_checks import check_datasets, class_count_key, method_node
+
+_CUSTOM_FLAGS = ("train_json", "train_images", "val_json", "val_images")
+
+
+def build_parser(epilog: str | None = None) -> argparse.ArgumentParser:
+    """Returns Detectron2's training parser with the flags for own COCO-format data."""
+    parser = prepare_parser(default_argument_parser(epilog))
+    parser.set_defaults(dist_url="auto")
+    group = parser.add_argument_group("own data in COCO format")
+    group.add_argument("--train-json", default="", metavar="FILE", help="training annotations")
+    group.add_argument("--train-images", default="", metavar="DIR", help="their image folder")
+    group.add_argument("--val-json", default="", metavar="FILE", help="validation annotations")
+    group.add_argument("--val-images", default="", metavar="DIR", help="their image folder")
+    return parser
+
+
+def build_cfg(args: argparse.Namespace) -> CfgNode:
+    """Builds the config, registers the datasets and checks both before time is spent.
+
+    Args:
+        args: parsed by ``build_parser``.
+
+    Returns:
+        the frozen config.
+
+    Raises:
+        InputError: on an unknown key, a value of a wrong type, a missing file or dataset, or
+            class counts that contradict each other.
+    """
+    cfg = read_cfg(args)
+    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="solo_d2")
+    _fall_back_to_cpu(cfg)
+    register_all()
+    _register_custom_data(cfg, explicit_keys=args.opts[0::2] if args.opts else [])
+    _check_weights(cfg, args)
+    check_datasets(cfg, training=not args.eval_only)
+    cfg.freeze()
+    return cfg
+
+
+def read_cfg(args: argparse.Namespace) -> CfgNode:
+    """The part of ``build_cfg`` that reads no data: config file, then flags, then KEY VALUE."""
+    cfg = get_cfg()
+    if args.config_file:
+        _merge_file(cfg, args.config_file)
+    for flag in _CUSTOM_FLAGS:
+        if getattr(args, flag):
+            cfg.DATASETS.CUSTOM[flag.upper()] = getattr(args, flag)
+    _merge_options(cfg, args.opts or [])
+    return cfg
+
+
+def _fall_back_to_cpu(cfg: CfgNode) -> None:
+    if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
+        logging.getLogger(__name__).warning("No GPU is available: MODEL.DEVICE is cpu now")
+        cfg.MODEL.DEVICE = "cpu"
+
+
+def _merge_file(cfg: CfgNode, path: str) -> None:
+    if not os.path.isfile(path):
+        raise InputError(f"Config file {path} does not exist")
+    try:
+        content = CfgNode.load_yaml_with_base(path)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: its _BASE_ {error.filename} does not exist") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"Config file {path} holds no keys: it is empty or no mapping")
+    for key in _flat_keys(content):
+        check_key(cfg, key, path)
+    try:
+        cfg.merge_from_file(path)
+    except (KeyError, ValueError, AssertionError) as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _merge_options(cfg: CfgNode, options: list[str]) -> None:
+    flags = [option for option in options[0::2] if option.startswith("--")]
+    if flags:
+        raise InputError(f"{flags[0]} has to stand before the KEY VALUE pairs")
+    if len(options) % 2:
+        raise InputError(f"KEY VALUE pairs expected, {options[-1]!r} has no value")
+    for key in options[0::2]:
+        check_key(cfg, key, "command line")
+    for key, value in zip(options[0::2], options[1::2], strict=True):
+        try:
+            cfg.merge_from_list([key, value])
+        except (KeyError, ValueError, AssertionError) as error:
+            raise InputError(f"{key} {value}: {error}") from error
+
+
+def _flat_keys(node: dict, prefix: str = "") -> list[str]:
+    """Dotted names of all values of nested dictionaries."""
+    keys = []
+    for name, value in node.items():
+        if isinstance(value, dict) and value:
+            keys.extend(_flat_keys(value, f"{prefix}{name}."))
+        else:
+            keys.append(prefix + name)
+    return keys
+
+
+def check_key(cfg: CfgNode, key: str, source: str) -> None:
+    """Raises ``InputError`` with the nearest key there is if ``cfg`` has no such key."""
+    known = _flat_keys(cfg)
+    if key in known:
+        return
+    if any(name.startswith(f"{key}.") for name in known):
+        raise InputError(f"{source}: config key {key} is a group of keys, not one")
+    close = get_close_matches(key, known, n=1, cutoff=0.6)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    raise InputError(f"{source}: there is no config key {key}{hint}")
+
+
+def _register_custom_data(cfg: CfgNode, explicit_keys: list[str]) -> None:
+    """Puts the user's own COCO files in the place of DATASETS.TRAIN and DATASETS.TEST."""
+    custom = cfg.DATASETS.CUSTOM
+    classes = None
+    for target, json_key, images_key, name in (
+        ("TRAIN", "TRAIN_JSON", "TRAIN_IMAGES", "custom_train"),
+        ("TEST", "VAL_JSON", "VAL_IMAGES", "custom_val"),
+    ):
+        json_file, images = custom[json_key], custom[images_key]
+        if bool(json_file) != bool(images):
+            flags = [f"--{key.lower().replace('_', '-')}" for key in (json_key, images_key)]
+            raise InputError(
+                f"Own data needs both {' and '.join(flags)} (DATASETS.CUSTOM.{json_key} and "
+                f"DATASETS.CUSTOM.{images_key})"
+            )
+        if json_file:
+            cache = os.path.join(cfg.OUTPUT_DIR, "datasets")
+            metadata = register_coco_format(name, json_file, images, cache)
+            cfg.DATASETS[target] = (name,)
+            classes = classes or metadata.thing_classes
+    if classes is not None:
+        _set_class_count(cfg, len(classes), explicit_keys)
+
+
+def _set_class_count(cfg: CfgNode, count: int, explicit_keys: list[str]) -> None:
+    node, key = method_node(cfg), class_count_key(cfg)
+    if not key:
+        return
+    if key in explicit_keys and node.NUM_CLASSES != count:
+        raise InputError(
+            f"{key} {node.NUM_CLASSES} on the command line contradicts the annotation file, which "
+            f"has {count} classes: leave the key out"
+        )
+    node.NUM_CLASSES = count
+
+
+def _check_weights(cfg: CfgNode, args: argparse.Namespace) -> None:
+    """A missing weight file, or an evaluation of nothing."""
+    weights = cfg.MODEL.WEIGHTS
+    if args.resume and os.path.isfile(os.path.join(cfg.OUTPUT_DIR, "last_checkpoint")):
+        return
+    if weights and "://" not in weights and not os.path.isfile(weights.split("?")[0]):
+        raise InputError(f"Weight file {weights} does not exist (MODEL.WEIGHTS)")
+    if args.eval_only and not weights:
+        raise InputError("--eval-only needs MODEL.WEIGHTS <file>, or --resume with a checkpoint")

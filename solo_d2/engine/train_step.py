@@ -1,0 +1,122 @@
+"""One training step: mixed precision on any device, and a full stop at the first bad loss."""
+
+import os
+import time
+
+import torch
+
+from detectron2.engine import SimpleTrainer
+from detectron2.utils import comm
+from solo_d2.checkpoint.checkpointer import save_atomically
+
+_MAX_FILES_SHOWN = 8
+
+
+class TrainStep(SimpleTrainer):
+    """Forward, backward, check, record, step.
+
+    The losses cross to the host once per step, together, after the backward pass has been
+    queued: the check costs nothing that logging would not cost. It comes before the optimizer's
+    step, so the dumped weights are the ones that produced the bad loss.
+
+    Args:
+        model: maps a batch (list[dict]) to a dict of scalar losses in training mode.
+        data_loader: endless iterable of batches.
+        optimizer: of the model's parameters.
+        autocast_dtype: ``torch.float16`` (with loss scaling), ``torch.bfloat16``, or None for
+            full precision.
+        dump_dir: folder for ``nonfinite_iter_*.pth``.
+    """
+
+    def __init__(self, model, data_loader, optimizer, *, autocast_dtype=None, dump_dir="."):
+        super().__init__(model, data_loader, optimizer)
+        self.autocast_dtype = autocast_dtype
+        self.dump_dir = dump_dir
+        self.device_type = next(model.parameters()).device.type
+        self.grad_scaler = torch.amp.GradScaler(self.device_type, enabled=autocast_dtype == torch.float16)
+        self._batches = None
+
+    def run_step(self) -> None:
+        """Trains on one batch.
+
+        Raises:
+            FloatingPointError: if a loss is NaN or infinite; one line with losses, iteration,
+                pictures, advice and the path of the dump.
+        """
+        if self._batches is None:
+            self._batches = iter(self.data_loader)  # late: the loader's start is set by --resume
+        start = time.perf_counter()
+        batch = next(self._batches)
+        data_time = time.perf_counter() - start
+        with torch.autocast(
+            self.device_type, dtype=self.autocast_dtype, enabled=self.autocast_dtype is not None
+        ):
+            losses = self.model(batch)
+        self.optimizer.zero_grad()
+        self.grad_scaler.scale(sum(losses.values())).backward()
+        self.after_backward()
+        on_host = torch.stack([loss.detach().float() for loss in losses.values()]).cpu()
+        losses = dict(zip(losses, on_host, strict=True))
+        self._check_finite(losses, batch)
+        self.write_metrics(losses, data_time, self.iter)
+        self.grad_scaler.step(self.optimizer)
+        self.grad_scaler.update()
+
+    def _check_finite(self, losses: dict, batch: list) -> None:
+        """Raises and dumps if one of the losses (on the host) is not finite."""
+        bad = [f"{name}={value:g}" for name, value in losses.items() if not value.isfinite()]
+        if not bad:
+            return
+        names = [_image_name(item) for item in batch]
+        path = self._dump(losses, batch, names)
+        shown = ", ".join(names[:_MAX_FILES_SHOWN]) + (", ..." if names[_MAX_FILES_SHOWN:] else "")
+        raise FloatingPointError(
+            f"Loss became infinite or NaN: {', '.join(bad)} at iteration {self.iter} on images "
+            f"{shown}. Try a lower SOLVER.BASE_LR, a longer SOLVER.WARMUP_ITERS, "
+            "SOLVER.CLIP_GRADIENTS.ENABLED True, or SOLVER.AMP.PRECISION bfloat16 if AMP is on. "
+            f"Batch, losses and weights are saved in {path}"
+        )
+
+    def _dump(self, losses: dict, batch: list, names: list[str]) -> str:
+        """Saves what is needed to look at the bad loss; tensors and plain values only."""
+        rank = comm.get_rank()
+        suffix = f"_rank{rank}" if rank else ""
+        path = os.path.join(self.dump_dir, f"nonfinite_iter_{self.iter:07d}{suffix}.pth")
+        os.makedirs(self.dump_dir or ".", exist_ok=True)
+        model = getattr(self.model, "module", self.model)
+        save_atomically(
+            {
+                "iteration": self.iter,
+                "losses": {name: float(value) for name, value in losses.items()},
+                "file_names": names,
+                "images": [item["image"] for item in batch],
+                "gt_boxes": [_targets(item, "gt_boxes") for item in batch],
+                "gt_classes": [_targets(item, "gt_classes") for item in batch],
+                "model": model.state_dict(),
+            },
+            path,
+        )
+        return path
+
+    def state_dict(self) -> dict:
+        """Adds the loss scale to the optimizer's state."""
+        return {**super().state_dict(), "grad_scaler": self.grad_scaler.state_dict()}
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        """Restores optimizer and loss scale."""
+        super().load_state_dict(state_dict)
+        if state_dict["grad_scaler"]:  # empty where the run had no loss scaling
+            self.grad_scaler.load_state_dict(state_dict["grad_scaler"])
+
+
+def _image_name(item: dict) -> str:
+    return str(item.get("file_name") or item.get("image_id", "unnamed"))
+
+
+def _targets(item: dict, field: str) -> torch.Tensor | None:
+    """A ground-truth field as a tensor; None where the item has none."""
+    instances = item.get("instances")
+    if instances is None or not instances.has(field):
+        return None
+    value = instances.get(field)
+    return getattr(value, "tensor", value)

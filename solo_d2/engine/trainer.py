@@ -1,0 +1,215 @@
+"""``DefaultTrainer`` for CPUs and GPUs, with AMP in either precision, EMA and exact resuming."""
+
+import os
+import weakref
+
+import torch
+from torch.nn.parallel import DistributedDataParallel
+
+from detectron2.engine import DefaultTrainer, TrainerBase, hooks
+from detectron2.solver import build_optimizer, get_default_optimizer_params
+from detectron2.solver.build import maybe_add_gradient_clipping
+from detectron2.utils import comm
+from solo_d2.checkpoint.checkpointer import SoloCheckpointer
+from solo_d2.data.loader import build_train_loader
+from solo_d2.evaluation.build import build_evaluator
+from solo_d2.structures.errors import InputError
+
+from .dataset_checks import method_node
+from .evaluation_loader import build_test_loader
+from .hooks import BestCheckpoint, EMAHook
+from .train_step import TrainStep
+from .validation_pictures import ValidationPictures
+
+_AMP_DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+_WRITER_PERIOD = 20  # iterations between two lines of metrics, as in Detectron2
+
+
+class Trainer(DefaultTrainer):
+    """Trains what a config describes; the ``build_*`` class methods are there to be overridden.
+
+    A resumed run sees the same batches as an uninterrupted one: the checkpoint holds the
+    loader's seed, and the loader's order is a function of seed and position.
+
+    Args:
+        cfg: config with this project's keys; scaled to the number of processes when
+            ``SOLVER.REFERENCE_WORLD_SIZE`` is set.
+    """
+
+    def __init__(self, cfg):
+        TrainerBase.__init__(self)  # DefaultTrainer's own would wrap the model for GPUs only
+        cfg = DefaultTrainer.auto_scale_workers(cfg, comm.get_world_size())
+        self.cfg = cfg
+        self.seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
+        model = self.build_model(cfg)
+        optimizer = self.build_optimizer(cfg, model)
+        data_loader = self.build_train_loader(cfg)
+        data_loader.seed = self.seed
+        self._trainer = TrainStep(
+            wrap_distributed(model),
+            data_loader,
+            optimizer,
+            autocast_dtype=autocast_dtype(cfg),
+            dump_dir=cfg.OUTPUT_DIR,
+        )
+        self.scheduler = self.build_lr_scheduler(cfg, optimizer)
+        self.checkpointer = SoloCheckpointer(model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
+        self.start_iter = 0
+        self.max_iter = cfg.SOLVER.MAX_ITER
+        self.last_results = {}
+        self.ema = None
+        if cfg.SOLVER.EMA.ENABLED:
+            self.ema = EMAHook(model, cfg.SOLVER.EMA.DECAY, cfg.OUTPUT_DIR)
+        self.register_hooks(self.build_hooks())
+
+    @property
+    def bare_model(self) -> torch.nn.Module:
+        """The live model without its ``DistributedDataParallel``."""
+        return getattr(self.model, "module", self.model)
+
+    @property
+    def evaluated_model(self) -> torch.nn.Module:
+        """The model that evaluations measure: the averaged one where there is one."""
+        return self.ema.averaged if self.ema else self.bare_model
+
+    @classmethod
+    def build_optimizer(cls, cfg, model):
+        """Returns SGD or AdamW with Detectron2's weight-decay groups and gradient clipping."""
+        name = cfg.SOLVER.OPTIMIZER
+        if name == "SGD":
+            return build_optimizer(cfg, model)
+        if name != "AdamW":
+            raise InputError(f"SOLVER.OPTIMIZER is SGD or AdamW, not {name!r}")
+        groups = get_default_optimizer_params(
+            model,
+            base_lr=cfg.SOLVER.BASE_LR,
+            weight_decay=cfg.SOLVER.WEIGHT_DECAY,
+            weight_decay_norm=cfg.SOLVER.WEIGHT_DECAY_NORM,
+            bias_lr_factor=cfg.SOLVER.BIAS_LR_FACTOR,
+            weight_decay_bias=cfg.SOLVER.WEIGHT_DECAY_BIAS,
+        )
+        optimizer_type = maybe_add_gradient_clipping(cfg, torch.optim.AdamW)
+        return optimizer_type(groups, lr=cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY)
+
+    @classmethod
+    def build_train_loader(cls, cfg):
+        """Returns the resumable loader."""
+        return build_train_loader(cfg)
+
+    @classmethod
+    def build_test_loader(cls, cfg, dataset_name):
+        """Returns the loader that goes once over a dataset."""
+        return build_test_loader(cfg, dataset_name)
+
+    @classmethod
+    def build_evaluator(cls, cfg, dataset_name, output_folder=None):
+        """Returns the evaluator that suits the dataset; results go to OUTPUT_DIR/inference.
+
+        As many results per image count as the model may give, and at least
+        ``TEST.DETECTIONS_PER_IMAGE``.
+        """
+        if output_folder is None:
+            output_folder = os.path.join(cfg.OUTPUT_DIR, "inference")
+        given = method_node(cfg).get("MAX_PER_IMG", 0)
+        limit = max(given, cfg.TEST.DETECTIONS_PER_IMAGE)
+        return build_evaluator(dataset_name, output_folder, limit)
+
+    def build_hooks(self):
+        """Returns the hooks; their order matters and is explained line by line."""
+        cfg = self.cfg
+        if cfg.TEST.PRECISE_BN.ENABLED:
+            raise InputError("TEST.PRECISE_BN.ENABLED is not supported: use SyncBN or GN instead")
+        result = [hooks.IterationTimer(), hooks.LRScheduler(), self.ema]
+        main = comm.is_main_process()
+        if main:  # before evaluation, which may fail, and after the average is up to date
+            period = cfg.SOLVER.CHECKPOINT_PERIOD
+            result.append(hooks.PeriodicCheckpointer(self.checkpointer, period))
+        if cfg.DATASETS.TEST:
+            result.append(hooks.EvalHook(cfg.TEST.EVAL_PERIOD, self._evaluation_function()))
+            if main and cfg.TEST.BEST_METRIC:
+                result.append(
+                    BestCheckpoint(
+                        cfg.TEST.EVAL_PERIOD,
+                        self.evaluated_model,
+                        cfg.OUTPUT_DIR,
+                        cfg.TEST.BEST_METRIC,
+                    )
+                )
+        if main:  # last, to write what the others recorded
+            result.append(hooks.PeriodicWriter(self.build_writers(), period=_WRITER_PERIOD))
+        return result
+
+    def _evaluation_function(self):
+        """What the evaluation hook calls; it must not keep the trainer alive by itself."""
+        pictures = None
+        if comm.is_main_process() and self.cfg.TEST.VIS_IMAGES > 0:
+            pictures = ValidationPictures(
+                self.cfg, self.evaluated_model, self.cfg.DATASETS.TEST[0], self.cfg.TEST.VIS_IMAGES
+            )
+
+        def evaluate():
+            self.last_results = self.test(self.cfg, self.evaluated_model)
+            if pictures is not None:
+                pictures.draw()
+            return self.last_results
+
+        return evaluate
+
+    def resume_or_load(self, resume=True):
+        """Loads the last checkpoint of ``OUTPUT_DIR``, or else ``MODEL.WEIGHTS``.
+
+        Args:
+            resume: whether a checkpoint in ``OUTPUT_DIR`` is continued, at the next iteration and
+                the next batch.
+
+        Raises:
+            InputError: if a weight file is missing, damaged or does not fit.
+        """
+        try:
+            super().resume_or_load(resume=resume)
+        except (KeyError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(
+                f"The checkpoint in {self.cfg.OUTPUT_DIR} belongs to another training set-up "
+                f"({error}): resume with the config it was made with, or choose another OUTPUT_DIR"
+            ) from error
+        self.data_loader.seed = self.seed
+        self.data_loader.start_iter = self.start_iter
+
+    def train(self) -> dict:
+        """Trains to ``SOLVER.MAX_ITER``.
+
+        Returns:
+            the last evaluation's results by task; {} on other ranks than 0 or without datasets.
+        """
+        super().train()
+        return self.last_results
+
+    def state_dict(self) -> dict:
+        """Adds the loader's seed."""
+        return {**super().state_dict(), "seed": self.seed}
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        """Restores iteration, hooks, optimizer, loss scale and the loader's seed."""
+        super().load_state_dict(state_dict)
+        self.seed = state_dict["seed"]
+
+
+def autocast_dtype(cfg) -> torch.dtype | None:
+    """The dtype of mixed precision, or None where ``SOLVER.AMP.ENABLED`` is off."""
+    if not cfg.SOLVER.AMP.ENABLED:
+        return None
+    name = cfg.SOLVER.AMP.PRECISION
+    if name not in _AMP_DTYPES:
+        raise InputError(f"SOLVER.AMP.PRECISION is one of {', '.join(_AMP_DTYPES)}, not {name!r}")
+    return _AMP_DTYPES[name]
+
+
+def wrap_distributed(model: torch.nn.Module) -> torch.nn.Module:
+    """Wraps a model for several processes, on CPUs as well as GPUs; one process: as it is."""
+    if comm.get_world_size() == 1:
+        return model
+    on_gpu = next(model.parameters()).is_cuda
+    device_ids = [comm.get_local_rank()] if on_gpu else None
+    return DistributedDataParallel(model, device_ids=device_ids, broadcast_buffers=False)

@@ -1,0 +1,59 @@
+"""Ground truth beside prediction, in TensorBoard, after each evaluation."""
+
+import os
+
+import numpy as np
+import torch
+
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import detection_utils as utils
+from detectron2.utils.events import get_event_storage
+from detectron2.utils.visualizer import Visualizer
+
+from .evaluation_loader import NamingMapper
+
+MIN_SCORE = 0.3  # predictions below it are left out of the pictures
+MAX_SIDE = 640  # pixels of a picture's longer side
+
+
+class ValidationPictures:
+    """Draws a few validation images; call ``draw`` while an ``EventStorage`` is open.
+
+    Args:
+        cfg: its ``INPUT`` keys prepare the images.
+        model: evaluated model, not wrapped.
+        dataset_name: registered dataset the images come from.
+        count: number of images, spread evenly over the dataset.
+    """
+
+    def __init__(self, cfg, model: torch.nn.Module, dataset_name: str, count: int):
+        self._model = model
+        self._mapper = NamingMapper(cfg)
+        self._dataset_name = dataset_name
+        self._count = count
+        self._records = None
+
+    @torch.no_grad()
+    def draw(self) -> None:
+        """Puts one picture per image, ground truth left and prediction right."""
+        if self._records is None:
+            records = DatasetCatalog.get(self._dataset_name)
+            self._records = records[:: max(1, len(records) // self._count)][: self._count]
+        was_training = self._model.training
+        self._model.eval()
+        for record in self._records:
+            output = self._model([self._mapper(dict(record))])[0]
+            stem = os.path.splitext(os.path.basename(record["file_name"]))[0]
+            picture = self._side_by_side(record, output["instances"].to("cpu"))
+            get_event_storage().put_image(f"validation/{stem}", picture.transpose(2, 0, 1))
+        self._model.train(was_training)
+
+    def _side_by_side(self, record: dict, predictions) -> np.ndarray:
+        """uint8 (H, 2W, 3) RGB."""
+        image = utils.read_image(record["file_name"], "RGB")
+        scale = min(1.0, MAX_SIDE / max(image.shape[:2]))
+        metadata = MetadataCatalog.get(self._dataset_name)
+        truth = Visualizer(image, metadata, scale=scale).draw_dataset_dict(record)
+        predictions = predictions[predictions.scores >= MIN_SCORE]
+        found = Visualizer(image, metadata, scale=scale).draw_instance_predictions(predictions)
+        return np.concatenate([truth.get_image(), found.get_image()], axis=1)

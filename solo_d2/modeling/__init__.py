@@ -1,0 +1,1 @@
+"""Networks: heads (forward passes) and meta-architectures (their composition into models)."""

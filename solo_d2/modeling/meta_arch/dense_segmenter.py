@@ -1,0 +1,100 @@
+"""What every direct instance segmenter does around its heads: preprocess, backbone, losses or inference."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from detectron2.modeling import Backbone
+from detectron2.structures import BitMasks, ImageList, Instances
+
+
+class DenseSegmenter(nn.Module):
+    """Template of a model that maps images to instances without boxes or proposals.
+
+    A subclass provides :meth:`losses` and :meth:`inference`. Weights and images are kept channels-last.
+    """
+
+    def __init__(
+        self,
+        *,
+        backbone: Backbone,
+        pixel_mean: Sequence[float],
+        pixel_std: Sequence[float],
+    ):
+        """
+        Args:
+            backbone: Detectron2 backbone; inputs are padded to its ``size_divisibility``.
+            pixel_mean: Per channel, in the order and range of the input images.
+            pixel_std: Likewise.
+        """
+        super().__init__()
+        self.backbone = backbone
+        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), False)
+        self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), False)
+
+    @property
+    def device(self) -> torch.device:
+        return self.pixel_mean.device
+
+    def forward(self, batched_inputs: list[dict]) -> dict[str, Tensor] | list[dict]:
+        """
+        Args:
+            batched_inputs: Detectron2's format: "image" (C, H, W) with values 0 to 255 in the order of
+                ``INPUT.FORMAT``; "instances" with ``gt_boxes``, ``gt_classes`` and ``gt_masks`` (BitMasks)
+                when training; "height" and "width" of the wanted results, the image's own by default.
+
+        Returns:
+            A dict of losses when training, else one {"instances": Instances} per image.
+        """
+        images = self.preprocess(batched_inputs)
+        features = self.backbone(images.tensor)
+        if self.training:
+            instances = [x["instances"].to(self.device) for x in batched_inputs]
+            return self.losses(features, instances)
+        output_sizes = [
+            (x.get("height", size[0]), x.get("width", size[1]))
+            for x, size in zip(batched_inputs, images.image_sizes, strict=True)
+        ]
+        results = self.inference(features, images.image_sizes, output_sizes)
+        return [{"instances": result} for result in results]
+
+    def preprocess(self, batched_inputs: list[dict]) -> ImageList:
+        """Normalises the images and pads them right and below to one size."""
+        images = [
+            (x["image"].to(self.device, non_blocking=True) - self.pixel_mean) / self.pixel_std
+            for x in batched_inputs
+        ]
+        batch = ImageList.from_tensors(
+            images,
+            self.backbone.size_divisibility,
+            padding_constraints=self.backbone.padding_constraints,
+        )
+        batch.tensor = batch.tensor.contiguous(memory_format=torch.channels_last)
+        return batch
+
+    def losses(self, features: dict[str, Tensor], instances: Sequence[Instances]) -> dict[str, Tensor]:
+        """Returns named scalar losses; every one depends on its parameters even without any instance."""
+        raise NotImplementedError
+
+    def inference(
+        self,
+        features: dict[str, Tensor],
+        image_sizes: Sequence[tuple[int, int]],
+        output_sizes: Sequence[tuple[int, int]],
+    ) -> list[Instances]:
+        """Returns each image's instances at its output size."""
+        raise NotImplementedError
+
+
+def ground_truth_masks(instances: Instances) -> Tensor:
+    """Returns ``gt_masks`` as (n, H, W) bool, from bit masks or polygons.
+
+    Detectron2 leaves the field out of images without annotations; that means no masks.
+    """
+    if not instances.has("gt_masks"):
+        return torch.zeros(0, *instances.image_size, dtype=torch.bool, device=instances.gt_classes.device)
+    masks = instances.gt_masks
+    if not isinstance(masks, BitMasks):
+        masks = BitMasks.from_polygon_masks(masks, *instances.image_size)
+    return masks.tensor.to(instances.gt_classes.device)

@@ -1,0 +1,136 @@
+"""From grid predictions to instances, shared by the whole SOLO family (SOLOv2 paper, section 2.1.4).
+
+K: cells of all levels; C: classes; M: candidates, (cell, class) pairs; h, w: mask feature size.
+Masks belong to cells, so each is computed once however many classes its cell has, and is not kept unless
+it is among the best NMS_PRE.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from detectron2.structures import Instances
+from solo_d2.ops import matrix_nms
+
+from .instances import build_instances, empty_instances
+
+# Bytes of float32 soft masks that may be alive at once while all cells are scored.
+_CHUNK_BYTES = 1 << 26
+
+SoftMasks = Callable[[Tensor], Tensor]
+"""Maps cells, (n,) int64 in [0, K), to their soft masks, (n, h, w) float in [0, 1]."""
+
+
+def points_nms(scores: Tensor) -> Tensor:
+    """Sets every score to 0 that is below its left, upper or upper left neighbour; ties survive.
+
+    Args:
+        scores: (B, C, S, S) in [0, 1].
+
+    Returns:
+        A tensor of the same shape.
+    """
+    neighbourhood = F.max_pool2d(scores, kernel_size=2, stride=1, padding=1)[..., :-1, :-1]
+    return torch.where(scores == neighbourhood, scores, 0)
+
+
+@dataclass(frozen=True)
+class GridInference:
+    """Thresholds of inference; names and defaults as in ``solo_d2.config.solov2``."""
+
+    score_thr: float = 0.1
+    mask_thr: float = 0.5
+    nms_pre: int = 500
+    max_cells: int = 4000
+    nms_kernel: str = "gaussian"
+    nms_sigma: float = 2.0
+    update_thr: float = 0.05
+    max_per_img: int = 100
+    mask_stride: int = 4
+
+    def __call__(
+        self,
+        category_scores: Tensor,
+        soft_masks: SoftMasks,
+        mask_size: tuple[int, int],
+        cell_strides: Tensor,
+        image_size: tuple[int, int],
+        output_size: tuple[int, int],
+    ) -> Instances:
+        """Turns one image's predictions into instances.
+
+        Args:
+            category_scores: (K, C) after points NMS.
+            soft_masks: Computes the masks of chosen cells.
+            mask_size: Height and width of those masks.
+            cell_strides: (K,) stride of each cell's level; a mask needs more pixels than that.
+            image_size: Height and width of the network input without padding.
+            output_size: Height and width of the results.
+
+        Returns:
+            At most ``max_per_img`` instances, best first; see :func:`build_instances`.
+        """
+        cell, category = (category_scores > self.score_thr).nonzero(as_tuple=True)
+        scores = category_scores[cell, category]
+        cell, category, scores = self._limit_cells(cell, category, scores, category_scores)
+        cells, mask_index = cell.unique(return_inverse=True)
+        masks_of = self._keep_if_few(cells, soft_masks)
+        area, maskness = self._measure(masks_of, len(cells), mask_size, cells.device)
+
+        scores = scores * maskness[mask_index]
+        large = (area[mask_index] > cell_strides[cell]).nonzero().squeeze(1)
+        order = large[scores[large].argsort(descending=True, stable=True)[: self.nms_pre]]
+        if not len(order):
+            return empty_instances(output_size, category_scores.device)
+
+        category = category[order]
+        used, mask_index = mask_index[order].unique(return_inverse=True)
+        masks = masks_of(used)
+        hard_masks = (masks > self.mask_thr)[mask_index]
+        scores = matrix_nms(hard_masks, category, scores[order], self.nms_kernel, self.nms_sigma)
+        best = scores.argsort(descending=True, stable=True)[: self.max_per_img]
+        best = best[scores[best] >= self.update_thr]
+        return build_instances(
+            masks[mask_index[best]],
+            scores[best],
+            category[best],
+            image_size=image_size,
+            output_size=output_size,
+            mask_stride=self.mask_stride,
+            threshold=self.mask_thr,
+        )
+
+    def _limit_cells(
+        self, cell: Tensor, category: Tensor, scores: Tensor, category_scores: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Drops the candidates of all but the ``max_cells`` cells with the best category scores."""
+        if len(cell) <= self.max_cells:
+            return cell, category, scores
+        best = category_scores.amax(1).topk(min(self.max_cells, len(category_scores))).indices
+        allowed = torch.zeros(len(category_scores), dtype=torch.bool, device=cell.device)
+        allowed[best] = True
+        kept = allowed[cell]
+        return cell[kept], category[kept], scores[kept]
+
+    def _keep_if_few(self, cells: Tensor, soft_masks: SoftMasks) -> SoftMasks:
+        """Returns a source of masks by position in ``cells``: computed once if NMS could take them all."""
+        if len(cells) <= self.nms_pre:
+            return soft_masks(cells).__getitem__
+        return lambda index: soft_masks(cells[index])
+
+    def _measure(
+        self, masks_of: SoftMasks, count: int, mask_size: tuple[int, int], device: torch.device
+    ) -> tuple[Tensor, Tensor]:
+        """Returns each mask's area in pixels and maskness, the mean soft value inside: (count,) each."""
+        chunk_length = max(_CHUNK_BYTES // (4 * mask_size[0] * mask_size[1]), 1)
+        areas, masknesses = [], []
+        for index in torch.arange(count, device=device).split(chunk_length):
+            soft = masks_of(index).flatten(1)
+            hard = soft > self.mask_thr
+            area = hard.sum(1)
+            areas.append(area)
+            masknesses.append((soft * hard).sum(1) / area.clamp(min=1))
+        return torch.cat(areas), torch.cat(masknesses)

@@ -1,0 +1,109 @@
+"""Masks at feature resolution to Detectron2 ``Instances`` at image resolution.
+
+M: results; h, w: mask feature size; all sizes are (height, width) in pixels.
+"""
+
+import torch
+from torch import Tensor
+
+from detectron2.structures import Boxes, Instances
+from solo_d2.layers import resize
+
+# Bytes of float32 pixels that may be alive at once while masks are resized.
+_CHUNK_BYTES = 1 << 26
+
+
+def build_instances(
+    soft_masks: Tensor,
+    scores: Tensor,
+    classes: Tensor,
+    *,
+    image_size: tuple[int, int],
+    output_size: tuple[int, int],
+    mask_stride: int,
+    threshold: float,
+) -> Instances:
+    """Builds results for one image; boxes are the masks' tight bounds.
+
+    Args:
+        soft_masks: (M, h, w) float in [0, 1] over the padded network input.
+        scores: (M,) float.
+        classes: (M,) int64.
+        image_size: Size of the network input without padding.
+        output_size: Size of the results, the original image's.
+        mask_stride: Network-input pixels per mask pixel.
+        threshold: A pixel belongs to the mask strictly above it.
+
+    Returns:
+        Instances with ``pred_masks`` (M, *output_size) bool, ``pred_boxes`` XYXY in output pixels, ``scores``
+        and ``pred_classes``.
+    """
+    masks = resize_masks(soft_masks, image_size, output_size, mask_stride, threshold)
+    result = Instances(output_size)
+    result.pred_masks = masks
+    result.pred_boxes = Boxes(boxes_from_masks(masks))
+    result.scores = scores
+    result.pred_classes = classes
+    return result
+
+
+def empty_instances(output_size: tuple[int, int], device: torch.device) -> Instances:
+    """Returns a result without instances, with every field of :func:`build_instances`."""
+    return build_instances(
+        torch.zeros(0, 1, 1, device=device),
+        torch.zeros(0, device=device),
+        torch.zeros(0, dtype=torch.int64, device=device),
+        image_size=output_size,
+        output_size=output_size,
+        mask_stride=1,
+        threshold=0.5,
+    )
+
+
+def resize_masks(
+    soft_masks: Tensor,
+    image_size: tuple[int, int],
+    output_size: tuple[int, int],
+    mask_stride: int,
+    threshold: float,
+) -> Tensor:
+    """Upsamples soft masks to the padded input, crops the padding, resizes to the output and binarises.
+
+    Args and frame as in :func:`build_instances`.
+
+    Returns:
+        (M, *output_size) bool.
+    """
+    count, h, w = soft_masks.shape
+    padded_size = (h * mask_stride, w * mask_stride)
+    masks = torch.empty(count, *output_size, dtype=torch.bool, device=soft_masks.device)
+    pixels = max(padded_size[0] * padded_size[1], output_size[0] * output_size[1])
+    chunk = max(_CHUNK_BYTES // (4 * pixels), 1)
+    for soft, out in zip(soft_masks.split(chunk), masks.split(chunk), strict=True):
+        full = resize(soft[:, None], padded_size)[..., : image_size[0], : image_size[1]]
+        if image_size != output_size:
+            full = resize(full, output_size)
+        torch.gt(full[:, 0], threshold, out=out)
+    return masks
+
+
+def boxes_from_masks(masks: Tensor) -> Tensor:
+    """Computes tight boxes.
+
+    Args:
+        masks: (M, H, W) bool.
+
+    Returns:
+        (M, 4) float32 XYXY, the right and lower bounds one past the last pixel; zeros for an empty mask.
+    """
+    x0, x1 = _extent(masks.any(1))
+    y0, y1 = _extent(masks.any(2))
+    return torch.stack([x0, y0, x1, y1], dim=1).float()
+
+
+def _extent(occupied: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns the first and one past the last true index of each (M, L) row, 0 and 0 where none is."""
+    positions = torch.arange(1, occupied.shape[1] + 1, device=occupied.device)
+    ends = torch.where(occupied, positions, 0).amax(1)
+    starts = torch.where(occupied, positions, occupied.shape[1] + 1).amin(1) - 1
+    return torch.where(ends > 0, starts, 0), ends

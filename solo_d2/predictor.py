@@ -1,0 +1,233 @@
+"""The three-line predictor: config and weights in, then pictures to ``Instances``."""
+
+import json
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from detectron2.config import CfgNode
+from detectron2.data import Metadata, MetadataCatalog
+from detectron2.data import transforms as T
+from detectron2.modeling import build_model
+from detectron2.structures import Instances
+from solo_d2.checkpoint import SoloCheckpointer
+from solo_d2.data.datasets import register_all
+from solo_d2.engine.run_config import build_parser, read_cfg
+from solo_d2.structures.errors import InputError
+
+Picture = str | os.PathLike | Image.Image | np.ndarray
+logger = logging.getLogger(__name__)
+CHANNEL_ORDERS = ("RGB", "BGR")
+
+
+class Predictor:
+    """Segments pictures with one model on one device, without gradients.
+
+    Examples:
+        >>> from solo_d2 import Predictor
+        >>> predictor = Predictor("configs/SOLOv2/solov2_R50_3x.yaml", weights="model.pth")
+        >>> instances = predictor("image.jpg")
+        >>> instances.pred_masks.shape, instances.scores, instances.pred_classes
+
+    Attributes:
+        cfg: the config in use, a private copy.
+        model: the model in evaluation mode.
+        metadata: names of the classes, see :func:`load_metadata`.
+    """
+
+    def __init__(
+        self,
+        config: CfgNode | str | os.PathLike,
+        weights: str | os.PathLike = "",
+        *,
+        opts: Sequence[str] = (),
+        device: str | torch.device | None = None,
+        score_threshold: float = 0.0,
+        batch_size: int = 4,
+    ):
+        """
+        Args:
+            config: config file, or a config node with this project's keys.
+            weights: weight file; ``cfg.MODEL.WEIGHTS`` where empty.
+            opts: "KEY", "VALUE", ... that override the config, as on the command line.
+            device: such as "cuda:1"; where None ``cfg.MODEL.DEVICE``, or the CPU without a GPU.
+            score_threshold: results below this final score (0 to 1) are left out.
+            batch_size: pictures per forward pass when a list is given. Pictures of one batch are
+                padded to one size, which can move scores slightly when their sizes differ.
+
+        Raises:
+            InputError: unreadable or unknown config, missing, unreadable or unsuitable weights.
+        """
+        self.cfg = load_config(config, opts)
+        if weights:
+            self.cfg.MODEL.WEIGHTS = os.fspath(weights)
+        if not self.cfg.MODEL.WEIGHTS:
+            raise InputError("no weights: name a file with weights=... or MODEL.WEIGHTS")
+        self.cfg.MODEL.DEVICE = str(device or available_device(self.cfg.MODEL.DEVICE))
+        self.score_threshold = score_threshold
+        self.batch_size = batch_size
+        self.input_format = self.cfg.INPUT.FORMAT
+        self.metadata = load_metadata(self.cfg)
+        self._resize = T.ResizeShortestEdge([self.cfg.INPUT.MIN_SIZE_TEST] * 2, self.cfg.INPUT.MAX_SIZE_TEST)
+        self.model = build_model(self.cfg).eval()
+        load_every_weight(self.model, self.cfg.MODEL.WEIGHTS)
+
+    def __call__(
+        self, pictures: Picture | Sequence[Picture], *, channels: str | None = None
+    ) -> Instances | list[Instances]:
+        """Segments one picture, or a list of them in batches.
+
+        Args:
+            pictures: path, PIL image or array, or a list of these. Arrays are uint8 (H, W, 3) or
+                grey (H, W), values 0 to 255.
+            channels: channel order of arrays, "RGB" or "BGR"; like Detectron2's predictor
+                ``cfg.INPUT.FORMAT`` where None. Paths and PIL images know their own.
+
+        Returns:
+            For one picture its ``Instances`` on the model's device, at the picture's size:
+            ``pred_masks`` (N, H, W) bool, ``pred_boxes`` in pixels, ``scores`` (N,) and
+            ``pred_classes`` (N,). For a list, a list of them in the same order.
+
+        Raises:
+            InputError: a picture that cannot be read or an array that is no picture.
+        """
+        if not isinstance(pictures, list | tuple):
+            return self._predict_batch([pictures], channels)[0]
+        starts = range(0, len(pictures), self.batch_size)
+        batches = [pictures[start : start + self.batch_size] for start in starts]
+        return [found for batch in batches for found in self._predict_batch(batch, channels)]
+
+    @torch.no_grad()
+    def _predict_batch(self, batch: Sequence[Picture], channels: str | None) -> list[Instances]:
+        arrays = [to_array(picture, self.input_format, channels) for picture in batch]
+        outputs = self.model([self._model_input(array) for array in arrays])
+        found = [output["instances"] for output in outputs]
+        return [one[one.scores >= self.score_threshold] for one in found]
+
+    def _model_input(self, array: np.ndarray) -> dict:
+        height, width = array.shape[:2]
+        resized = self._resize.get_transform(array).apply_image(array)
+        tensor = torch.as_tensor(np.ascontiguousarray(resized.transpose(2, 0, 1)))
+        return {"image": tensor.float(), "height": height, "width": width}
+
+
+def load_config(config: CfgNode | str | os.PathLike, opts: Sequence[str] = ()) -> CfgNode:
+    """A config of its own from a file or another config, with overrides.
+
+    Args:
+        config: path of a YAML file, or a config node, which is not changed.
+        opts: "KEY", "VALUE", ... overrides.
+
+    Raises:
+        InputError: a missing file, broken YAML, an unknown key or a value of the wrong type.
+    """
+    if not isinstance(config, CfgNode):
+        return read_cfg(build_parser().parse_args(["--config-file", os.fspath(config), *opts]))
+    cfg = config.clone()
+    cfg.defrost()
+    try:
+        cfg.merge_from_list(list(opts))
+    except (KeyError, ValueError, AssertionError) as error:
+        raise InputError(f"opts {' '.join(opts)}: {error.args[0]}") from error
+    return cfg
+
+
+def available_device(wanted: str) -> str:
+    """``wanted``, or "cpu" where it is a GPU and this machine has none."""
+    if wanted.startswith("cuda") and not torch.cuda.is_available():
+        logger.info("no GPU is available: running on the CPU")
+        return "cpu"
+    return wanted
+
+
+def load_every_weight(model: torch.nn.Module, path: str) -> None:
+    """Loads a weight file that has to hold the whole model, not only a backbone to train from.
+
+    Raises:
+        InputError: unreadable or unsuitable file, or weights that it lacks or that are NaN in it.
+    """
+    own = {name: value for name, value in model.state_dict().items() if value.is_floating_point()}
+    for value in own.values():
+        value.fill_(float("nan"))
+    SoloCheckpointer(model, exact=True).load(path)
+    missing = [name for name, value in own.items() if value.isnan().any()]
+    if missing:
+        raise InputError(
+            f"{path} lacks {len(missing)} of the model's {len(own)} weights ({missing[0]}, ...): it is no "
+            "trained model for this config. Name one with weights=... or MODEL.WEIGHTS"
+        )
+
+
+def load_metadata(cfg: CfgNode) -> Metadata:
+    """Class names and category ids: of own data's annotation file, else of the test data set.
+
+    A config of own data (``DATASETS.CUSTOM``) whose annotation file is not on this machine has no
+    names; drawings then show class numbers.
+    """
+    custom = cfg.DATASETS.CUSTOM
+    for json_file in (custom.VAL_JSON, custom.TRAIN_JSON):
+        if json_file and Path(json_file).is_file():
+            content = json.loads(Path(json_file).read_text(encoding="utf-8"))
+            categories = sorted(content["categories"], key=lambda category: category["id"])
+            return Metadata(
+                thing_classes=[category["name"] for category in categories],
+                thing_dataset_id_to_contiguous_id={
+                    category["id"]: index for index, category in enumerate(categories)
+                },
+            )
+    register_all()
+    names = cfg.DATASETS.TEST
+    return MetadataCatalog.get(names[0]) if names else Metadata()
+
+
+def to_array(picture: Picture, order: str, channels: str | None = None) -> np.ndarray:
+    """A picture as a uint8 array (H, W, 3) in channel order ``order``, upright as EXIF says.
+
+    Args:
+        picture: path, PIL image, or array (H, W, 3) or (H, W) uint8.
+        order: wanted order, "RGB" or "BGR".
+        channels: order of a given array; ``order`` where None.
+
+    Raises:
+        InputError: an unreadable file, another type or shape, or an unknown order.
+    """
+    for given in (order, channels or order):
+        if given not in CHANNEL_ORDERS:
+            raise InputError(f"channel order {given!r} is unknown; use one of {CHANNEL_ORDERS}")
+    if isinstance(picture, str | os.PathLike):
+        array, channels = _read(picture), "RGB"
+    elif isinstance(picture, Image.Image):
+        array, channels = np.asarray(ImageOps.exif_transpose(picture).convert("RGB")), "RGB"
+    elif isinstance(picture, np.ndarray):
+        array, channels = _checked(picture), channels or order
+    else:
+        raise InputError(f"a {type(picture).__name__} is no picture; give a path, image or array")
+    return array if channels == order else array[:, :, ::-1]
+
+
+def _read(path: str | os.PathLike) -> np.ndarray:
+    """RGB pixels of an image file."""
+    if not Path(path).is_file():
+        raise InputError(f"image {os.fspath(path)} does not exist")
+    try:
+        with Image.open(path) as image:
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    except UnidentifiedImageError as error:
+        raise InputError(f"image {os.fspath(path)} is no image that can be read") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise InputError(f"image {os.fspath(path)} is damaged: {error}") from error
+
+
+def _checked(array: np.ndarray) -> np.ndarray:
+    if array.dtype != np.uint8:
+        raise InputError(f"an array of {array.dtype} is no picture; give uint8 values 0 to 255")
+    if array.ndim == 2:
+        array = np.repeat(array[:, :, None], 3, axis=2)
+    if array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
+        raise InputError(f"an array of shape {array.shape} is no picture; give (H, W, 3) or (H, W)")
+    return array

@@ -1,0 +1,82 @@
+"""Mass centres and reduced copies of binary masks.
+
+N: masks; h, w: their size in pixels.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# A uint8 lane of a summed int64 word holds at most this many ones.
+_LANE_CAPACITY = 255
+
+
+def count_rows_and_columns(masks: Tensor) -> tuple[Tensor, Tensor]:
+    """Counts the true pixels of every row and every column.
+
+    Eight neighbouring pixels are one int64 word, so a sum of words is eight byte-wide sums at once; the words
+    are summed in runs short enough for a byte.
+
+    Args:
+        masks: (N, h, w) bool.
+
+    Returns:
+        Rows (N, h) and columns (N, w), int64.
+    """
+    n, h, w = masks.shape
+    if w % 8 or masks.storage_offset() % 8 or not masks.numel():
+        padded = masks.new_zeros(n, h, w + -w % 8)
+        padded[..., :w] = masks
+    else:
+        padded = masks.contiguous()
+    words = padded.view(torch.int64)
+    return _sum_lanes(words, dim=2).sum(-1), _sum_lanes(words, dim=1).flatten(1)[:, :w]
+
+
+def _sum_lanes(words: Tensor, dim: int) -> Tensor:
+    """Sums (N, a, b) words over ``dim``, byte lane by byte lane: (N, b or a, 8) int64."""
+    runs = [run.sum(dim, keepdim=True) for run in words.split(_LANE_CAPACITY, dim=dim)]
+    lanes = [run.squeeze(dim).unsqueeze(-1).view(torch.uint8) for run in runs]
+    return torch.stack(lanes).sum(0)
+
+
+def mass_centers(masks: Tensor) -> tuple[Tensor, Tensor]:
+    """Computes the mean position of each mask's true pixels.
+
+    Args:
+        masks: (N, h, w) bool.
+
+    Returns:
+        Centres (N, 2) float32 as x, y in pixel indices (the first pixel's centre is 0), the origin for an
+        empty mask; and areas (N,) int64 in pixels.
+    """
+    rows, columns = count_rows_and_columns(masks)
+    area = rows.sum(1)
+    x = (columns * torch.arange(columns.shape[1], device=masks.device)).sum(1)
+    y = (rows * torch.arange(rows.shape[1], device=masks.device)).sum(1)
+    centers = torch.stack([x, y], dim=1).float() / area.clamp(min=1).float()[:, None]
+    return centers, area
+
+
+def downsample_masks(masks: Tensor, stride: int, size: tuple[int, int]) -> Tensor:
+    """Pads binary masks right and below, then shrinks them as an 8-bit bilinear image resize does.
+
+    At an even factor such a resize reads only the central 2x2 pixels of each block, and rounding makes the
+    result true where at least two of the four are. A tiny object can thus vanish.
+
+    Args:
+        masks: (N, h, w) bool.
+        stride: Pixels per target pixel, even.
+        size: Target height and width; ``size * stride`` is the padded size, at least (h, w).
+
+    Returns:
+        (N, *size) bool.
+    """
+    pixels = masks.view(torch.uint8)
+    low, high = stride // 2 - 1, stride // 2
+
+    def tap(y: int, x: int) -> Tensor:
+        grid = pixels[:, y::stride, x::stride]
+        return F.pad(grid, (0, size[1] - grid.shape[2], 0, size[0] - grid.shape[1]))
+
+    return tap(low, low) + tap(low, high) + tap(high, low) + tap(high, high) >= 2

@@ -1,0 +1,127 @@
+import pickle
+
+import pytest
+import torch
+
+from solo_d2.checkpoint import SoloCheckpointer, read_checkpoint
+from solo_d2.checkpoint.checkpointer import save_atomically
+from solo_d2.structures import InputError
+
+
+def make_model(classes=3):
+    return torch.nn.ModuleDict({"body": torch.nn.Linear(2, 2), "cls": torch.nn.Linear(2, classes)})
+
+
+class Counter:
+    """A checkpointable."""
+
+    def __init__(self, count=0):
+        self.count = count
+
+    def state_dict(self):
+        return {"count": self.count}
+
+    def load_state_dict(self, state_dict):
+        self.count = state_dict["count"]
+
+
+def same_weights(one, other):
+    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_round_trip_and_resume(tmp_path):
+    model, counter = make_model(), Counter(5)
+    SoloCheckpointer(model, str(tmp_path), trainer=counter).save("model_0001", iteration=1)
+    other, other_counter = make_model(), Counter()
+    checkpointer = SoloCheckpointer(other, str(tmp_path), trainer=other_counter)
+    rest = checkpointer.resume_or_load("", resume=True)
+    assert same_weights(model, other) and other_counter.count == 5 and rest["iteration"] == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["last_checkpoint", "model_0001.pth"]
+
+
+def test_not_resumable_file_is_not_the_last_checkpoint(tmp_path):
+    checkpointer = SoloCheckpointer(make_model(), str(tmp_path), resumable=False)
+    checkpointer.save("model_best")
+    assert not checkpointer.has_checkpoint()
+
+
+def test_loading_weights_leaves_checkpointables(tmp_path):
+    SoloCheckpointer(make_model(), str(tmp_path), trainer=Counter(5)).save("m")
+    counter = Counter(1)
+    checkpointer = SoloCheckpointer(make_model(), str(tmp_path / "new"), trainer=counter)
+    checkpointer.resume_or_load(str(tmp_path / "m.pth"), resume=False)
+    assert counter.count == 1
+
+
+def test_resume_without_checkpoint_warns(tmp_path, caplog):
+    SoloCheckpointer(make_model(), str(tmp_path)).resume_or_load("", resume=True)
+    assert "no last checkpoint" in caplog.text
+
+
+def test_a_failed_save_leaves_the_old_file(tmp_path):
+    path = tmp_path / "m.pth"
+    save_atomically({"model": torch.ones(2)}, str(path))
+    with pytest.raises((pickle.PicklingError, AttributeError, TypeError)):
+        save_atomically({"model": lambda: None}, str(path))
+    assert torch.equal(read_checkpoint(str(path))["model"], torch.ones(2))
+
+
+@pytest.mark.parametrize("size", [0, 10, 400, -1])
+def test_truncated_file(tmp_path, size):
+    path = tmp_path / "m.pth"
+    SoloCheckpointer(make_model(), str(tmp_path)).save("m")
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(InputError) as error:
+        SoloCheckpointer(make_model()).load(str(path))
+    text = str(error.value)
+    assert str(path) in text and "truncated" in text and "\n" not in text
+
+
+class Malicious:
+    def __reduce__(self):
+        return print, ("executed",)
+
+
+def test_file_that_would_run_code(tmp_path, capsys):
+    path = tmp_path / "m.pth"
+    torch.save({"model": Malicious()}, path)
+    with pytest.raises(InputError, match="m.pth cannot be read"):
+        SoloCheckpointer(make_model()).load(str(path))
+    assert "executed" not in capsys.readouterr().out
+
+
+def test_missing_and_foreign_files(tmp_path):
+    checkpointer = SoloCheckpointer(make_model())
+    for name in ("absent.pth", "absent.pkl"):
+        with pytest.raises(InputError, match=f"{name} does not exist"):
+            checkpointer.load(str(tmp_path / name))
+    torch.save([1, 2], tmp_path / "list.pth")
+    with pytest.raises(InputError, match="no checkpoint: it holds a list"):
+        checkpointer.load(str(tmp_path / "list.pth"))
+    torch.save({"model": {"other.weight": torch.ones(1)}}, tmp_path / "other.pth")
+    with pytest.raises(InputError, match="made for another model"):
+        checkpointer.load(str(tmp_path / "other.pth"))
+
+
+def test_other_number_of_classes(tmp_path, caplog):
+    SoloCheckpointer(make_model(classes=80), str(tmp_path)).save("m")
+    path = str(tmp_path / "m.pth")
+    with pytest.raises(InputError, match=r"cls.weight \(80, 2\) in the file, \(3, 2\) here"):
+        SoloCheckpointer(make_model(), exact=True).load(path)
+    model = make_model()
+    before = model["cls"].weight.clone()
+    SoloCheckpointer(model).load(path)
+    assert torch.equal(model["cls"].weight, before)
+    assert "keep their initial values: cls.weight" in caplog.text
+    resumed = SoloCheckpointer(make_model(), str(tmp_path))
+    with pytest.raises(InputError, match="number of classes"):
+        resumed.resume_or_load("", resume=True)
+
+
+def test_bare_state_dict_and_wrapped_names(tmp_path):
+    model, other = make_model(), make_model()
+    weights = {f"module.{name}": value for name, value in model.state_dict().items()}
+    torch.save(weights, tmp_path / "m.pth")
+    SoloCheckpointer(other).load(str(tmp_path / "m.pth"))
+    assert same_weights(model, other)

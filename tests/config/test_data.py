@@ -1,0 +1,14 @@
+"""Keys for own data."""
+
+import pytest
+
+from solo_d2.config import get_cfg
+
+
+def test_own_data_is_off_by_default():
+    assert set(get_cfg().DATASETS.CUSTOM.values()) == {""}
+
+
+def test_mistyped_key_is_refused():
+    with pytest.raises((KeyError, AssertionError)):
+        get_cfg().merge_from_list(["DATASETS.CUSTOM.TRAIN_JSN", "x.json"])

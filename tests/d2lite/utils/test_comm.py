@@ -1,0 +1,92 @@
+"""Communication: in one process everything is immediate; with two it is exchanged (gloo)."""
+
+import multiprocessing
+import os
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from detectron2.layers import NaiveSyncBatchNorm
+from detectron2.utils import comm
+
+
+def test_one_process():
+    assert (comm.get_world_size(), comm.get_rank(), comm.get_local_rank()) == (1, 0, 0)
+    assert comm.get_local_size() == 1 and comm.is_main_process()
+    comm.synchronize()
+    assert comm.all_gather({"a": 1}) == comm.gather({"a": 1}) == [{"a": 1}]
+    values = {"loss": torch.tensor(2.0)}
+    assert comm.reduce_dict(values) is values
+    assert 0 <= comm.shared_random_seed() < 2**31
+
+
+def batch_norm_halves(rank, mode, sizes):
+    """Runs this rank's part of a batch; returns output, input gradient and running statistics."""
+    torch.manual_seed(0)
+    parts = torch.randn(sum(sizes), 3, 4, 4).split(sizes)
+    layer = NaiveSyncBatchNorm(3, stats_mode=mode)
+    x = parts[rank].clone().requires_grad_()
+    out = layer(x)
+    (out**3).sum().backward()
+    return [t.detach().numpy() for t in (out, x.grad, layer.running_mean, layer.running_var)]
+
+
+def exchange(rank, rendezvous, results):
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=2)
+    comm.create_local_process_group(1)  # two machines of one process
+    report = {
+        "rank": comm.get_rank(),
+        "local": (comm.get_local_rank(), comm.get_local_size()),
+        "main": comm.is_main_process(),
+        "all_gather": comm.all_gather("x" * (rank + 1)),
+        "gather": comm.gather(rank, dst=1),
+        "seed": comm.shared_random_seed(),
+    }
+    values = {"b": torch.tensor(4.0 * rank), "a": torch.tensor(1.0)}
+    report["mean"] = {k: v.item() for k, v in comm.reduce_dict(values).items()}
+    report["norm"] = batch_norm_halves(rank, "", [2, 2])
+    report["norm_n"] = batch_norm_halves(rank, "N", [3, 1])
+    comm.synchronize()
+    results.put(report)
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory):
+    context = multiprocessing.get_context("spawn")
+    rendezvous, results = tmp_path_factory.mktemp("comm") / "rendezvous", context.Queue()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    workers = [context.Process(target=exchange, args=(rank, rendezvous, results)) for rank in (0, 1)]
+    for worker in workers:
+        worker.start()
+    found = sorted((results.get(timeout=120) for _ in workers), key=lambda report: report["rank"])
+    for worker in workers:
+        worker.join(timeout=60)
+        assert worker.exitcode == 0
+    return found
+
+
+def test_two_processes(reports):
+    first, second = reports
+    assert [r["local"] for r in reports] == [(0, 1), (0, 1)]
+    assert (first["main"], second["main"]) == (True, False)
+    assert first["all_gather"] == second["all_gather"] == ["x", "xx"]
+    assert (first["gather"], second["gather"]) == ([], [0, 1])
+    assert first["seed"] == second["seed"]
+    assert first["mean"] == {"a": 1.0, "b": 2.0}
+
+
+@pytest.mark.parametrize("key, sizes", [("norm", (2, 2)), ("norm_n", (3, 1))])
+def test_naive_sync_batch_norm_sees_the_whole_batch(reports, key, sizes):
+    torch.manual_seed(0)
+    x = torch.randn(sum(sizes), 3, 4, 4, requires_grad=True)
+    layer = torch.nn.BatchNorm2d(3)
+    out = layer(x)
+    (out**3).sum().backward()
+    found = [[torch.from_numpy(array) for array in report[key]] for report in reports]
+    torch.testing.assert_close(torch.cat([f[0] for f in found]), out, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(torch.cat([f[1] for f in found]), x.grad, atol=1e-4, rtol=1e-4)
+    for rank_found in found:
+        torch.testing.assert_close(rank_found[2], layer.running_mean)

@@ -1,0 +1,170 @@
+import copy
+import logging
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from solo_d2.data.datasets.coco_cleaning import clean_coco
+from solo_d2.structures.errors import InputError
+
+SQUARE = [[2, 3, 12, 3, 12, 9, 2, 9]]
+
+
+def _annotation(number, **changes):
+    record = {"id": number, "image_id": 1, "category_id": 7, "segmentation": SQUARE}
+    record |= {"area": 60, "bbox": [2, 3, 10, 6], "iscrowd": 0, **changes}
+    return {key: value for key, value in record.items() if value != "absent"}
+
+
+@pytest.fixture
+def content(tmp_path):
+    for name in ("a.png", "b.png"):
+        Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(tmp_path / name)
+    images = [
+        {"id": 1, "file_name": "a.png", "height": 20, "width": 30},
+        {"id": 2, "file_name": "b.png", "height": 20, "width": 30},
+    ]
+    categories = [{"id": 9, "name": "late"}, {"id": 7, "name": "early"}]
+    return {"images": images, "annotations": [_annotation(1)], "categories": categories, "info": {}}
+
+
+def _clean(content, tmp_path):
+    before = copy.deepcopy(content)
+    result = clean_coco(content, "file.json", tmp_path)
+    assert content == before  # the input is not changed
+    return result
+
+
+def test_sound_content_stays_and_categories_are_sorted(content, tmp_path):
+    cleaned, findings = _clean(content, tmp_path)
+    assert not findings
+    assert cleaned["annotations"] == content["annotations"] and cleaned["images"] == content["images"]
+    assert [category["id"] for category in cleaned["categories"]] == [7, 9]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"image_id": 99}, "image_id of no usable image"),
+        ({"image_id": "absent"}, "image_id of no usable image"),
+        ({"image_id": [1]}, "image_id of no usable image"),
+        ({"category_id": 8}, "category_id of no usable category"),
+        ({"category_id": "7"}, "category_id of no usable category"),
+        ({"segmentation": []}, "no segmentation"),
+        ({"segmentation": "absent"}, "no segmentation"),
+        ({"segmentation": [[1, 2, 3, 4, 5]]}, "odd number"),
+        ({"segmentation": {"size": [30, 20], "counts": [600]}}, "size is not the image's"),
+    ],
+)
+def test_broken_annotations_are_skipped(content, tmp_path, change, reason):
+    content["annotations"].append(_annotation(2, **change))
+    cleaned, findings = _clean(content, tmp_path)
+    assert [record["id"] for record in cleaned["annotations"]] == [1]
+    assert not findings.mended
+    ((found, records),) = findings.skipped.items()
+    assert reason in found and records == ["annotation 2"]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected", "reason"),
+    [
+        ({"area": "absent"}, {"area": 60.0}, "area"),
+        ({"area": float("nan")}, {"area": 60.0}, "area"),
+        ({"bbox": "absent"}, {"bbox": [2.0, 3.0, 10.0, 6.0]}, "bbox"),
+        ({"bbox": [2, 3, 0, 6]}, {"bbox": [2.0, 3.0, 10.0, 6.0]}, "bbox"),
+        ({"bbox": [50, 3, 5, 6]}, {"bbox": [2.0, 3.0, 10.0, 6.0]}, "bbox"),
+        ({"bbox": [2, 3, "x", 6]}, {"bbox": [2.0, 3.0, 10.0, 6.0]}, "bbox"),
+        ({"iscrowd": "absent"}, {"iscrowd": 0}, "iscrowd"),
+        ({"ignore": 1}, {"iscrowd": 1, "ignore": 0}, "ignore"),
+        ({"segmentation": SQUARE[0]}, {"segmentation": SQUARE}, "outer list"),
+    ],
+)
+def test_what_follows_from_the_mask_is_filled_in(content, tmp_path, change, expected, reason):
+    content["annotations"].append(_annotation(2, **change))
+    cleaned, findings = _clean(content, tmp_path)
+    assert cleaned["annotations"][1] == {**_annotation(2), **expected}
+    ((found, records),) = findings.mended.items()
+    assert reason in found and records == ["annotation 2"] and not findings.skipped
+
+
+def test_ids_missing_zero_reused_and_repeated_records(content, tmp_path):
+    other = [[1, 1, 9, 1, 9, 9, 1, 9]]
+    content["annotations"] += [
+        _annotation(0),
+        _annotation(1, segmentation=other),
+        _annotation("absent"),
+        _annotation(1),
+        _annotation(40),
+    ]
+    cleaned, findings = _clean(content, tmp_path)
+    assert [record["id"] for record in cleaned["annotations"]] == [1, 41, 42, 43, 40]
+    assert findings.skipped == {"annotation listed twice": ["annotation 1"]}
+    assert len(next(iter(findings.mended.values()))) == 3
+
+
+def test_images(content, tmp_path):
+    content["images"] += [
+        {"id": 3, "file_name": "gone.png", "height": 20, "width": 30},
+        {"id": 1, "file_name": "b.png", "height": 20, "width": 30},
+        {"file_name": "b.png"},
+        {"id": 4},
+        "image",
+        {"id": 5, "file_name": "b.png"},
+    ]
+    content["annotations"].append(_annotation(2, image_id=3))
+    cleaned, findings = _clean(content, tmp_path)
+    assert [image["id"] for image in cleaned["images"]] == [1, 2, 5]
+    assert cleaned["images"][2] == {"id": 5, "file_name": "b.png", "height": 20, "width": 30}
+    assert findings.skipped["image file missing"] == ["gone.png"]
+    assert findings.skipped["image id used twice"] == ["b.png"]
+    assert findings.skipped["image_id of no usable image"] == ["annotation 2"]
+    assert len(findings.skipped["image without a file name"]) == 2
+
+
+def test_categories(content, tmp_path):
+    content["categories"] += [{"id": 7, "name": "again"}, {"name": "no id"}, {"id": 8}]
+    cleaned, findings = _clean(content, tmp_path)
+    assert [category["name"] for category in cleaned["categories"]] == ["early", "8", "late"]
+    assert len(findings.skipped) == 2 and len(findings.mended) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"images": "absent"}, "not a COCO annotation file"),
+        ({"annotations": {}}, "not a COCO annotation file"),
+        ({"categories": []}, "no usable category"),
+        ({"images": []}, "lists no image"),
+        ({"images": [{"id": 1, "file_name": "gone.png"}]}, "none of its 1 images.*gone.png"),
+        ({"annotations": [{"id": 1}]}, "none of its annotations"),
+    ],
+)
+def test_nothing_usable_is_one_line(content, tmp_path, change, line):
+    content = {k: v for k, v in {**content, **change}.items() if v != "absent"}
+    with pytest.raises(InputError, match=line) as info:
+        clean_coco(content, "file.json", tmp_path)
+    assert "\n" not in str(info.value)
+
+
+@pytest.mark.parametrize("content", [[], None, "text", 3])
+def test_json_that_is_not_coco(content, tmp_path):
+    with pytest.raises(InputError, match="not a COCO annotation file"):
+        clean_coco(content, "file.json", tmp_path)
+
+
+def test_no_annotation_at_all_is_fine(content, tmp_path):
+    content["annotations"] = []
+    cleaned, findings = _clean(content, tmp_path)
+    assert not findings and len(cleaned["images"]) == 2
+
+
+def test_log_counts_and_shows_three_examples(content, tmp_path, caplog):
+    content["annotations"] += [_annotation(number, segmentation=[]) for number in range(10, 15)]
+    _, findings = _clean(content, tmp_path)
+    with caplog.at_level(logging.WARNING):
+        findings.log(logging.getLogger("test"), "file.json")
+    (message,) = caplog.messages
+    assert message == (
+        "file.json: skipped 5: no segmentation (annotation 10, annotation 11, annotation 12, ...)"
+    )

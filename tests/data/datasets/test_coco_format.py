@@ -1,0 +1,108 @@
+import json
+import logging
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from solo_d2.data.datasets.coco_format import read_coco, register_coco_format
+from solo_d2.structures.errors import InputError
+
+NAME = "own_data_of_a_test"
+POLYGON = [[2, 3, 12, 3, 12, 9, 2, 9]]
+
+
+@pytest.fixture(autouse=True)
+def forget():
+    yield
+    for catalog in (DatasetCatalog, MetadataCatalog):
+        if NAME in catalog.list():
+            catalog.remove(NAME)
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Three images, the last one empty; polygon, compressed and uncompressed RLE; a crowd."""
+    (tmp_path / "images").mkdir()
+    images = []
+    for number in (1, 2, 3):
+        Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(tmp_path / "images" / f"{number}.png")
+        images.append({"id": number, "file_name": f"{number}.png", "height": 20, "width": 30})
+    mask = np.zeros((20, 30), np.uint8)
+    mask[4:10, 5:9] = 1
+    packed = coco_mask.encode(np.asfortranarray(mask))
+    rle = {"size": [20, 30], "counts": packed["counts"].decode()}
+    crowd = {"size": [20, 30], "counts": [100, 10, 10, 10, 470]}
+    segmentations = [(1, POLYGON, 0), (1, rle, 0), (2, crowd, 1)]
+    annotations = [
+        {"id": number, "image_id": image, "category_id": 4, "segmentation": mask, "iscrowd": is_crowd}
+        for number, (image, mask, is_crowd) in enumerate(segmentations, start=1)
+    ]
+    for record in annotations:
+        record |= {"area": 24, "bbox": [2, 3, 4, 5]}
+    categories = [{"id": 9, "name": "b"}, {"id": 4, "name": "a"}]
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    json_file = tmp_path / "annotations.json"
+    json_file.write_text(json.dumps(content))
+    return json_file, tmp_path / "images", content
+
+
+def test_sound_file_is_used_as_it_is(files, tmp_path):
+    json_file, images, _ = files
+    metadata = register_coco_format(NAME, json_file, images, tmp_path / "cache")
+    assert metadata.thing_classes == ["a", "b"] and metadata.evaluator_type == "coco"
+    assert metadata.thing_dataset_id_to_contiguous_id == {4: 0, 9: 1}
+    assert metadata.json_file == str(json_file) and not (tmp_path / "cache").exists()
+    records = DatasetCatalog.get(NAME)
+    assert [len(record["annotations"]) for record in records] == [2, 1, 0]
+    assert [item["iscrowd"] for record in records for item in record["annotations"]] == [0, 0, 1]
+    assert all(item["category_id"] == 0 for record in records for item in record["annotations"])
+
+
+def test_cleaned_copy_is_what_is_loaded_and_evaluated(files, tmp_path, caplog):
+    json_file, images, content = files
+    content["annotations"][0]["segmentation"] = [[1, 2, 3]]
+    del content["annotations"][1]["area"]
+    json_file.write_text(json.dumps(content))
+    with caplog.at_level(logging.WARNING):
+        metadata = register_coco_format(NAME, json_file, images, tmp_path / "cache")
+    assert metadata.json_file == str(tmp_path / "cache" / f"{NAME}.json")
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == [f"{NAME}.json"]
+    assert [len(record["annotations"]) for record in DatasetCatalog.get(NAME)] == [1, 1, 0]
+    cleaned = json.loads((tmp_path / "cache" / f"{NAME}.json").read_text())
+    assert cleaned["annotations"][0]["area"] == 24
+    assert sum("skipped 1" in message for message in caplog.messages) == 1
+    assert sum("mended 1" in message for message in caplog.messages) == 1
+
+
+def test_registering_again_replaces(files, tmp_path):
+    json_file, images, content = files
+    register_coco_format(NAME, json_file, images, tmp_path)
+    content["categories"][0]["name"] = "c"
+    json_file.write_text(json.dumps(content))
+    assert register_coco_format(NAME, json_file, images, tmp_path).thing_classes == ["a", "c"]
+
+
+def test_wrong_paths_and_broken_json_are_one_line(files, tmp_path):
+    json_file, images, _ = files
+    broken = tmp_path / "broken.json"
+    broken.write_text('{"images": [')
+    binary = tmp_path / "binary.json"
+    binary.write_bytes(b"\xff\xfe\x00\x81")
+    for path, folder, line in [
+        (tmp_path / "none.json", images, "none.json does not exist"),
+        (json_file, tmp_path / "nowhere", "nowhere.*does not exist"),
+        (broken, images, "cannot be read as JSON"),
+        (binary, images, "cannot be read as JSON"),
+        (tmp_path, images, "cannot be read as JSON"),
+    ]:
+        with pytest.raises(InputError, match=line) as info:
+            register_coco_format(NAME, path, folder, tmp_path)
+        assert "\n" not in str(info.value) and NAME not in DatasetCatalog.list()
+
+
+def test_read_coco_returns_content_and_findings(files):
+    cleaned, findings = read_coco(*files[:2])
+    assert len(cleaned["annotations"]) == 3 and not findings

@@ -1,0 +1,64 @@
+import copy
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from detectron2.structures import BoxMode
+from solo_d2.config import get_cfg
+from solo_d2.data.mappers import InstanceMapper
+
+POLYGON = [[2.0, 3.0, 12.0, 3.0, 12.0, 9.0, 2.0, 9.0]]
+
+
+RLE = {"size": [20, 30], "counts": [60, 400, 140]}
+
+
+def _annotation(segmentation, iscrowd):
+    if isinstance(segmentation, dict):
+        segmentation = coco_mask.frPyObjects(segmentation, *segmentation["size"])
+    box = {"bbox": [2, 3, 10, 6], "bbox_mode": BoxMode.XYWH_ABS}
+    return {**box, "category_id": 0, "segmentation": segmentation, "iscrowd": iscrowd}
+
+
+@pytest.fixture
+def record(tmp_path):
+    Image.fromarray(np.full((20, 30, 3), 9, np.uint8)).save(tmp_path / "a.png")
+    return {"file_name": str(tmp_path / "a.png"), "height": 20, "width": 30, "image_id": 1}
+
+
+def _mapper(mask_format="bitmask", crop=True, is_train=True):
+    cfg = get_cfg()
+    cfg.MODEL.MASK_ON = True
+    cfg.INPUT.MASK_FORMAT = mask_format
+    cfg.INPUT.CROP.ENABLED = crop
+    cfg.INPUT.MIN_SIZE_TRAIN = (40,)
+    return InstanceMapper(cfg, is_train)
+
+
+# Detectron2 crops polygons only where shapely is installed, so crops are tried on run-length masks.
+@pytest.mark.parametrize(("mask_format", "crop"), [("bitmask", True), ("bitmask", False), ("polygon", False)])
+@pytest.mark.parametrize("crowd_flags", [[], [1], [0], [0, 1]])
+def test_all_fields_are_there(record, crowd_flags, mask_format, crop):
+    segmentation = RLE if crop else POLYGON
+    record["annotations"] = [_annotation(segmentation, iscrowd) for iscrowd in crowd_flags]
+    before = copy.deepcopy(record)
+    sample = _mapper(mask_format, crop)(record)
+    assert record == before
+    instances = sample["instances"]
+    assert instances.image_size == tuple(sample["image"].shape[1:])
+    assert len(instances) <= crowd_flags.count(0)
+    assert crop or len(instances) == crowd_flags.count(0)
+    assert instances.gt_boxes.tensor.shape == (len(instances), 4)
+    assert instances.gt_classes.dtype == torch.int64
+    assert len(instances.gt_masks) == len(instances)
+    if mask_format == "bitmask":
+        assert instances.gt_masks.tensor.shape == (len(instances), *instances.image_size)
+
+
+def test_other_uses_are_detectron2s(record):
+    assert "instances" not in _mapper(crop=False)(record)
+    record["annotations"] = []
+    assert "instances" not in _mapper(crop=False, is_train=False)(record)

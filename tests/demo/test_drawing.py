@@ -1,0 +1,52 @@
+"""Overlays: changed where the mask is, steady colours over frames."""
+
+import numpy as np
+import torch
+from drawing import FrameDrawer, draw_picture
+
+from detectron2.data import Metadata
+from detectron2.structures import Boxes, Instances
+
+SIZE = (120, 160)
+METADATA = Metadata(thing_classes=["ball"])
+
+
+def one_instance(left: int) -> Instances:
+    found = Instances(SIZE)
+    found.pred_masks = torch.zeros(1, *SIZE, dtype=torch.bool)
+    found.pred_masks[0, 40:90, left : left + 50] = True
+    found.pred_boxes = Boxes(torch.tensor([[left, 40.0, left + 50.0, 90.0]]))
+    found.scores = torch.tensor([0.9])
+    found.pred_classes = torch.tensor([0])
+    return found
+
+
+def test_picture_changes_under_the_mask_only():
+    picture = np.full((*SIZE, 3), 128, np.uint8)
+    drawn = draw_picture(picture, one_instance(50), METADATA)
+    assert drawn.shape == picture.shape and drawn.dtype == np.uint8
+    assert np.array_equal(picture, np.full_like(picture, 128)), "the input is left alone"
+    inside = np.abs(drawn[60:85, 60:95].astype(int) - 128).mean()
+    assert inside > 8
+    assert np.array_equal(drawn[110:], picture[110:]) and np.array_equal(drawn[:, :20], picture[:, :20])
+
+
+def test_picture_without_instances_or_names():
+    picture = np.full((*SIZE, 3), 128, np.uint8)
+    empty = one_instance(0)[torch.zeros(1, dtype=torch.bool)]
+    assert np.array_equal(draw_picture(picture, empty, METADATA), picture)
+    assert draw_picture(picture, one_instance(50), Metadata()).shape == picture.shape
+
+
+def test_object_keeps_its_color_over_frames():
+    frame = np.full((*SIZE, 3), 128, np.uint8)
+    draw = FrameDrawer(METADATA)
+    inner = [draw(frame, one_instance(50 + 4 * i))[60:85, 70:90].reshape(-1, 3).mean(0) for i in range(3)]
+    assert np.abs(inner[0] - 128).max() > 5
+    assert np.abs(np.diff(inner, axis=0)).max() < 3
+
+
+def test_frame_without_instances():
+    frame = np.full((*SIZE, 3), (10, 100, 200), np.uint8)
+    empty = one_instance(0)[torch.zeros(1, dtype=torch.bool)]
+    assert np.abs(FrameDrawer(METADATA)(frame, empty).astype(int) - frame).max() <= 1

@@ -1,0 +1,133 @@
+"""A few-pixel dataset and a model that needs milliseconds, for tests of the training machinery."""
+
+import json
+import logging
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.modeling import META_ARCH_REGISTRY
+from detectron2.structures import Boxes, Instances
+from solo_d2.config import get_cfg
+from solo_d2.data import register_coco_format
+
+SIDE = 32
+CLASSES = ["bright", "unused"]
+
+
+@META_ARCH_REGISTRY.register()
+class BrightnessSegmenter(torch.nn.Module):
+    """Segments what is brighter than grey; its one convolution learns the mean brightness.
+
+    ``poison`` as a file name in the batch makes the loss NaN.
+    """
+
+    def __init__(self, cfg):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(3, 1, 1)
+        self.norm = torch.nn.BatchNorm2d(1)
+        self.to(cfg.MODEL.DEVICE)
+
+    def forward(self, batch):
+        images = torch.stack([item["image"].float() / 255 for item in batch])
+        features = self.norm(self.conv(images))
+        if self.training:
+            loss = ((features - images.mean(1, keepdim=True)) ** 2).mean()
+            if any("poison" in item["file_name"] for item in batch):
+                loss = loss * float("nan")
+            return {"loss_brightness": loss, "loss_size": self.conv.weight.square().mean()}
+        return [{"instances": self.segment(item)} for item in batch]
+
+    @staticmethod
+    def segment(item):
+        mask = item["image"].float().mean(0) > 128
+        ys, xs = torch.nonzero(mask, as_tuple=True)
+        result = Instances((item["height"], item["width"]))
+        result.pred_masks = mask[None]
+        corners = [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
+        result.pred_boxes = Boxes(torch.stack(corners)[None].float())
+        result.scores = torch.tensor([0.9])
+        result.pred_classes = torch.tensor([0])
+        return result
+
+
+def write_split(root: Path, name: str, count: int) -> SimpleNamespace:
+    """Writes grey images with one bright rectangle each, and their COCO file."""
+    images = root / name
+    images.mkdir(parents=True)
+    content = {
+        "images": [],
+        "annotations": [],
+        "categories": [{"id": i + 1, "name": text} for i, text in enumerate(CLASSES)],
+    }
+    for number in range(count):
+        x, y, w, h = 2 + number, 3, 12, 10 + number
+        pixels = np.full((SIDE, SIDE, 3), 40, np.uint8)
+        pixels[y : y + h, x : x + w] = 220
+        Image.fromarray(pixels).save(images / f"{number}.png")
+        content["images"].append({"id": number, "file_name": f"{number}.png", "height": SIDE, "width": SIDE})
+        content["annotations"].append(
+            {
+                "id": number + 1,
+                "image_id": number,
+                "category_id": 1,
+                "iscrowd": 0,
+                "bbox": [x, y, w, h],
+                "area": w * h,
+                "segmentation": [[x, y, x + w, y, x + w, y + h, x, y + h]],
+            }
+        )
+    path = root / f"{name}.json"
+    path.write_text(json.dumps(content))
+    return SimpleNamespace(json=str(path), images=str(images))
+
+
+@pytest.fixture(autouse=True)
+def restored_loggers():
+    """Undoes what setting up logging for a run does to the process."""
+    loggers = [logging.getLogger(name) for name in ("solo_d2", "detectron2", "fvcore")]
+    before = [(logger.propagate, logger.level, list(logger.handlers)) for logger in loggers]
+    yield
+    for logger, (propagate, level, handlers) in zip(loggers, before, strict=True):
+        logger.propagate, logger.handlers = propagate, handlers
+        logger.setLevel(level)
+
+
+@pytest.fixture(scope="session")
+def tiny_files(tmp_path_factory):
+    """COCO files: ``.train`` and ``.val``, each with ``.json`` and ``.images``."""
+    root = tmp_path_factory.mktemp("tiny")
+    return SimpleNamespace(train=write_split(root, "train", 6), val=write_split(root, "val", 3))
+
+
+@pytest.fixture
+def tiny_cfg(tiny_files, tmp_path):
+    """A config that trains ``BrightnessSegmenter`` on the tiny dataset for 6 iterations."""
+    register_coco_format("tiny_train", tiny_files.train.json, tiny_files.train.images)
+    register_coco_format("tiny_val", tiny_files.val.json, tiny_files.val.images)
+    cfg = get_cfg()
+    cfg.MODEL.META_ARCHITECTURE = "BrightnessSegmenter"
+    cfg.MODEL.DEVICE = "cpu"
+    cfg.DATASETS.TRAIN = ("tiny_train",)
+    cfg.DATASETS.TEST = ("tiny_val",)
+    cfg.DATALOADER.NUM_WORKERS = 0
+    cfg.INPUT.MASK_FORMAT = "bitmask"
+    cfg.INPUT.MIN_SIZE_TRAIN = (SIDE,)
+    cfg.INPUT.MIN_SIZE_TEST = SIDE
+    cfg.SOLVER.IMS_PER_BATCH = 2
+    cfg.SOLVER.MAX_ITER = 6
+    cfg.SOLVER.STEPS = ()
+    cfg.SOLVER.BASE_LR = 0.05
+    cfg.SOLVER.WARMUP_ITERS = 0
+    cfg.SEED = 7
+    cfg.TEST.VIS_IMAGES = 0
+    cfg.OUTPUT_DIR = str(tmp_path / "out")
+    yield cfg
+    for name in ("tiny_train", "tiny_val"):
+        DatasetCatalog.remove(name)
+        MetadataCatalog.remove(name)

@@ -1,0 +1,81 @@
+import argparse
+import os
+import sys
+
+import pytest
+import torch
+
+from solo_d2.engine.cli import (
+    one_line,
+    prepare_parser,
+    run_cli,
+    run_reporting_errors,
+    traceback_wanted,
+)
+from solo_d2.structures import InputError
+
+
+@pytest.fixture(autouse=True)
+def no_traceback_wish(monkeypatch):
+    monkeypatch.setenv("SOLO_D2_TRACEBACK", "")
+
+
+def raising(error):
+    def main():
+        raise error
+
+    return main
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (InputError("wrong\nflag"), 2),
+        (FileNotFoundError(2, "No such file", "a.png"), 2),
+        (FloatingPointError("loss is NaN"), 1),
+    ],
+)
+def test_one_line_and_an_exit_code(error, code, capsys):
+    with pytest.raises(SystemExit) as caught:
+        run_cli(raising(error))
+    assert caught.value.code == code
+    text = capsys.readouterr().err
+    assert text.startswith("error: ") and text.count("\n") == 1
+
+
+def test_other_errors_keep_their_traceback():
+    with pytest.raises(ZeroDivisionError):
+        run_cli(raising(ZeroDivisionError()))
+
+
+def test_traceback_flag_anywhere(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["x", "SOLVER.BASE_LR", "1", "--traceback"])
+    with pytest.raises(SystemExit):
+        run_cli(raising(InputError("wrong flag")))
+    assert traceback_wanted() and "--traceback" not in sys.argv
+    assert "Traceback (most recent call last)" in capsys.readouterr().err
+
+
+def test_value_is_passed_on():
+    assert run_reporting_errors(max, 1, 2) == 2
+
+
+def test_parser_errors_are_one_input_error():
+    parser = prepare_parser(argparse.ArgumentParser())
+    with pytest.raises(InputError, match="--colour"):
+        parser.parse_args(["--colour"])
+
+
+class Broken(torch.utils.data.Dataset):
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        raise InputError("a.png is no image")
+
+
+def test_message_of_a_loader_process_is_unwrapped():
+    with pytest.raises(InputError) as caught:
+        next(iter(torch.utils.data.DataLoader(Broken(), num_workers=1)))
+    assert one_line(caught.value) == "a.png is no image"
+    assert os.linesep not in one_line(caught.value)

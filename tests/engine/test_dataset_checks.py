@@ -1,0 +1,76 @@
+import pytest
+
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from solo_d2.engine.dataset_checks import check_datasets, class_count_key, method_node
+from solo_d2.structures import InputError
+
+
+@pytest.fixture
+def solov2_cfg(tiny_cfg):
+    tiny_cfg.MODEL.META_ARCHITECTURE = "SOLOv2"
+    tiny_cfg.MODEL.SOLOV2.NUM_CLASSES = 2
+    return tiny_cfg
+
+
+def test_class_count_belongs_to_the_method(solov2_cfg):
+    assert class_count_key(solov2_cfg) == "MODEL.SOLOV2.NUM_CLASSES"
+    assert method_node(solov2_cfg).NUM_CLASSES == 2
+    solov2_cfg.MODEL.META_ARCHITECTURE = "Elsewhere"
+    assert class_count_key(solov2_cfg) == "" and not method_node(solov2_cfg)
+
+
+def test_fitting_datasets_pass(solov2_cfg):
+    check_datasets(solov2_cfg, training=True)
+    solov2_cfg.DATASETS.TRAIN = ()
+    check_datasets(solov2_cfg, training=False)
+
+
+def test_wrong_class_count(solov2_cfg):
+    solov2_cfg.MODEL.SOLOV2.NUM_CLASSES = 80
+    with pytest.raises(InputError, match="is 80, but dataset tiny_train has 2 classes"):
+        check_datasets(solov2_cfg, training=True)
+
+
+def test_unknown_dataset(solov2_cfg):
+    solov2_cfg.DATASETS.TRAIN = ("tiny_trian",)
+    with pytest.raises(InputError, match="did you mean tiny_train?"):
+        check_datasets(solov2_cfg, training=True)
+
+
+def test_nothing_to_do(solov2_cfg):
+    solov2_cfg.DATASETS.TRAIN = ()
+    with pytest.raises(InputError, match="--train-json"):
+        check_datasets(solov2_cfg, training=True)
+    solov2_cfg.DATASETS.TEST = ()
+    with pytest.raises(InputError, match="--val-json"):
+        check_datasets(solov2_cfg, training=False)
+
+
+def test_registered_dataset_whose_files_are_missing(solov2_cfg, tmp_path):
+    DatasetCatalog.register("absent", list)
+    MetadataCatalog.get("absent").set(json_file=str(tmp_path / "absent.json"))
+    solov2_cfg.DATASETS.TRAIN = ("absent",)
+    try:
+        with pytest.raises(InputError, match="absent.json does not exist"):
+            check_datasets(solov2_cfg, training=True)
+    finally:
+        DatasetCatalog.remove("absent")
+        MetadataCatalog.remove("absent")
+
+
+def test_missing_scenes_name_their_generator(solov2_cfg, tmp_path, monkeypatch):
+    from solo_d2.data import register_all
+
+    known = [name for name in ("scenes_train", "scenes_val") if name in DatasetCatalog.list()]
+    for name in known:
+        DatasetCatalog.remove(name)
+        MetadataCatalog.remove(name)
+    register_all(tmp_path)
+    solov2_cfg.DATASETS.TRAIN = ("scenes_train",)
+    try:
+        with pytest.raises(InputError, match="make_scenes.py"):
+            check_datasets(solov2_cfg, training=True)
+    finally:
+        for name in ("scenes_train", "scenes_val"):
+            DatasetCatalog.remove(name)
+            MetadataCatalog.remove(name)

@@ -1,0 +1,93 @@
+import json
+
+import pytest
+import torch
+
+from detectron2.engine import EvalHook, TrainerBase
+from solo_d2.checkpoint import read_checkpoint
+from solo_d2.engine.hooks import BestCheckpoint, EMAHook
+
+
+class CountingLoop(TrainerBase):
+    """Sets the model's weight to the number of the iteration."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def run_step(self):
+        with torch.no_grad():
+            self.model.weight.fill_(float(self.iter + 1))
+            self.model.running_mean.fill_(float(self.iter))
+            self.model.num_batches_tracked += 1
+
+
+def make_model():
+    return torch.nn.BatchNorm1d(2)
+
+
+def test_average_follows_its_definition(tmp_path):
+    model = make_model()
+    hook = EMAHook(model, 0.4, str(tmp_path))
+    loop = CountingLoop(model)
+    loop.register_hooks([hook])
+    with torch.no_grad():
+        model.weight.fill_(10.0)  # as weights loaded after the hook was made
+    loop.train(0, 5)
+    expected = 10.0
+    for update in range(5):
+        decay = min(0.4, (1 + update) / (10 + update))
+        expected = decay * expected + (1 - decay) * (update + 1)
+    assert hook.averaged.weight.tolist() == pytest.approx([expected] * 2)
+    assert hook.averaged.running_mean[0] != model.running_mean[0]
+    assert hook.averaged.num_batches_tracked == 5
+    assert not hook.averaged.training and not hook.averaged.weight.requires_grad
+    saved = read_checkpoint(str(tmp_path / "model_final_ema.pth"))["model"]
+    assert torch.equal(saved["weight"], hook.averaged.weight)
+    assert not (tmp_path / "last_checkpoint").exists()
+
+
+def test_average_survives_its_state_dict():
+    model = make_model()
+    hook = EMAHook(model, 0.9)
+    loop = CountingLoop(model)
+    loop.register_hooks([hook])
+    loop.train(0, 3)
+    other = EMAHook(make_model(), 0.9)
+    other.load_state_dict(hook.state_dict())
+    other.before_train()  # does not start over
+    assert torch.equal(other.averaged.weight, hook.averaged.weight)
+    assert other.state_dict()["updates"] == 3
+
+
+def run_best(tmp_path, scores, start=0):
+    """One evaluation per iteration with the given scores; returns (hook, loop)."""
+    model = make_model()
+    loop = CountingLoop(model)
+    evaluations = iter(scores)
+    best = BestCheckpoint(1, model, str(tmp_path), "segm/AP")
+    loop.register_hooks([EvalHook(1, lambda: {"segm": {"AP": next(evaluations)}}), best])
+    loop.train(start, start + len(scores))
+    return best
+
+
+def test_best_is_kept_over_resuming(tmp_path):
+    run_best(tmp_path, [10.0, 30.0, 20.0])
+    saved = read_checkpoint(str(tmp_path / "model_best.pth"))
+    assert saved["model"]["weight"][0] == 2.0 and saved["iteration"] == 1
+    assert json.loads((tmp_path / "model_best.json").read_text()) == {
+        "metric": "segm/AP",
+        "value": 30.0,
+        "iteration": 1,
+    }
+    run_best(tmp_path, [25.0], start=3)  # resumed: better than the last, worse than the best
+    assert read_checkpoint(str(tmp_path / "model_best.pth"))["iteration"] == 1
+    run_best(tmp_path, [35.0], start=4)
+    assert read_checkpoint(str(tmp_path / "model_best.pth"))["iteration"] == 5
+    run_best(tmp_path, [1.0, 0.5])  # a new run in the old folder starts over
+    assert read_checkpoint(str(tmp_path / "model_best.pth"))["iteration"] == 0
+
+
+def test_undefined_scores_are_never_best(tmp_path):
+    best = run_best(tmp_path, [float("nan"), 0.0, float("nan")])
+    assert best.best_metric == 0.0 and best.best_iter == 1

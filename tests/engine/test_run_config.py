@@ -1,0 +1,111 @@
+import json
+
+import pytest
+
+from solo_d2.config import get_cfg
+from solo_d2.engine.run_config import build_cfg, build_parser, check_key, read_cfg
+from solo_d2.structures import InputError
+
+
+def parse(*arguments):
+    return build_parser().parse_args([str(argument) for argument in arguments])
+
+
+def own_data(tiny_files, tmp_path, *options):
+    return parse(
+        "--train-json", tiny_files.train.json, "--train-images", tiny_files.train.images,
+        "--val-json", tiny_files.val.json, "--val-images", tiny_files.val.images,
+        "MODEL.META_ARCHITECTURE", "SOLOv2", "OUTPUT_DIR", tmp_path / "out", *options,
+    )  # fmt: skip
+
+
+def test_detectron2_flags_are_there():
+    args = parse("--resume", "--num-gpus", 3, "SOLVER.BASE_LR", "0.5")
+    assert (args.config_file, args.resume, args.eval_only) == ("", True, False)
+    assert (args.num_gpus, args.num_machines, args.machine_rank) == (3, 1, 0)
+    assert args.opts == ["SOLVER.BASE_LR", "0.5"] and args.dist_url == "auto"
+
+
+def test_own_data_sets_datasets_and_class_count(tiny_files, tmp_path):
+    cfg = build_cfg(own_data(tiny_files, tmp_path))
+    assert cfg.DATASETS.TRAIN == ("custom_train",) and cfg.DATASETS.TEST == ("custom_val",)
+    assert cfg.MODEL.SOLOV2.NUM_CLASSES == 2
+    assert cfg.is_frozen()
+    again = own_data(tiny_files, tmp_path, "MODEL.SOLOV2.NUM_CLASSES", 2)
+    assert build_cfg(again).MODEL.SOLOV2.NUM_CLASSES == 2
+
+
+def test_own_data_contradicting_class_count(tiny_files, tmp_path):
+    args = own_data(tiny_files, tmp_path, "MODEL.SOLOV2.NUM_CLASSES", 80)
+    with pytest.raises(InputError, match="NUM_CLASSES 80 .* has 2 classes"):
+        build_cfg(args)
+
+
+def test_train_and_val_classes_must_agree(tiny_files, tmp_path):
+    with open(tiny_files.val.json) as f:
+        content = json.load(f)
+    content["categories"][1]["name"] = "other"
+    changed = tmp_path / "val.json"
+    changed.write_text(json.dumps(content))
+    args = own_data(tiny_files, tmp_path)
+    args.val_json = str(changed)
+    with pytest.raises(InputError, match="class 1 is 'unused' and 'other'"):
+        build_cfg(args)
+
+
+def test_images_without_json(tiny_files):
+    with pytest.raises(InputError, match="--train-json and --train-images"):
+        build_cfg(parse("--train-images", tiny_files.train.images))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["SOLVER.BASE_LRR", "1"], "no config key SOLVER.BASE_LRR; did you mean SOLVER.BASE_LR?"),
+        (["MODEL.SOLOV2.NUM_GRID", "1"], "did you mean MODEL.SOLOV2.NUM_GRIDS?"),
+        (["SOLVER", "1"], "SOLVER is a group"),
+        (["SOLVER.BASE_LR"], "'SOLVER.BASE_LR' has no value"),
+        (["SOLVER.BASE_LR", "0.1", "--resume"], "--resume has to stand before"),
+        (["SOLVER.MAX_ITER", "many"], "SOLVER.MAX_ITER many: "),
+    ],
+)
+def test_wrong_options(options, message):
+    with pytest.raises(InputError) as caught:
+        read_cfg(parse(*options))
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_every_key_is_known():
+    check_key(get_cfg(), "SOLVER.EMA.DECAY", "test")
+    check_key(get_cfg(), "OUTPUT_DIR", "test")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("SOLVER: {BASE_LRR: 1}", "no config key SOLVER.BASE_LRR; did you mean SOLVER.BASE_LR?"),
+        ("SOLVER: {MAX_ITER: many}", "MAX_ITER"),
+        ("SOLVER: {BASE_LR: [1", "no valid YAML"),
+        ("_BASE_: nowhere.yaml", "nowhere.yaml does not exist"),
+    ],
+)
+def test_wrong_config_file(tmp_path, text, message):
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError) as caught:
+        read_cfg(parse("--config-file", path))
+    assert message in str(caught.value) and str(path) in str(caught.value)
+
+
+def test_missing_config_file():
+    with pytest.raises(InputError, match="nowhere.yaml does not exist"):
+        read_cfg(parse("--config-file", "nowhere.yaml"))
+
+
+def test_missing_weights(tiny_files, tmp_path):
+    with pytest.raises(InputError, match="nowhere.pth does not exist"):
+        build_cfg(own_data(tiny_files, tmp_path, "MODEL.WEIGHTS", "nowhere.pth"))
+    args = own_data(tiny_files, tmp_path)
+    args.eval_only = True
+    with pytest.raises(InputError, match="--eval-only needs MODEL.WEIGHTS"):
+        build_cfg(args)

@@ -1,0 +1,170 @@
+import json
+import os
+
+import pytest
+import torch
+
+from detectron2.engine import DefaultTrainer, HookBase
+from solo_d2.checkpoint import read_checkpoint
+from solo_d2.engine.trainer import Trainer, autocast_dtype
+from solo_d2.structures import InputError
+
+
+class LossRecorder(HookBase):
+    """Keeps every iteration's total loss; with ``stop_after``, breaks off as a crash would."""
+
+    def __init__(self, stop_after=None):
+        self.losses = {}
+        self.stop_after = stop_after
+
+    def after_step(self):
+        self.losses[self.trainer.iter] = self.trainer.storage.latest()["total_loss"][0]
+        if self.trainer.iter == self.stop_after:
+            raise KeyboardInterrupt
+
+
+def train(cfg, resume=False, stop_after=None):
+    """Returns (trainer, total losses by iteration)."""
+    os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)
+    torch.manual_seed(0)
+    trainer = Trainer(cfg)
+    recorder = LossRecorder(stop_after)
+    trainer.register_hooks([recorder])
+    trainer.resume_or_load(resume=resume)
+    try:
+        trainer.train()
+    except KeyboardInterrupt:
+        assert stop_after is not None
+    return trainer, recorder.losses
+
+
+def test_trains_evaluates_and_keeps_files(tiny_cfg):
+    tiny_cfg.TEST.EVAL_PERIOD = 3
+    trainer, losses = train(tiny_cfg)
+    assert list(losses) == list(range(6)) and losses[5] < losses[0]
+    assert trainer.last_results["segm"]["AP"] > 90
+    assert trainer.last_results["segm"]["AP-bright"] > 90
+    out = tiny_cfg.OUTPUT_DIR
+    for name in ("model_final.pth", "model_best.pth", "last_checkpoint", "metrics.json"):
+        assert os.path.isfile(os.path.join(out, name)), name
+    with open(os.path.join(out, "last_checkpoint")) as f:
+        assert f.read() == "model_final.pth"  # not the best one, which cannot be resumed
+    with open(os.path.join(out, "metrics.json")) as f:
+        assert any("segm/AP" in json.loads(line) for line in f)
+    assert not [name for name in os.listdir(out) if name.endswith(".tmp")]
+
+
+@pytest.mark.parametrize("optimizer", ["SGD", "AdamW"])
+@pytest.mark.parametrize("seed", [7, -1])
+def test_resumed_losses_are_those_of_an_uninterrupted_run(tiny_cfg, tmp_path, optimizer, seed):
+    tiny_cfg.SOLVER.OPTIMIZER = optimizer
+    tiny_cfg.SEED = seed
+    tiny_cfg.SOLVER.CHECKPOINT_PERIOD = 2
+    tiny_cfg.SOLVER.EMA.ENABLED = True
+    first, interrupted = train(tiny_cfg, stop_after=4)
+    resumed_trainer, resumed = train(tiny_cfg, resume=True)
+    assert list(interrupted) == [0, 1, 2, 3, 4] and list(resumed) == [4, 5]
+    assert resumed_trainer.seed == first.seed
+    whole_cfg = tiny_cfg.clone()
+    whole_cfg.OUTPUT_DIR = str(tmp_path / "whole")
+    whole_cfg.SEED = first.seed
+    whole_trainer, whole = train(whole_cfg)
+    assert {**interrupted, **resumed} == whole
+    averages = resumed_trainer.ema.averaged.state_dict(), whole_trainer.ema.averaged.state_dict()
+    assert all(torch.equal(averages[0][name], averages[1][name]) for name in averages[0])
+
+
+def test_resume_without_checkpoint_starts_anew(tiny_cfg):
+    trainer, losses = train(tiny_cfg, resume=True)
+    assert list(losses) == list(range(6))
+
+
+def test_resume_with_another_setup_is_explained(tiny_cfg):
+    train(tiny_cfg)
+    broken = read_checkpoint(os.path.join(tiny_cfg.OUTPUT_DIR, "model_final.pth"))
+    broken["trainer"]["_trainer"]["optimizer"]["param_groups"].pop()
+    torch.save(broken, os.path.join(tiny_cfg.OUTPUT_DIR, "model_final.pth"))
+    with pytest.raises(InputError, match="another training set-up"):
+        Trainer(tiny_cfg).resume_or_load(resume=True)
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_amp_on_cpu(tiny_cfg, precision):
+    tiny_cfg.SOLVER.AMP.ENABLED = True
+    tiny_cfg.SOLVER.AMP.PRECISION = precision
+    tiny_cfg.DATASETS.TEST = ()
+    trainer, losses = train(tiny_cfg)
+    tiny_cfg.SOLVER.AMP.ENABLED = False
+    tiny_cfg.OUTPUT_DIR += "_full"
+    _, full = train(tiny_cfg)
+    assert losses != full  # it did compute in lower precision
+    assert torch.allclose(torch.tensor(list(losses.values())), torch.tensor(list(full.values())), rtol=0.05)
+    assert trainer._trainer.grad_scaler.is_enabled() == (precision == "float16")
+    assert trainer.bare_model.conv.weight.dtype == torch.float32
+
+
+def test_amp_precision_is_checked(tiny_cfg):
+    tiny_cfg.SOLVER.AMP.ENABLED = True
+    tiny_cfg.SOLVER.AMP.PRECISION = "half"
+    with pytest.raises(InputError, match="float16, bfloat16"):
+        autocast_dtype(tiny_cfg)
+
+
+def test_optimizer_choice_and_weight_decay_groups(tiny_cfg):
+    tiny_cfg.SOLVER.WEIGHT_DECAY = 0.05
+    tiny_cfg.SOLVER.WEIGHT_DECAY_NORM = 0.0
+    model = Trainer.build_model(tiny_cfg)
+    for name, kind in (("SGD", torch.optim.SGD), ("AdamW", torch.optim.AdamW)):
+        tiny_cfg.SOLVER.OPTIMIZER = name
+        optimizer = Trainer.build_optimizer(tiny_cfg, model)
+        assert isinstance(optimizer, kind)
+        decay = {
+            id(parameter): group["weight_decay"]
+            for group in optimizer.param_groups
+            for parameter in group["params"]
+        }
+        assert decay[id(model.conv.weight)] == 0.05
+        assert decay[id(model.norm.weight)] == 0.0
+    tiny_cfg.SOLVER.OPTIMIZER = "Lion"
+    with pytest.raises(InputError, match="SGD or AdamW"):
+        Trainer.build_optimizer(tiny_cfg, model)
+
+
+@pytest.mark.parametrize("optimizer", ["SGD", "AdamW"])
+def test_gradients_are_clipped(tiny_cfg, optimizer):
+    tiny_cfg.SOLVER.OPTIMIZER = optimizer
+    tiny_cfg.SOLVER.CLIP_GRADIENTS.ENABLED = True
+    tiny_cfg.SOLVER.CLIP_GRADIENTS.CLIP_TYPE = "norm"
+    tiny_cfg.SOLVER.CLIP_GRADIENTS.CLIP_VALUE = 0.5
+    model = Trainer.build_model(tiny_cfg)
+    stepper = Trainer.build_optimizer(tiny_cfg, model)
+    for parameter in model.parameters():
+        parameter.grad = torch.full_like(parameter, 100.0)
+    stepper.step()
+    assert model.conv.weight.grad.norm() == pytest.approx(0.5, rel=1e-4)
+
+
+def test_learning_rate_scales_with_the_number_of_processes(tiny_cfg):
+    tiny_cfg.SOLVER.REFERENCE_WORLD_SIZE = 2
+    tiny_cfg.SOLVER.IMS_PER_BATCH = 4
+    tiny_cfg.SOLVER.WARMUP_ITERS = 4
+    trainer = Trainer(tiny_cfg)  # one process
+    assert trainer.cfg.SOLVER.IMS_PER_BATCH == 2
+    assert trainer.cfg.SOLVER.BASE_LR == tiny_cfg.SOLVER.BASE_LR / 2
+    assert trainer.max_iter == 12
+    assert trainer.cfg.SOLVER.WARMUP_ITERS == 8
+    assert DefaultTrainer.auto_scale_workers(tiny_cfg, 2).SOLVER.BASE_LR == tiny_cfg.SOLVER.BASE_LR
+
+
+def test_final_average_can_be_loaded_as_weights(tiny_cfg):
+    tiny_cfg.SOLVER.EMA.ENABLED = True
+    trainer, _ = train(tiny_cfg)
+    tiny_cfg.MODEL.WEIGHTS = os.path.join(tiny_cfg.OUTPUT_DIR, "model_final_ema.pth")
+    tiny_cfg.OUTPUT_DIR += "_second"
+    second = Trainer(tiny_cfg)
+    second.resume_or_load(resume=False)
+    averaged = trainer.ema.averaged.state_dict()
+    assert not torch.equal(averaged["conv.weight"], trainer.bare_model.conv.weight)
+    for name, value in second.bare_model.state_dict().items():
+        assert torch.equal(value, averaged[name])
+    assert second.start_iter == 0

@@ -1,0 +1,51 @@
+import json
+
+import pytest
+
+from detectron2.data import MetadataCatalog
+from detectron2.evaluation import COCOEvaluator, DatasetEvaluators, SemSegEvaluator
+from solo_d2.evaluation.build import build_evaluator
+from solo_d2.structures import InputError
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """Returns ``name(evaluator_type)``: registers metadata with an empty COCO file."""
+    path = tmp_path / "gt.json"
+    path.write_text(json.dumps({"images": [], "annotations": [], "categories": []}))
+    made = []
+
+    def register(kind):
+        name = f"evaluated_{len(made)}"
+        made.append(name)
+        MetadataCatalog.get(name).set(
+            json_file=str(path),
+            evaluator_type=kind,
+            thing_classes=[],
+            stuff_classes=["sky"],
+            ignore_label=255,
+        )
+        return name
+
+    yield register
+    for name in made:
+        MetadataCatalog.remove(name)
+
+
+def test_coco_measures_boxes_and_masks(dataset, tmp_path, monkeypatch):
+    name = dataset("coco")
+    assert isinstance(build_evaluator(name, str(tmp_path)), COCOEvaluator)
+    monkeypatch.setattr("solo_d2.evaluation.build.COCOEvaluator", lambda *args, **kwargs: (args, kwargs))
+    given, options = build_evaluator(name, str(tmp_path), 77)
+    assert given == (name, ("bbox", "segm"))
+    assert options == {"output_dir": str(tmp_path), "max_dets_per_image": 77}
+
+
+def test_semantic_map_and_unknown_kind(dataset, tmp_path, monkeypatch):
+    from detectron2.data import DatasetCatalog
+
+    monkeypatch.setattr(DatasetCatalog, "get", lambda name: [])
+    assert isinstance(build_evaluator(dataset("sem_seg"), str(tmp_path)), SemSegEvaluator)
+    assert isinstance(build_evaluator(dataset("coco_panoptic_seg"), str(tmp_path)), DatasetEvaluators)
+    with pytest.raises(InputError, match="evaluator_type 'depth'"):
+        build_evaluator(dataset("depth"), str(tmp_path))

@@ -1,0 +1,28 @@
+"""Coordinate channels: values, order, dtype."""
+
+import pytest
+import torch
+
+from solo_d2.layers import append_coordinates
+
+
+def test_x_then_y_from_minus_one_to_one():
+    result = append_coordinates(torch.zeros(2, 3, 4, 5))
+    assert result.shape == (2, 5, 4, 5)
+    for column in range(5):
+        assert result[:, 3, :, column].allclose(torch.tensor(-1 + column / 2))
+    for row in range(4):
+        assert result[:, 4, row].allclose(torch.tensor(-1 + 2 * row / 3))
+
+
+def test_one_pixel_and_half_precision():
+    result = append_coordinates(torch.ones(1, 1, 1, 1, dtype=torch.bfloat16))
+    assert result.dtype == torch.bfloat16
+    assert result.flatten().tolist() == [1, -1, -1]
+
+
+@pytest.mark.parametrize("size", [(3, 4), (16, 24)])
+def test_golden_coordinates(golden, size):
+    expected = golden("utils").load("utils")[f"coord_{size[0]}x{size[1]}"]
+    ours = append_coordinates(torch.empty(len(expected), 0, *size))
+    torch.testing.assert_close(ours, expected, atol=1e-6, rtol=0)

@@ -1,0 +1,88 @@
+"""Every config file loads, and every key this project adds is read somewhere.
+
+tests/modeling/test_e2e.py builds and trains each of them.
+"""
+
+import ast
+import functools
+from pathlib import Path
+
+import pytest
+
+from detectron2.config import CfgNode
+from detectron2.config import get_cfg as get_detectron2_cfg
+from solo_d2.config import get_cfg
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = ROOT / "configs"
+MAX_LEAF_LINES = 15
+LEAVES = sorted(p for p in CONFIGS.rglob("*.yaml") if not p.name.startswith("Base-"))
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(CONFIGS).as_posix()
+
+
+def load(path: Path) -> CfgNode:
+    cfg = get_cfg()
+    cfg.merge_from_file(str(path))
+    return cfg
+
+
+def leaf_keys(node: CfgNode, prefix: str = "") -> set[str]:
+    keys = set()
+    for key, value in node.items():
+        dotted = f"{prefix}{key}"
+        keys |= leaf_keys(value, f"{dotted}.") if isinstance(value, CfgNode) else {dotted}
+    return keys
+
+
+@functools.cache
+def names_read() -> frozenset[str]:
+    """Attribute names and literal item names that are read outside ``solo_d2/config``."""
+    files = [ROOT / "train_net.py"]
+    for folder in ("solo_d2", "tools", "demo"):
+        files += (ROOT / folder).rglob("*.py")
+    found = set()
+    for path in files:
+        if path.is_file() and not path.is_relative_to(ROOT / "solo_d2" / "config"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+                    found.add(node.attr)
+                elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    found.add(node.value)
+    return frozenset(found)
+
+
+def test_there_are_configs():
+    assert LEAVES
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=name_of)
+def test_leaf_is_short(path):
+    assert len(path.read_text().splitlines()) <= MAX_LEAF_LINES
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.yaml")), ids=name_of)
+def test_config_loads_with_its_bases(path):
+    base = CfgNode.load_yaml_with_base(str(path))
+    assert base, "an empty config"
+    assert load(path).MODEL.META_ARCHITECTURE
+
+
+def test_every_added_key_is_read():
+    added = leaf_keys(get_cfg()) - leaf_keys(get_detectron2_cfg())
+    assert added
+    unread = {key for key in added if key.rpartition(".")[2] not in names_read()}
+    assert not unread, f"declared in solo_d2/config, read nowhere: {sorted(unread)}"
+
+
+def test_every_added_key_has_a_comment():
+    """The comment may stand above a group of keys that are assigned in a row."""
+    for path in (ROOT / "solo_d2" / "config").glob("*.py"):
+        lines = path.read_text().splitlines()
+        for number, line in enumerate(lines):
+            target = line.strip().partition(" = ")[0]
+            if "." in target and target.rpartition(".")[2].isupper() and "CfgNode(" not in line:
+                above = [text.strip() for text in lines[max(0, number - 8) : number]]
+                assert any(text.startswith("#") or '"""' in text for text in above), target

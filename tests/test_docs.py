@@ -1,0 +1,119 @@
+"""What README.md and docs/*.md name exists: links, files, and the flags of every command shown."""
+
+import functools
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("d2lite/*.md"), *ROOT.glob("tools/*.md")]
+)
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
+FENCE = re.compile(r"^```[ \t]*(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+# Files of the repository by their first folder; what commands write (output/, datasets/) is not checked.
+NAMED_FILE = re.compile(
+    r"(?<![\w./-])((?:configs|tools|demo|docs|benchmarks|solo_d2|tests|d2lite)/[\w./-]*\w\.\w+|train_net\.py)\b"
+)
+SCRIPT = re.compile(r"(?:train_net|(?:tools|demo|benchmarks)/\w+)\.py$")
+SHELL_LANGUAGES = ("", "bash", "sh", "shell", "console", "text")
+
+
+def page_name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def without_fences(text: str) -> str:
+    return FENCE.sub("", text)
+
+
+def anchors(text: str) -> set[str]:
+    """GitHub's anchors of a page's headings."""
+    plain = [re.sub(r"[^\w\- ]", "", title.lower()) for title in HEADING.findall(without_fences(text))]
+    return {title.strip().replace(" ", "-") for title in plain}
+
+
+def broken_links(page: Path, text: str) -> list[str]:
+    broken = []
+    for target in LINK.findall(without_fences(text)):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        path = (page.parent / name) if name else page
+        if not path.exists():
+            broken.append(target)
+        elif anchor and path.suffix == ".md":
+            linked = text if path == page else path.read_text()
+            if anchor not in anchors(linked):
+                broken.append(target)
+    return broken
+
+
+def commands(text: str) -> list[list[str]]:
+    """Shell words of each command in the fenced blocks; continued lines are joined."""
+    found = []
+    for language, block in FENCE.findall(text):
+        if language in SHELL_LANGUAGES:
+            for line in block.replace("\\\n", " ").splitlines():
+                try:
+                    found.append(shlex.split(line.strip().removeprefix("$ "), comments=True))
+                except ValueError:
+                    continue
+    return found
+
+
+def script_calls(text: str) -> list[tuple[str, list[str]]]:
+    """(script or ``-m`` module, flags) of every command that runs one of the repository's own."""
+    calls = []
+    for words in commands(text):
+        for index, word in enumerate(words):
+            module = word.startswith("solo_d2.") and words[index - 1] == "-m"
+            if SCRIPT.match(word.removeprefix("./")) or module:
+                flags = [w.partition("=")[0] for w in words[index + 1 :] if re.match(r"--?[a-z]", w)]
+                calls.append((word.removeprefix("./"), flags))
+                break
+    return calls
+
+
+@functools.cache
+def help_text(script: str) -> str:
+    target = ["-m", script] if script.startswith("solo_d2.") else [str(ROOT / script)]
+    command = [sys.executable, "-W", "ignore", *target, "-h"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, f"{script} -h: {done.stderr}"
+    return done.stdout
+
+
+def test_rules_see_what_is_wrong(tmp_path):
+    text = "# One two\n[a](gone.md) [b](#one-two) [c](#three) [d](https://x.org/y)\n```\n[e](f.md)\n```\n"
+    (tmp_path / "page.md").write_text(text)
+    assert broken_links(tmp_path / "page.md", text) == ["gone.md", "#three"]
+    shown = "```bash\nA=1 python tools/x.py --a 1 \\\n  --b=2 # --c\n$ ls --all\npython -m solo_d2.y -h\n```"
+    assert script_calls(shown) == [("tools/x.py", ["--a", "--b"]), ("solo_d2.y", ["-h"])]
+    text = "see configs/a/b.yaml, output/demo/x.json or x/tools/y.py"
+    assert NAMED_FILE.findall(text) == ["configs/a/b.yaml"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_links_lead_somewhere(page):
+    assert broken_links(page, page.read_text()) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_named_files_exist(page):
+    names = set(NAMED_FILE.findall(page.read_text()))
+    missing = sorted(n for n in names if not (ROOT / n).exists() and not (page.parent / n).exists())
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_commands_use_flags_that_exist(page):
+    for script, flags in script_calls(page.read_text()):
+        known = set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", help_text(script))) if flags else set()
+        unknown = [flag for flag in flags if flag not in known]
+        assert not unknown, f"{script} has no {unknown}"

@@ -1,0 +1,200 @@
+"""The predictor with a stand-in model whose masks are the red and the blue pixels of the input."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from detectron2.config import get_cfg as get_detectron2_cfg
+from detectron2.modeling import META_ARCH_REGISTRY
+from detectron2.structures import Boxes, Instances
+from solo_d2.config import get_cfg
+from solo_d2.predictor import Predictor, load_config, load_metadata, to_array
+from solo_d2.structures.errors import InputError
+
+BACKBONE = {"backbone.weight": torch.ones(1, 1), "backbone.bias": torch.ones(1)}
+RED, BLUE = (255, 0, 0), (0, 0, 255)
+
+
+class ColorSegmenter(torch.nn.Module):
+    """Class 0 where channel 0 of the network input dominates, class 1 where channel 2 does."""
+
+    def __init__(self, cfg):
+        super().__init__()
+        self.scores = torch.nn.Parameter(torch.zeros(2))
+        self.backbone = torch.nn.Linear(1, 1)
+        self.batch_sizes: list[int] = []
+
+    def forward(self, batched_inputs):
+        assert not self.training and not torch.is_grad_enabled()
+        self.batch_sizes.append(len(batched_inputs))
+        return [{"instances": self._segment(**one)} for one in batched_inputs]
+
+    def _segment(self, image, height, width):
+        resized = torch.nn.functional.interpolate(image[None], (height, width))[0]
+        found = Instances((height, width))
+        found.pred_masks = torch.stack([resized[0] > 128, resized[2] > 128])
+        found.pred_boxes = Boxes(torch.tensor([[0.0, 0.0, width, height]] * 2))
+        found.scores = self.scores.detach()
+        found.pred_classes = torch.arange(2)
+        return found
+
+
+@pytest.fixture
+def cfg():
+    if "ColorSegmenter" not in META_ARCH_REGISTRY:
+        META_ARCH_REGISTRY.register(ColorSegmenter)
+    cfg = get_cfg()
+    cfg.MODEL.META_ARCHITECTURE = "ColorSegmenter"
+    cfg.INPUT.FORMAT = "BGR"
+    cfg.INPUT.MIN_SIZE_TEST = 64
+    cfg.DATASETS.TEST = ("scenes_val",)
+    return cfg
+
+
+@pytest.fixture
+def weights(tmp_path):
+    path = tmp_path / "model.pth"
+    torch.save({"model": BACKBONE | {"scores": torch.tensor([0.9, 0.4])}}, path)
+    return path
+
+
+@pytest.fixture
+def picture():
+    """Left half red, right quarter blue, RGB."""
+    array = np.zeros((20, 40, 3), np.uint8)
+    array[:, :20] = RED
+    array[:, 30:] = BLUE
+    return array
+
+
+def assert_red_is_class_one(instances):
+    """In a BGR network input red is the last channel."""
+    assert instances.image_size == (20, 40)
+    assert instances.pred_masks[1, :, :20].all() and not instances.pred_masks[1, :, 20:].any()
+    assert instances.pred_masks[0, :, 30:].all() and not instances.pred_masks[0, :, :30].any()
+    assert torch.allclose(instances.scores, torch.tensor([0.9, 0.4]))
+
+
+def test_path_image_and_arrays_agree(cfg, weights, picture, tmp_path):
+    predictor = Predictor(cfg, weights)
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    assert_red_is_class_one(predictor(tmp_path / "a.png"))
+    assert_red_is_class_one(predictor(str(tmp_path / "a.png")))
+    assert_red_is_class_one(predictor(Image.fromarray(picture)))
+    assert_red_is_class_one(predictor(picture[:, :, ::-1]))
+    assert_red_is_class_one(predictor(picture, channels="RGB"))
+    assert predictor.cfg.MODEL.DEVICE == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert cfg.MODEL.WEIGHTS == "", "the caller's config is left alone"
+
+
+def test_list_is_batched_in_order(cfg, weights, picture):
+    predictor = Predictor(cfg, weights, batch_size=2)
+    blue = np.zeros((10, 10, 3), np.uint8) + np.array(BLUE, np.uint8)
+    found = predictor([picture, blue, picture], channels="RGB")
+    assert predictor.model.batch_sizes == [2, 1]
+    assert [one.image_size for one in found] == [(20, 40), (10, 10), (20, 40)]
+    assert found[1].pred_masks[0].all()
+    assert predictor([]) == []
+
+
+def test_score_threshold(cfg, weights, picture):
+    assert Predictor(cfg, weights, score_threshold=0.5)(picture).pred_classes.tolist() == [0]
+    assert len(Predictor(cfg, weights, score_threshold=0.95)(picture)) == 0
+
+
+def test_config_path_and_overrides(weights, picture, tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text("INPUT:\n  FORMAT: RGB\n")
+    cfg = load_config(config, ["INPUT.MIN_SIZE_TEST", "32"])
+    assert (cfg.INPUT.FORMAT, cfg.INPUT.MIN_SIZE_TEST) == ("RGB", 32)
+    assert load_config(cfg, ["INPUT.FORMAT", "BGR"]).INPUT.FORMAT == "BGR"
+    assert cfg.INPUT.FORMAT == "RGB"
+
+
+@pytest.mark.parametrize(
+    ("text", "opts", "message"),
+    [
+        (None, [], "config.yaml"),
+        ("MODEL: [", [], "config.yaml"),
+        ("MODEL: {DEVISE: cpu}", [], "DEVISE"),
+        ("VERSION: 2", ["MODEL.DEVISE", "cpu"], "DEVISE"),
+        ("VERSION: 2", ["INPUT.MIN_SIZE_TEST", "wide"], "MIN_SIZE_TEST"),
+        ("VERSION: 2", ["INPUT.MIN_SIZE_TEST"], "MIN_SIZE_TEST"),
+    ],
+)
+def test_bad_config_is_one_line(tmp_path, text, opts, message):
+    if text is not None:
+        (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(InputError, match=message) as caught:
+        load_config(tmp_path / "config.yaml", opts)
+    assert "\n" not in str(caught.value)
+    if text == "VERSION: 2" and len(opts) == 2:
+        with pytest.raises(InputError, match=message):
+            load_config(get_detectron2_cfg(), opts)
+
+
+def test_bad_weights(cfg, weights, tmp_path):
+    with pytest.raises(InputError, match="no weights"):
+        Predictor(cfg)
+    with pytest.raises(InputError, match=r"gone\.pth"):
+        Predictor(cfg, tmp_path / "gone.pth")
+    cut = tmp_path / "cut.pth"
+    cut.write_bytes(weights.read_bytes()[:-200])
+    with pytest.raises(InputError, match=r"cut\.pth"):
+        Predictor(cfg, cut)
+    torch.save({"model": BACKBONE | {"scores": torch.zeros(3)}}, tmp_path / "other.pth")
+    with pytest.raises(InputError, match="classes"):
+        Predictor(cfg, tmp_path / "other.pth")
+    torch.save({"model": BACKBONE}, tmp_path / "backbone.pth")
+    with pytest.raises(InputError, match=r"lacks 1 of the model's 3 weights \(scores"):
+        Predictor(cfg, tmp_path / "backbone.pth")
+
+
+def test_bad_pictures(cfg, weights, picture, tmp_path):
+    predictor = Predictor(cfg, weights)
+    Image.fromarray(picture).save(tmp_path / "cut.png")
+    whole = (tmp_path / "cut.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "text.jpg").write_text("no picture")
+    for bad, message in [
+        (tmp_path / "gone.jpg", "does not exist"),
+        (tmp_path, "does not exist"),
+        (tmp_path / "text.jpg", "no image"),
+        (tmp_path / "cut.png", "damaged"),
+        (picture.astype(np.float32) / 255, "float32"),
+        (picture[:, :, :2], "shape"),
+        (picture[:0], "shape"),
+        (7, "int"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            predictor(bad)
+    with pytest.raises(InputError, match="GBR"):
+        predictor(picture, channels="GBR")
+
+
+def test_to_array_kinds(tmp_path, picture):
+    grey = picture[:, :, 0]
+    assert np.array_equal(to_array(grey, "BGR"), np.stack([grey] * 3, axis=2))
+    rotated = Image.fromarray(picture)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    rotated.save(tmp_path / "turned.jpg", exif=exif)
+    assert to_array(tmp_path / "turned.jpg", "RGB").shape == (40, 20, 3)
+    Image.fromarray(grey).convert("P").save(tmp_path / "palette.png")
+    assert to_array(tmp_path / "palette.png", "RGB").shape == (20, 40, 3)
+    Image.fromarray(np.dstack([picture, grey])).save(tmp_path / "alpha.png")
+    assert np.array_equal(to_array(tmp_path / "alpha.png", "BGR"), picture[:, :, ::-1])
+
+
+def test_metadata_of_own_data(cfg, tmp_path):
+    assert "thing_classes" in load_metadata(cfg).as_dict()
+    json_file = tmp_path / "val.json"
+    json_file.write_text('{"categories": [{"id": 7, "name": "b"}, {"id": 3, "name": "a"}]}')
+    cfg.DATASETS.CUSTOM.VAL_JSON = str(json_file)
+    metadata = load_metadata(cfg)
+    assert metadata.thing_classes == ["a", "b"]
+    assert metadata.thing_dataset_id_to_contiguous_id == {3: 0, 7: 1}
+    cfg.DATASETS.CUSTOM.VAL_JSON = "gone.json"
+    cfg.DATASETS.TEST = ()
+    assert load_metadata(cfg).as_dict() == {}

@@ -1,0 +1,50 @@
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from solo_d2.data.scenes import generate_scenes
+from solo_d2.engine.cli import run_cli
+
+TOOL = Path(__file__).resolve().parents[2] / "tools" / "analyze_dataset.py"
+
+
+@pytest.fixture
+def run(monkeypatch):
+    spec = importlib.util.spec_from_file_location("analyze_dataset_under_test", TOOL)
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", [str(TOOL), *arguments])
+        run_cli(tool.main)
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    root = generate_scenes(tmp_path_factory.mktemp("analyze") / "scenes", 10, 1, size=64, workers=1)
+    return ["--json", str(root / "instances_train.json"), "--images", str(root / "train" / "images")]
+
+
+def test_prints_a_report_with_yaml(run, files, capsys):
+    run(*files, "--levels", "4")
+    text = capsys.readouterr().out
+    assert "10 images (median 64 x 64)" in text
+    snippet = yaml.safe_load(text[text.index("MODEL:") :])
+    assert len(snippet["MODEL"]["SOLOV2"]["NUM_GRIDS"]) == 4
+
+
+def test_mistakes_are_one_line(run, files, capsys):
+    for arguments, line in [
+        ([*files, "--levels", "6"], "1 to 5"),
+        ([*files, "--min-size", "0"], "at least 1"),
+        (["--json", "nowhere.json", "--images", "."], "does not exist"),
+    ]:
+        with pytest.raises(SystemExit) as info:
+            run(*arguments)
+        error = capsys.readouterr().err
+        assert info.value.code == 2 and line in error and error.count("\n") == 1

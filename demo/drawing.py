@@ -1,10 +1,15 @@
 """Instances drawn over pictures and video frames."""
 
+import math
+
 import numpy as np
 
 from detectron2.structures import Instances
 from detectron2.utils.video_visualizer import VideoVisualizer
 from detectron2.utils.visualizer import ColorMode, Visualizer
+
+# Smaller pictures are drawn enlarged, so that labels do not cover the objects.
+MIN_SIDE = 320
 
 
 def draw_picture(picture: np.ndarray, instances: Instances, metadata) -> np.ndarray:
@@ -16,9 +21,10 @@ def draw_picture(picture: np.ndarray, instances: Instances, metadata) -> np.ndar
         metadata: class names and colours.
 
     Returns:
-        RGB uint8 (H, W, 3), a new array.
+        RGB uint8 (k * H, k * W, 3), a new array; k is 1 unless the shorter side is below ``MIN_SIDE``.
     """
-    visualizer = Visualizer(picture, metadata, instance_mode=ColorMode.IMAGE)
+    scale = math.ceil(MIN_SIDE / min(picture.shape[:2]))
+    visualizer = Visualizer(picture, metadata, scale=scale, instance_mode=ColorMode.IMAGE)
     return visualizer.draw_instance_predictions(instances).get_image()
 
 

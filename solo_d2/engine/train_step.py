@@ -26,12 +26,14 @@ class TrainStep(SimpleTrainer):
         autocast_dtype: ``torch.float16`` (with loss scaling), ``torch.bfloat16``, or None for
             full precision.
         dump_dir: folder for ``nonfinite_iter_*.pth``.
+        max_norm: gradients are scaled down to this total norm over all parameters; None: never.
     """
 
-    def __init__(self, model, data_loader, optimizer, *, autocast_dtype=None, dump_dir="."):
+    def __init__(self, model, data_loader, optimizer, *, autocast_dtype=None, dump_dir=".", max_norm=None):
         super().__init__(model, data_loader, optimizer)
         self.autocast_dtype = autocast_dtype
         self.dump_dir = dump_dir
+        self.max_norm = max_norm
         self.device_type = next(model.parameters()).device.type
         self.grad_scaler = torch.amp.GradScaler(self.device_type, enabled=autocast_dtype == torch.float16)
         self._batches = None
@@ -59,6 +61,9 @@ class TrainStep(SimpleTrainer):
         losses = dict(zip(losses, on_host, strict=True))
         self._check_finite(losses, batch)
         self.write_metrics(losses, data_time, self.iter)
+        if self.max_norm is not None:
+            self.grad_scaler.unscale_(self.optimizer)
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.max_norm)
         self.grad_scaler.step(self.optimizer)
         self.grad_scaler.update()
 

@@ -51,6 +51,7 @@ class Trainer(DefaultTrainer):
             optimizer,
             autocast_dtype=autocast_dtype(cfg),
             dump_dir=cfg.OUTPUT_DIR,
+            max_norm=cfg.SOLVER.CLIP_GRADIENTS.CLIP_VALUE if clips_total_norm(cfg) else None,
         )
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
         self.checkpointer = SoloCheckpointer(model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
@@ -75,6 +76,10 @@ class Trainer(DefaultTrainer):
     @classmethod
     def build_optimizer(cls, cfg, model):
         """Returns SGD or AdamW with Detectron2's weight-decay groups and gradient clipping."""
+        if clips_total_norm(cfg):  # the training step does it
+            cfg = cfg.clone()
+            cfg.defrost()
+            cfg.SOLVER.CLIP_GRADIENTS.ENABLED = False
         name = cfg.SOLVER.OPTIMIZER
         if name == "SGD":
             return build_optimizer(cfg, model)
@@ -194,6 +199,16 @@ class Trainer(DefaultTrainer):
         """Restores iteration, hooks, optimizer, loss scale and the loader's seed."""
         super().load_state_dict(state_dict)
         self.seed = state_dict["seed"]
+
+
+def clips_total_norm(cfg) -> bool:
+    """Whether gradients are clipped by the norm over all parameters, as the original SOLO code does.
+
+    ``SOLVER.CLIP_GRADIENTS.CLIP_TYPE`` "full_model" means that; Detectron2's own "norm" and "value"
+    treat each parameter by itself.
+    """
+    clip = cfg.SOLVER.CLIP_GRADIENTS
+    return clip.ENABLED and clip.CLIP_TYPE == "full_model"
 
 
 def autocast_dtype(cfg) -> torch.dtype | None:

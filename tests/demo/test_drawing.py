@@ -7,7 +7,7 @@ from drawing import FrameDrawer, draw_picture
 from detectron2.data import Metadata
 from detectron2.structures import Boxes, Instances
 
-SIZE = (120, 160)
+SIZE = (320, 400)
 METADATA = Metadata(thing_classes=["ball"])
 
 
@@ -29,6 +29,15 @@ def test_picture_changes_under_the_mask_only():
     inside = np.abs(drawn[60:85, 60:95].astype(int) - 128).mean()
     assert inside > 8
     assert np.array_equal(drawn[110:], picture[110:]) and np.array_equal(drawn[:, :20], picture[:, :20])
+
+
+def test_small_picture_is_enlarged():
+    picture = np.full((100, 150, 3), 128, np.uint8)
+    empty = Instances((100, 150))
+    empty.pred_masks = torch.zeros(0, 100, 150, dtype=torch.bool)
+    empty.pred_boxes = Boxes(torch.zeros(0, 4))
+    empty.scores, empty.pred_classes = torch.zeros(0), torch.zeros(0, dtype=torch.int64)
+    assert draw_picture(picture, empty, METADATA).shape == (400, 600, 3)
 
 
 def test_picture_without_instances_or_names():

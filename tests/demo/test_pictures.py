@@ -19,7 +19,7 @@ def test_every_picture_is_written_under_its_name(make_pictures, make_job, tmp_pa
     assert (outcome.num_done, outcome.failures) == (3, [])
     for name in ("3.png", "a.jpg", "sub/b.png"):
         with Image.open(tmp_path / "out" / name) as drawn:
-            assert drawn.size == (64, 48)
+            assert drawn.size == (7 * 64, 7 * 48), "small pictures are enlarged to 320 pixels"
     assert {row["image_id"] for row in outcome.rows} == {1, 2, 3}
     assert outcome.rows == sorted(outcome.rows, key=lambda row: row["image_id"])
     assert all(1 <= row["category_id"] <= 5 for row in outcome.rows)

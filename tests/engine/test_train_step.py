@@ -94,3 +94,10 @@ def test_loss_scale_is_part_of_the_state(tmp_path):
     other.load_state_dict(state)
     assert other.grad_scaler.get_scale() == 123.0
     make_step([], tmp_path).load_state_dict(make_step([], tmp_path).state_dict())
+
+
+@pytest.mark.parametrize("dtype", [None, torch.float16])
+def test_total_norm_is_clipped(tmp_path, dtype):
+    step = make_step([[item("a.png", 1.0)]], tmp_path, autocast_dtype=dtype, max_norm=0.5)
+    Loop(step).train(0, 1)
+    assert step.model.weight.item() == pytest.approx(3.0 - 0.1 * 0.5, rel=1e-4)  # gradient 6

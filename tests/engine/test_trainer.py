@@ -144,6 +144,17 @@ def test_gradients_are_clipped(tiny_cfg, optimizer):
     assert model.conv.weight.grad.norm() == pytest.approx(0.5, rel=1e-4)
 
 
+@pytest.mark.parametrize("optimizer", ["SGD", "AdamW"])
+def test_clipping_of_the_total_norm_is_the_steps_work(tiny_cfg, optimizer):
+    tiny_cfg.SOLVER.OPTIMIZER = optimizer
+    clip = tiny_cfg.SOLVER.CLIP_GRADIENTS
+    clip.ENABLED, clip.CLIP_TYPE, clip.CLIP_VALUE = True, "full_model", 35.0
+    trainer = Trainer(tiny_cfg)
+    assert trainer._trainer.max_norm == 35.0
+    assert type(trainer.optimizer) is getattr(torch.optim, optimizer)
+    assert clip.ENABLED
+
+
 def test_learning_rate_scales_with_the_number_of_processes(tiny_cfg):
     tiny_cfg.SOLVER.REFERENCE_WORLD_SIZE = 2
     tiny_cfg.SOLVER.IMS_PER_BATCH = 4

@@ -1,5 +1,6 @@
 """Shared fixtures: recorded behaviour of the public implementations, where it is at hand."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,13 @@ import pytest
 import torch
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
+
+
+@pytest.fixture(autouse=True)
+def no_traceback_wish():
+    """``--traceback`` in one test sets an environment variable; the next one starts without it."""
+    yield
+    os.environ.pop("SOLO_D2_TRACEBACK", None)
 
 
 class Golden:

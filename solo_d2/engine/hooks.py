@@ -1,4 +1,4 @@
-"""Hooks Detectron2 does not have: averaged weights, a best checkpoint that survives resuming."""
+"""Hooks Detectron2 does not have: averaged weights, a best checkpoint and statistics that survive resuming."""
 
 import copy
 import json
@@ -65,6 +65,18 @@ class EMAHook(HookBase):
         """Restores the average."""
         self._updates = state_dict["updates"]
         self.averaged.load_state_dict(state_dict["weights"])
+
+
+class PreciseBN(hooks.PreciseBN):
+    """Detectron2's hook, over the same batches at every measurement: a resumed run measures the same.
+
+    Arguments are Detectron2's.
+    """
+
+    def update_stats(self) -> None:
+        """Sets the batch norms' statistics to their averages over the loader's first batches."""
+        self._data_iter = None
+        super().update_stats()
 
 
 class BestCheckpoint(hooks.BestCheckpointer):

@@ -17,7 +17,7 @@ from solo_d2.structures.errors import InputError
 
 from .dataset_checks import method_node
 from .evaluation_loader import build_test_loader
-from .hooks import BestCheckpoint, EMAHook
+from .hooks import BestCheckpoint, EMAHook, PreciseBN
 from .train_step import TrainStep
 from .validation_pictures import ValidationPictures
 
@@ -122,9 +122,9 @@ class Trainer(DefaultTrainer):
     def build_hooks(self):
         """Returns the hooks; their order matters and is explained line by line."""
         cfg = self.cfg
-        if cfg.TEST.PRECISE_BN.ENABLED:
-            raise InputError("TEST.PRECISE_BN.ENABLED is not supported: use SyncBN or GN instead")
         result = [hooks.IterationTimer(), hooks.LRScheduler(), self.ema]
+        if cfg.TEST.PRECISE_BN.ENABLED:  # before what is saved and evaluated
+            result.append(self._build_precise_bn())
         main = comm.is_main_process()
         if main:  # before evaluation, which may fail, and after the average is up to date
             period = cfg.SOLVER.CHECKPOINT_PERIOD
@@ -143,6 +143,20 @@ class Trainer(DefaultTrainer):
         if main:  # last, to write what the others recorded
             result.append(hooks.PeriodicWriter(self.build_writers(), period=_WRITER_PERIOD))
         return result
+
+    def _build_precise_bn(self) -> PreciseBN:
+        cfg = self.cfg
+        if self.ema:
+            raise InputError(
+                "TEST.PRECISE_BN measures the live weights and SOLVER.EMA evaluates averaged ones: "
+                "switch one of them off"
+            )
+        local = cfg.clone()
+        local.defrost()
+        local.DATALOADER.NUM_WORKERS = 0  # it runs seldom: worker processes would only wait
+        loader = self.build_train_loader(local)
+        loader.seed = self.seed
+        return PreciseBN(cfg.TEST.EVAL_PERIOD, self.bare_model, loader, cfg.TEST.PRECISE_BN.NUM_ITER)
 
     def _evaluation_function(self):
         """What the evaluation hook calls; it must not keep the trainer alive by itself."""

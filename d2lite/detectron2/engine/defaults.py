@@ -222,8 +222,11 @@ class DefaultTrainer(TrainerBase):
     def build_hooks(self):
         """Returns timing, scheduler, checkpoint, evaluation and writer hooks."""
         cfg = self.cfg
-        assert not cfg.TEST.PRECISE_BN.ENABLED, "d2lite has no precise BN: TEST.PRECISE_BN.ENABLED False"
         result = [hooks.IterationTimer(), hooks.LRScheduler()]
+        if cfg.TEST.PRECISE_BN.ENABLED:
+            loader = self.build_train_loader(cfg)
+            num_iter = cfg.TEST.PRECISE_BN.NUM_ITER
+            result.append(hooks.PreciseBN(cfg.TEST.EVAL_PERIOD, self.model, loader, num_iter))
         if comm.is_main_process():  # before evaluation, which may fail
             period = cfg.SOLVER.CHECKPOINT_PERIOD
             result.append(hooks.PeriodicCheckpointer(self.checkpointer, period))

@@ -1,6 +1,7 @@
 """Ready-made hooks: timing, writing, checkpoints, learning rate, evaluation."""
 
 import datetime
+import itertools
 import logging
 import math
 import operator
@@ -11,10 +12,11 @@ from collections.abc import Mapping
 from fvcore.common.checkpoint import Checkpointer
 from fvcore.common.checkpoint import PeriodicCheckpointer as _PeriodicCheckpointer
 from fvcore.common.timer import Timer
+from fvcore.nn.precise_bn import get_bn_modules, update_bn_stats
 
 import detectron2.utils.comm as comm
 from detectron2.evaluation.testing import flatten_results_dict
-from detectron2.utils.events import EventWriter
+from detectron2.utils.events import EventStorage, EventWriter
 
 from .train_loop import HookBase
 
@@ -26,6 +28,7 @@ __all__ = [
     "LRScheduler",
     "PeriodicCheckpointer",
     "PeriodicWriter",
+    "PreciseBN",
 ]
 
 
@@ -288,3 +291,43 @@ class EvalHook(HookBase):
         if self._eval_after_train and self.trainer.iter + 1 >= self.trainer.max_iter:
             self._do_eval()
         self._func = None  # it usually holds the trainer
+
+
+class PreciseBN(HookBase):
+    """Replaces batch norm's moving averages by true averages over training batches.
+
+    Args:
+        period: iterations between two measurements; 0: only at the end.
+        model: its batch norms in training mode are measured.
+        data_loader: iterable of the model's inputs.
+        num_iter: batches per measurement.
+    """
+
+    def __init__(self, period, model, data_loader, num_iter):
+        self._logger = logging.getLogger(__name__)
+        self._disabled = not get_bn_modules(model)
+        if self._disabled:
+            self._logger.info("PreciseBN has nothing to do: no batch norm is in training mode.")
+            return
+        self._period = period
+        self._model = model
+        self._data_loader = data_loader
+        self._num_iter = num_iter
+        self._data_iter = None
+
+    def after_step(self):
+        if self._disabled:
+            return
+        done = self.trainer.iter + 1
+        if done == self.trainer.max_iter or (self._period > 0 and done % self._period == 0):
+            self.update_stats()
+
+    def update_stats(self):
+        """Measures now."""
+        if self._disabled:
+            return
+        if self._data_iter is None:
+            self._data_iter = iter(self._data_loader)
+        self._logger.info("Measuring batch norm's statistics over %d batches", self._num_iter)
+        with EventStorage():  # what the model records here is nobody's business
+            update_bn_stats(self._model, itertools.islice(self._data_iter, self._num_iter), self._num_iter)

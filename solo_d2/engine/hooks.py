@@ -1,4 +1,4 @@
-"""Hooks Detectron2 does not have: averaged weights, a best checkpoint and statistics that survive resuming."""
+"""Hooks beside Detectron2's: averaged weights; a best checkpoint and statistics that survive resuming."""
 
 import copy
 import json

@@ -4,6 +4,7 @@ import os
 import weakref
 
 import torch
+from fvcore.nn.precise_bn import get_bn_modules
 from torch.nn.parallel import DistributedDataParallel
 
 from detectron2.engine import DefaultTrainer, TrainerBase, hooks
@@ -123,7 +124,8 @@ class Trainer(DefaultTrainer):
         """Returns the hooks; their order matters and is explained line by line."""
         cfg = self.cfg
         result = [hooks.IterationTimer(), hooks.LRScheduler(), self.ema]
-        if cfg.TEST.PRECISE_BN.ENABLED:  # before what is saved and evaluated
+        if cfg.TEST.PRECISE_BN.ENABLED and get_bn_modules(self.bare_model):
+            # before what is saved and evaluated
             result.append(self._build_precise_bn())
         main = comm.is_main_process()
         if main:  # before evaluation, which may fail, and after the average is up to date

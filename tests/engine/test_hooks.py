@@ -5,7 +5,7 @@ import torch
 
 from detectron2.engine import EvalHook, TrainerBase
 from solo_d2.checkpoint import read_checkpoint
-from solo_d2.engine.hooks import BestCheckpoint, EMAHook
+from solo_d2.engine.hooks import BestCheckpoint, EMAHook, PreciseBN
 
 
 class CountingLoop(TrainerBase):
@@ -91,3 +91,14 @@ def test_best_is_kept_over_resuming(tmp_path):
 def test_undefined_scores_are_never_best(tmp_path):
     best = run_best(tmp_path, [float("nan"), 0.0, float("nan")])
     assert best.best_metric == 0.0 and best.best_iter == 1
+
+
+def test_statistics_are_averages_over_the_same_batches_every_time():
+    batches = [torch.randn(4, 2) * (k + 1) for k in range(5)]
+    model = make_model()
+    hook = PreciseBN(2, model, batches, num_iter=3)
+    loop = CountingLoop(model)
+    loop.register_hooks([hook])
+    loop.train(0, 4)
+    expected = torch.stack([batch.mean(0) for batch in batches[:3]]).mean(0)
+    torch.testing.assert_close(model.running_mean, expected)

@@ -179,3 +179,31 @@ def test_final_average_can_be_loaded_as_weights(tiny_cfg):
     for name, value in second.bare_model.state_dict().items():
         assert torch.equal(value, averaged[name])
     assert second.start_iter == 0
+
+
+def test_precise_statistics_are_saved_and_survive_resuming(tiny_cfg, tmp_path):
+    tiny_cfg.SEED = 7
+    tiny_cfg.SOLVER.CHECKPOINT_PERIOD = 2
+    tiny_cfg.TEST.PRECISE_BN.ENABLED = True
+    tiny_cfg.TEST.PRECISE_BN.NUM_ITER = 3
+    train(tiny_cfg, stop_after=4)
+    resumed, _ = train(tiny_cfg, resume=True)
+    whole_cfg = tiny_cfg.clone()
+    whole_cfg.OUTPUT_DIR = str(tmp_path / "whole")
+    whole, _ = train(whole_cfg)
+    precise = whole.bare_model.norm.running_var
+    assert torch.equal(resumed.bare_model.norm.running_var, precise)
+    saved = read_checkpoint(os.path.join(whole_cfg.OUTPUT_DIR, "model_final.pth"))["model"]
+    assert torch.equal(saved["norm.running_var"], precise)
+    whole_cfg.OUTPUT_DIR = str(tmp_path / "moving")
+    whole_cfg.TEST.PRECISE_BN.ENABLED = False
+    moving, _ = train(whole_cfg)
+    assert not torch.equal(moving.bare_model.norm.running_var, precise)
+    assert torch.equal(moving.bare_model.conv.weight, whole.bare_model.conv.weight)
+
+
+def test_precise_statistics_and_averaged_weights_exclude_each_other(tiny_cfg):
+    tiny_cfg.TEST.PRECISE_BN.ENABLED = True
+    tiny_cfg.SOLVER.EMA.ENABLED = True
+    with pytest.raises(InputError, match="switch one of them off"):
+        Trainer(tiny_cfg)

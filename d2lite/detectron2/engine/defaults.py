@@ -8,6 +8,7 @@ import weakref
 from collections import OrderedDict
 
 import torch
+from fvcore.nn.precise_bn import get_bn_modules
 from torch.nn.parallel import DistributedDataParallel
 
 import detectron2.data.transforms as T
@@ -223,7 +224,7 @@ class DefaultTrainer(TrainerBase):
         """Returns timing, scheduler, checkpoint, evaluation and writer hooks."""
         cfg = self.cfg
         result = [hooks.IterationTimer(), hooks.LRScheduler()]
-        if cfg.TEST.PRECISE_BN.ENABLED:
+        if cfg.TEST.PRECISE_BN.ENABLED and get_bn_modules(self.model):
             loader = self.build_train_loader(cfg)
             num_iter = cfg.TEST.PRECISE_BN.NUM_ITER
             result.append(hooks.PreciseBN(cfg.TEST.EVAL_PERIOD, self.model, loader, num_iter))

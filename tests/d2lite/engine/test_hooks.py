@@ -131,3 +131,18 @@ def test_the_group_that_speaks_for_all():
     assert choose(torch.optim.SGD(single, lr=1)) == 1
     groups = [{"params": parameters[:1]}, {"params": parameters[1:]}]
     assert choose(torch.optim.SGD(groups, lr=1)) == 1
+
+
+@pytest.mark.parametrize(("period", "measurements"), [(0, 1), (2, 3), (4, 2)])
+def test_precise_statistics_are_measured_periodically_and_at_the_end(period, measurements):
+    model = torch.nn.BatchNorm1d(2)
+    batches = [torch.full((2, 2), float(k)) for k in range(10)]
+    run([hooks.PreciseBN(period, model, batches, num_iter=3)], end=6)
+    # The batches go on where the last measurement ended.
+    expected = sum(range(3 * measurements - 3, 3 * measurements)) / 3
+    assert model.running_mean.tolist() == pytest.approx([expected] * 2)
+
+
+def test_precise_statistics_need_a_batch_norm_in_training_mode():
+    hook = hooks.PreciseBN(1, torch.nn.BatchNorm1d(2).eval(), None, num_iter=3)
+    hook.update_stats()  # reads no data

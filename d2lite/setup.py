@@ -66,7 +66,7 @@ setup(
         "shapely>=2.0",
         "tabulate>=0.9",
         "tensorboard>=2.14",
-        "termcolor>=2.0",
+        "termcolor>=2.4",
         "torch>=2.4",
         "yacs>=0.1.8",
     ],

@@ -66,7 +66,8 @@ class VideoSource:
 
 def silence_opencv() -> None:
     """Keeps OpenCV's and FFmpeg's own messages off the terminal; errors are reported in our words."""
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    logging = getattr(cv2.utils, "logging", cv2)  # OpenCV 5, or 4
+    logging.setLogLevel(0)  # silent
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", FFMPEG_QUIET)
 
 

@@ -75,9 +75,14 @@ def _add_inference_keys(node: CfgNode) -> None:
     # Cells whose masks are computed at all, best category score first: a bound on time for images where
     # nearly every cell fires. The default is all cells of the default grids (3872): nothing is cut.
     node.MAX_CELLS = 4000
-    # Decay function of Matrix NMS, "gaussian" or "linear", and the gaussian's sigma in exp(-sigma * iou^2).
+    # "matrix" (section 2.2), or what the paper compares it with: "fast", "hard", "soft" (table 3c).
+    node.NMS_TYPE = "matrix"
+    # Decay function of "matrix" and "soft", "gaussian" or "linear", and the gaussian's sigma in
+    # exp(-sigma * iou^2).
     node.NMS_KERNEL = "gaussian"
     node.NMS_SIGMA = 2.0
+    # IoU above which "fast" and "hard" remove a mask and "soft" with the linear kernel lowers its score.
+    node.NMS_THR = 0.5
     # Decayed score that a result needs, inclusive, and the most results kept per image.
     node.UPDATE_THR = 0.05
     node.MAX_PER_IMG = 100

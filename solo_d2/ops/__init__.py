@@ -1,5 +1,11 @@
-"""Custom operators."""
+"""Custom operators: schema and PyTorch reference here, faster kernels in ``csrc/`` where they were built."""
 
+from ._extension import load_extension
+from .mask_iou import mask_iou
 from .matrix_nms import matrix_nms
+from .nms_family import NMS_TYPES, mask_nms
+from .pack_masks import pack_masks
 
-__all__ = ["matrix_nms"]
+load_extension()  # after the schemas, which its kernels are registered for
+
+__all__ = ["NMS_TYPES", "mask_iou", "mask_nms", "matrix_nms", "pack_masks"]

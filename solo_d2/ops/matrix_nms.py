@@ -1,57 +1,91 @@
-"""Matrix NMS (SOLOv2 paper, section 2.2 and appendix A) in plain PyTorch.
-
-N: masks, best score first.
-"""
+"""Matrix NMS (SOLOv2 paper, section 2.2 and appendix A)."""
 
 import torch
 from torch import Tensor
 
 from solo_d2.structures import InputError
 
-# Pixels whose float copies are alive at once while intersections are counted.
-_PIXELS_PER_BLOCK = 1 << 15
+from .mask_iou import check_masks, jaccard_distance
+
+torch.library.define(
+    "solo_d2::matrix_nms",
+    "(Tensor masks, Tensor? labels, Tensor scores, str kernel='gaussian', float sigma=2.0, "
+    "float threshold=0.5) -> Tensor",
+)
 
 
 def matrix_nms(
-    masks: Tensor, labels: Tensor, scores: Tensor, kernel: str = "gaussian", sigma: float = 2.0
+    masks: Tensor,
+    labels: Tensor | None,
+    scores: Tensor,
+    kernel: str = "gaussian",
+    sigma: float = 2.0,
+    threshold: float = 0.5,
 ) -> Tensor:
     """Lowers the score of every mask that overlaps a better one of its class.
 
+    Works under ``torch.compile``, ``torch.export`` and CUDA graphs; not differentiable.
+
     Args:
-        masks: (N, H, W) bool, in descending order of score.
-        labels: (N,) int64; only masks with equal labels suppress each other.
-        scores: (N,) float, descending.
+        masks: Best score first: (N, H, W) bool, uint8 or floating (inside where above ``threshold``), or
+            the (N, W) int64 bits of :func:`pack_masks`.
+        labels: (N,) int32 or int64; only masks with equal labels suppress each other. None: all do.
+        scores: (N,) floating, descending.
         kernel: "gaussian", f(iou) = exp(-sigma * iou^2), or "linear", f(iou) = 1 - iou.
         sigma: Of the gaussian; 2 is the paper's exp(-iou^2 / 0.5).
+        threshold: In the units of floating ``masks``: a probability, or 0 for logits.
 
     Returns:
         (N,) decayed scores, in the order and dtype of ``scores``. Never NaN: a mask identical to a better
         one that is itself fully suppressed gets the limit that suppresses (0 with the linear kernel).
 
     Raises:
-        InputError: If ``kernel`` is unknown.
+        InputError: If ``kernel`` is unknown, or shapes or dtypes do not fit.
     """
     if kernel not in ("gaussian", "linear"):
         raise InputError(f"Matrix NMS kernel must be 'gaussian' or 'linear', not '{kernel}'.")
-    iou = _pairwise_iou(masks)
-    iou = torch.where(labels[:, None] == labels[None, :], iou, 0).triu(diagonal=1)
-    compensation = iou.amax(0, keepdim=True).T if len(masks) else iou
+    check_masks(masks, labels)
+    if scores.shape != masks.shape[:1] or not scores.is_floating_point():
+        raise InputError(
+            f"scores must be ({len(masks)},) like the masks and floating, "
+            f"not {tuple(scores.shape)} {scores.dtype}"
+        )
+    return torch.ops.solo_d2.matrix_nms(masks, labels, scores, kernel, sigma, threshold)
+
+
+def reference(
+    masks: Tensor,
+    labels: Tensor | None,
+    scores: Tensor,
+    kernel: str = "gaussian",
+    sigma: float = 2.0,
+    threshold: float = 0.5,
+) -> Tensor:
+    if not len(masks):
+        return scores.clone()
+    distance = jaccard_distance(masks, labels, threshold)
+    # How far each mask is from its closest better one: 1 minus the paper's compensation.
+    gap = distance.amin(0)[:, None]
     if kernel == "gaussian":
-        decay = torch.exp(-sigma * (iou**2 - compensation**2))
+        excess = (1 - distance) ** 2 - (1 - gap) ** 2
+        decay = torch.exp(-sigma * excess.amax(0))
     else:
-        decay = torch.where(iou == 1, 0, (1 - iou) / (1 - compensation).clamp(min=torch.finfo().tiny))
-    # Rows i >= j have IoU 0, so their factor is at least 1 and the clamp removes it.
-    decay = decay.amin(0).clamp(max=1) if len(masks) else decay.new_ones(0)
-    return scores * decay.to(scores.dtype)
+        # 0 / 0 is the limit that suppresses; x / 0 is no suppression.
+        decay = torch.where(distance == 0, 0, distance / gap).amin(0)
+    # Row j of column j has IoU 0 and so a factor of at least 1; the clamp makes it exactly 1.
+    return (scores * decay.clamp(max=1)).to(scores.dtype)
 
 
-def _pairwise_iou(masks: Tensor) -> Tensor:
-    """IoU of every pair of masks, 0 where the union is empty: (N, N) float32."""
-    pixels = masks.flatten(1)
-    intersection = torch.zeros(len(masks), len(masks), device=masks.device)
-    for block in pixels.split(_PIXELS_PER_BLOCK, dim=1):
-        block = block.float()
-        intersection.addmm_(block, block.T)
-    area = intersection.diagonal()
-    union = area[:, None] + area[None, :] - intersection
-    return intersection / union.clamp(min=1)
+torch.library.impl("solo_d2::matrix_nms", "default", reference)
+
+
+@torch.library.register_fake("solo_d2::matrix_nms")
+def _fake(
+    masks: Tensor,
+    labels: Tensor | None,
+    scores: Tensor,
+    kernel: str = "gaussian",
+    sigma: float = 2.0,
+    threshold: float = 0.5,
+) -> Tensor:
+    return torch.empty_like(scores)

@@ -1,8 +1,8 @@
 """From grid predictions to instances, shared by the whole SOLO family (SOLOv2 paper, section 2.1.4).
 
 K: cells of all levels; C: classes; M: candidates, (cell, class) pairs; h, w: mask feature size.
-Masks belong to cells, so each is computed once however many classes its cell has, and is not kept unless
-it is among the best NMS_PRE.
+Masks belong to cells, so each is computed once however many classes its cell has. What is kept of it is its
+bits, a thirty-second of its soft values; those are computed again for the few that survive.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from detectron2.structures import Instances
-from solo_d2.ops import matrix_nms
+from solo_d2.ops import mask_nms, pack_masks
 
 from .instances import build_instances, empty_instances
 
@@ -45,8 +45,10 @@ class GridInference:
     mask_thr: float = 0.5
     nms_pre: int = 500
     max_cells: int = 4000
+    nms_type: str = "matrix"
     nms_kernel: str = "gaussian"
     nms_sigma: float = 2.0
+    nms_thr: float = 0.5
     update_thr: float = 0.05
     max_per_img: int = 100
     mask_stride: int = 4
@@ -78,23 +80,29 @@ class GridInference:
         cell, category, scores = self._limit_cells(cell, category, scores, category_scores)
         cells, mask_index = cell.unique(return_inverse=True)
         masks_of = self._keep_if_few(cells, soft_masks)
-        area, maskness = self._measure(masks_of, len(cells), mask_size, cells.device)
+        bits, area, soft_sum = self._pack(masks_of, len(cells), mask_size, cells.device)
 
-        scores = scores * maskness[mask_index]
+        scores = scores * (soft_sum / area.clamp(min=1))[mask_index]
         large = (area[mask_index] > cell_strides[cell]).nonzero().squeeze(1)
         order = large[scores[large].argsort(descending=True, stable=True)[: self.nms_pre]]
         if not len(order):
             return empty_instances(output_size, category_scores.device)
 
-        category = category[order]
-        used, mask_index = mask_index[order].unique(return_inverse=True)
-        masks = masks_of(used)
-        hard_masks = (masks > self.mask_thr)[mask_index]
-        scores = matrix_nms(hard_masks, category, scores[order], self.nms_kernel, self.nms_sigma)
+        category, mask_index = category[order], mask_index[order]
+        scores = mask_nms(
+            bits[mask_index],
+            category,
+            scores[order],
+            self.nms_type,
+            self.nms_kernel,
+            self.nms_sigma,
+            self.nms_thr,
+        )
         best = scores.argsort(descending=True, stable=True)[: self.max_per_img]
         best = best[scores[best] >= self.update_thr]
+        used, position = mask_index[best].unique(return_inverse=True)
         return build_instances(
-            masks[mask_index[best]],
+            masks_of(used)[position],
             scores[best],
             category[best],
             image_size=image_size,
@@ -121,16 +129,12 @@ class GridInference:
             return soft_masks(cells).__getitem__
         return lambda index: soft_masks(cells[index])
 
-    def _measure(
+    def _pack(
         self, masks_of: SoftMasks, count: int, mask_size: tuple[int, int], device: torch.device
-    ) -> tuple[Tensor, Tensor]:
-        """Returns each mask's area in pixels and maskness, the mean soft value inside: (count,) each."""
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Packs every mask, few at a time: bits (count, W) int64, areas and soft sums (count,)."""
         chunk_length = max(_CHUNK_BYTES // (4 * mask_size[0] * mask_size[1]), 1)
-        areas, masknesses = [], []
-        for index in torch.arange(count, device=device).split(chunk_length):
-            soft = masks_of(index).flatten(1)
-            hard = soft > self.mask_thr
-            area = hard.sum(1)
-            areas.append(area)
-            masknesses.append((soft * hard).sum(1) / area.clamp(min=1))
-        return torch.cat(areas), torch.cat(masknesses)
+        chunks = torch.arange(count, device=device).split(chunk_length)
+        packed = [pack_masks(masks_of(index), self.mask_thr) for index in chunks]
+        bits, area, soft_sum = (torch.cat(parts) for parts in zip(*packed, strict=True))
+        return bits, area, soft_sum

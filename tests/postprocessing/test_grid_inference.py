@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from solo_d2.ops import matrix_nms
+from solo_d2.ops import mask_nms
 from solo_d2.postprocessing import GridInference, build_instances, grid_inference, points_nms
 
 
@@ -55,7 +55,8 @@ class Case:
         masks, hard, scores, category = masks[kept], hard[kept], scores[kept], category[kept]
         order = scores.argsort(descending=True, stable=True)[: inference.nms_pre]
         masks, hard, scores, category = masks[order], hard[order], scores[order], category[order]
-        scores = matrix_nms(hard, category, scores, inference.nms_kernel, inference.nms_sigma)
+        kind, kernel, sigma = inference.nms_type, inference.nms_kernel, inference.nms_sigma
+        scores = mask_nms(hard, category, scores, kind, kernel, sigma, inference.nms_thr)
         order = scores.argsort(descending=True, stable=True)[: inference.max_per_img]
         order = order[scores[order] >= inference.update_thr]
         return build_instances(
@@ -82,6 +83,9 @@ SETTINGS = [
     GridInference(nms_pre=20),
     GridInference(nms_pre=20, max_per_img=3, nms_kernel="linear"),
     GridInference(score_thr=0.6, update_thr=0.3, mask_thr=0.7),
+    GridInference(nms_type="hard", nms_thr=0.3),
+    GridInference(nms_type="fast", nms_thr=0.3),
+    GridInference(nms_type="soft", nms_kernel="linear", nms_thr=0.3),
 ]
 
 

@@ -112,8 +112,10 @@ class SOLOv2(DenseSegmenter):
                 mask_thr=node.MASK_THR,
                 nms_pre=node.NMS_PRE,
                 max_cells=node.MAX_CELLS,
+                nms_type=node.NMS_TYPE,
                 nms_kernel=node.NMS_KERNEL,
                 nms_sigma=node.NMS_SIGMA,
+                nms_thr=node.NMS_THR,
                 update_thr=node.UPDATE_THR,
                 max_per_img=node.MAX_PER_IMG,
                 mask_stride=MASK_STRIDE,
@@ -180,7 +182,7 @@ class SOLOv2(DenseSegmenter):
         return [
             self.grid_inference(
                 scores[i],
-                lambda cells, i=i: dynamic_conv(mask_feature[i], kernels[i, cells]).sigmoid(),
+                lambda cells, i=i: dynamic_conv(mask_feature[i], kernels[i, cells]).sigmoid_(),
                 tuple(mask_feature.shape[-2:]),
                 cell_strides,
                 image_size,

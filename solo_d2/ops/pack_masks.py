@@ -1,0 +1,85 @@
+"""Binary masks as bits, with area and soft sum, in one pass over the input.
+
+N: masks; W: words of 64 pixels, ceil(H * W / 64).
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from solo_d2.structures import InputError
+
+WORD_BITS = 64
+# Pixels that the reference unpacks or thresholds at once.
+PIXELS_PER_BLOCK = 1 << 14
+
+torch.library.define(
+    "solo_d2::pack_masks", "(Tensor masks, float threshold) -> (Tensor bits, Tensor area, Tensor soft_sum)"
+)
+
+
+def pack_masks(masks: Tensor, threshold: float = 0.5) -> tuple[Tensor, Tensor, Tensor]:
+    """Binarises and packs masks: everything Matrix NMS and mask scoring need to know of them.
+
+    Args:
+        masks: (N, H, W) bool or uint8, where anything but 0 is inside; or floating (probabilities or
+            logits), inside where strictly above ``threshold``, compared in float32.
+        threshold: In the units of ``masks``; without meaning for bool and uint8.
+
+    Returns:
+        bits: (N, W) int64, pixel p of the flattened mask in bit p % 64 of word p // 64, the rest 0.
+        area: (N,) int64, pixels inside.
+        soft_sum: (N,) float32, the sum of the values inside (the area for bool and uint8);
+            ``soft_sum / area`` is the maskness (SOLO paper, section 3.4).
+
+    Raises:
+        InputError: If the shape or dtype is another.
+    """
+    if masks.dim() != 3:
+        raise InputError(f"masks must be (N, H, W), not {tuple(masks.shape)}")
+    if not masks.is_floating_point() and masks.dtype not in (torch.bool, torch.uint8):
+        raise InputError(f"masks must be bool, uint8 or floating, not {masks.dtype}")
+    return torch.ops.solo_d2.pack_masks(masks, threshold)
+
+
+def reference(masks: Tensor, threshold: float) -> tuple[Tensor, Tensor, Tensor]:
+    pixels = masks.flatten(1)
+    bits, areas, sums = [], [], []
+    for block in pixels.split(PIXELS_PER_BLOCK, dim=1):
+        values = block.float()
+        inside = values > threshold if masks.is_floating_point() else block != 0
+        bits.append(_pack(inside))
+        areas.append(inside.sum(1))
+        sums.append(torch.where(inside, values if masks.is_floating_point() else 1.0, 0.0).sum(1))
+    return torch.cat(bits, 1), torch.stack(areas).sum(0), torch.stack(sums).sum(0)
+
+
+torch.library.impl("solo_d2::pack_masks", "default", reference)
+
+
+@torch.library.register_fake("solo_d2::pack_masks")
+def _fake(masks: Tensor, threshold: float) -> tuple[Tensor, Tensor, Tensor]:
+    count, height, width = masks.shape
+    words = (height * width + WORD_BITS - 1) // WORD_BITS
+    return (
+        masks.new_empty(count, words, dtype=torch.int64),
+        masks.new_empty(count, dtype=torch.int64),
+        masks.new_empty(count, dtype=torch.float32),
+    )
+
+
+def _pack(inside: Tensor) -> Tensor:
+    """(N, P) bool -> (N, ceil(P / 64)) int64."""
+    if not inside.numel():
+        return inside.new_zeros(len(inside), -(-inside.shape[1] // WORD_BITS), dtype=torch.int64)
+    padded = F.pad(inside.to(torch.uint8), (0, -inside.shape[1] % WORD_BITS))
+    weights = 2 ** torch.arange(8, dtype=torch.uint8, device=inside.device)
+    octets = (padded.unflatten(1, (-1, 8)) * weights).sum(2, dtype=torch.uint8)
+    return octets.contiguous().view(torch.int64)
+
+
+def unpack_bits(bits: Tensor) -> Tensor:
+    """Turns (N, W) int64 words into (N, 64 * W) uint8 of 0 and 1."""
+    shifts = torch.arange(8, dtype=torch.uint8, device=bits.device)
+    octets = bits.contiguous().view(torch.uint8)
+    return octets.unsqueeze(2).bitwise_right_shift(shifts).bitwise_and_(1).flatten(1)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from detectron2.layers import CNNBlockBase, Conv2d, get_norm
+from detectron2.layers import CNNBlockBase, Conv2d, DeformConv, ModulatedDeformConv, get_norm
 from detectron2.modeling.backbone.backbone import Backbone
 from detectron2.modeling.backbone.build import BACKBONE_REGISTRY
 
@@ -16,6 +16,7 @@ __all__ = [
     "BasicBlock",
     "BasicStem",
     "BottleneckBlock",
+    "DeformBottleneckBlock",
     "ResNet",
     "ResNetBlockBase",
     "build_resnet_backbone",
@@ -132,6 +133,44 @@ class BottleneckBlock(_ResidualBlock):
 
     def residual(self, x):
         return self.conv3(F.relu_(self.conv2(F.relu_(self.conv1(x)))))
+
+
+class DeformBottleneckBlock(BottleneckBlock):
+    """``BottleneckBlock`` with a deformable 3x3 convolution."""
+
+    def __init__(self, in_channels, out_channels, *, deform_modulated=False, deform_num_groups=1, **kwargs):
+        """
+        Args:
+            in_channels (int): channels of the input.
+            out_channels (int): channels of the output.
+            deform_modulated (bool): whether samples also have predicted factors.
+            deform_num_groups (int): groups of channels with offsets of their own.
+            kwargs: further arguments of ``BottleneckBlock``.
+        """
+        super().__init__(in_channels, out_channels, **kwargs)
+        self.deform_modulated = deform_modulated
+        plain = self.conv2
+        where = {"stride": plain.stride, "padding": plain.padding, "dilation": plain.dilation}
+        num_moves = (27 if deform_modulated else 18) * deform_num_groups
+        self.conv2_offset = Conv2d(plain.in_channels, num_moves, 3, **where)
+        nn.init.zeros_(self.conv2_offset.weight)
+        nn.init.zeros_(self.conv2_offset.bias)
+        layer = ModulatedDeformConv if deform_modulated else DeformConv
+        groups = {"groups": plain.groups, "deformable_groups": deform_num_groups}
+        self.conv2 = layer(
+            plain.in_channels, plain.out_channels, 3, **where, **groups, bias=False, norm=plain.norm
+        )
+        weight_init.c2_msra_fill(self.conv2)
+
+    def residual(self, x):
+        x = F.relu_(self.conv1(x))
+        moves = self.conv2_offset(x)
+        if self.deform_modulated:
+            offset, mask = moves.split((moves.shape[1] * 2 // 3, moves.shape[1] // 3), dim=1)
+            x = self.conv2(x, offset, mask.sigmoid())
+        else:
+            x = self.conv2(x, moves)
+        return self.conv3(F.relu_(x))
 
 
 class BasicStem(CNNBlockBase):
@@ -263,26 +302,18 @@ make_stage = ResNet.make_stage
 
 def _check_resnet_cfg(cfg) -> None:
     """Raises where the config asks for a net that cannot be built."""
-    if any(cfg.DEFORM_ON_PER_STAGE):
-        raise ValueError(
-            "MODEL.RESNETS.DEFORM_ON_PER_STAGE: deformable convolutions are compiled operators, "
-            "which need the real Detectron2 instead of d2lite (see d2lite/README.md)."
-        )
     assert cfg.RES5_DILATION in (1, 2), f"res5_dilation cannot be {cfg.RES5_DILATION}."
     if cfg.DEPTH in (18, 34):
         what = "for R18/R34"
         assert cfg.RES2_OUT_CHANNELS == 64, f"Must set MODEL.RESNETS.RES2_OUT_CHANNELS = 64 {what}"
         assert cfg.RES5_DILATION == 1, f"Must set MODEL.RESNETS.RES5_DILATION = 1 {what}"
         assert cfg.NUM_GROUPS == 1, f"Must set MODEL.RESNETS.NUM_GROUPS = 1 {what}"
+        assert not any(cfg.DEFORM_ON_PER_STAGE), f"MODEL.RESNETS.DEFORM_ON_PER_STAGE unsupported {what}"
 
 
 @BACKBONE_REGISTRY.register()
 def build_resnet_backbone(cfg, input_shape):
-    """Builds the ``ResNet`` that ``cfg.MODEL.RESNETS`` describes.
-
-    Raises:
-        ValueError: deformable convolutions are asked for.
-    """
+    """Builds the ``ResNet`` that ``cfg.MODEL.RESNETS`` describes."""
     freeze_at = cfg.MODEL.BACKBONE.FREEZE_AT
     cfg = cfg.MODEL.RESNETS
     _check_resnet_cfg(cfg)
@@ -301,6 +332,10 @@ def build_resnet_backbone(cfg, input_shape):
             kwargs["num_groups"] = cfg.NUM_GROUPS
             kwargs["stride_in_1x1"] = cfg.STRIDE_IN_1X1
             kwargs["dilation"] = dilation
+            if cfg.DEFORM_ON_PER_STAGE[stage - 2]:
+                block_class = DeformBottleneckBlock
+                kwargs["deform_modulated"] = cfg.DEFORM_MODULATED
+                kwargs["deform_num_groups"] = cfg.DEFORM_NUM_GROUPS
         stages.append(
             ResNet.make_stage(
                 block_class, num_blocks, in_channels=channels, out_channels=out_channels, **kwargs

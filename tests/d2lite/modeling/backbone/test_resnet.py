@@ -7,7 +7,12 @@ from torch import nn
 from detectron2.config import get_cfg
 from detectron2.layers import FrozenBatchNorm2d
 from detectron2.modeling import ResNet, build_backbone, make_stage
-from detectron2.modeling.backbone.resnet import BasicBlock, BasicStem, BottleneckBlock
+from detectron2.modeling.backbone.resnet import (
+    BasicBlock,
+    BasicStem,
+    BottleneckBlock,
+    DeformBottleneckBlock,
+)
 
 
 def build(**resnets):
@@ -102,6 +107,25 @@ def test_impossible_nets_are_told(resnets, message):
 
 
 @pytest.mark.d2lite_only
-def test_deformable_convolutions_need_the_real_one():
-    with pytest.raises(ValueError, match="needs? the real Detectron2"):
-        build(DEFORM_ON_PER_STAGE=[False, False, True, True])
+@pytest.mark.parametrize("modulated, groups", [(False, 1), (True, 2)])
+def test_deformable_stages(modulated, groups):
+    chosen = {"DEFORM_ON_PER_STAGE": [False, False, True, True], "DEFORM_MODULATED": modulated}
+    model = build(DEPTH=50, NORM="BN", DEFORM_NUM_GROUPS=groups, **chosen).eval()
+    kinds = {name: type(getattr(model, name)[0]) for name in ("res3", "res4", "res5")}
+    assert kinds == {"res3": BottleneckBlock, "res4": DeformBottleneckBlock, "res5": DeformBottleneckBlock}
+    block = model.res4[0]
+    assert block.conv2_offset.weight.shape == ((27 if modulated else 18) * groups, 256, 3, 3)
+    assert not block.conv2_offset.weight.any() and block.conv2.bias is None
+    with torch.no_grad():
+        assert model(torch.randn(1, 3, 64, 96))["res5"].shape == (1, 2048, 2, 3)
+        # Without offsets, and factors of 1/2 undone, the block is an ordinary one.
+        plain = BottleneckBlock(512, 1024, bottleneck_channels=256, stride=2, stride_in_1x1=True).eval()
+        plain.load_state_dict({k: v for k, v in block.state_dict().items() if "offset" not in k})
+        plain.conv2.weight.mul_(0.5 if modulated else 1)
+        x = torch.randn(1, 512, 6, 8)
+        torch.testing.assert_close(block(x), plain(x), atol=1e-3, rtol=1e-3)
+
+
+def test_small_resnets_have_no_deformable_block():
+    with pytest.raises(AssertionError, match="DEFORM_ON_PER_STAGE unsupported for R18/R34"):
+        build(DEPTH=18, RES2_OUT_CHANNELS=64, DEFORM_ON_PER_STAGE=[False, False, True, True])

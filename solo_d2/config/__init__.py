@@ -4,11 +4,13 @@ from detectron2.config import CfgNode
 from detectron2.config import get_cfg as get_detectron2_cfg
 
 from .data import add_data_config
+from .solo import add_solo_config
 from .solov2 import add_solov2_config
 from .training import add_training_config
 
 __all__ = [
     "add_data_config",
+    "add_solo_config",
     "add_solo_d2_config",
     "add_solov2_config",
     "add_training_config",
@@ -20,6 +22,7 @@ def add_solo_d2_config(cfg: CfgNode) -> None:
     """Adds every key of this project to a Detectron2 config, in place."""
     add_data_config(cfg)
     add_training_config(cfg)
+    add_solo_config(cfg)
     add_solov2_config(cfg)
 
 

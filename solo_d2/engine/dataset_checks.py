@@ -5,12 +5,20 @@ from difflib import get_close_matches
 
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.modeling import META_ARCH_REGISTRY
 from solo_d2.structures.errors import InputError
 
 
+def method_name(cfg: CfgNode) -> str:
+    """The meta-architecture's node below ``MODEL``: its ``config_node``, else its name in capitals."""
+    name = cfg.MODEL.META_ARCHITECTURE
+    known = META_ARCH_REGISTRY.get(name) if name in META_ARCH_REGISTRY else None
+    return getattr(known, "config_node", name.upper())
+
+
 def method_node(cfg: CfgNode) -> CfgNode:
-    """The meta-architecture's keys, ``MODEL.<META_ARCHITECTURE in capitals>``; else an empty node."""
-    node = cfg.MODEL.get(cfg.MODEL.META_ARCHITECTURE.upper())
+    """The meta-architecture's keys; an empty node if it has none."""
+    node = cfg.MODEL.get(method_name(cfg))
     return node if isinstance(node, CfgNode) else CfgNode()
 
 
@@ -18,7 +26,7 @@ def class_count_key(cfg: CfgNode) -> str:
     """The full name of the meta-architecture's ``NUM_CLASSES``; "" if it has none."""
     if "NUM_CLASSES" not in method_node(cfg):
         return ""
-    return f"MODEL.{cfg.MODEL.META_ARCHITECTURE.upper()}.NUM_CLASSES"
+    return f"MODEL.{method_name(cfg)}.NUM_CLASSES"
 
 
 def check_datasets(cfg: CfgNode, training: bool) -> None:

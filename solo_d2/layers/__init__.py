@@ -1,16 +1,28 @@
 """Parts that the heads are made of."""
 
-from .conv_tower import ConvTower, conv_block, init_conv
-from .coord_conv import append_coordinates
-from .dynamic_conv import dynamic_conv
-from .pyramid import rescale_pyramid, resize
+from .conv_tower import ConvTower, DeformConvBlock, conv_block, init_conv
+from .coord_conv import append_coordinates, coordinate_channels
+from .deform_conv import DeformConv, ModulatedDeformConv, convert_deform_convs, deform_conv2d
+from .dynamic_conv import dynamic_conv, dynamic_conv_batch
+from .grid_align import GRID_ALIGNMENTS, align_to_grid
+from .pyramid import rescale_pyramid, resize, upsample
 
 __all__ = [
+    "GRID_ALIGNMENTS",
     "ConvTower",
+    "DeformConv",
+    "DeformConvBlock",
+    "ModulatedDeformConv",
+    "align_to_grid",
     "append_coordinates",
     "conv_block",
+    "convert_deform_convs",
+    "coordinate_channels",
+    "deform_conv2d",
     "dynamic_conv",
+    "dynamic_conv_batch",
     "init_conv",
     "rescale_pyramid",
     "resize",
+    "upsample",
 ]

@@ -11,6 +11,11 @@ def resize(features: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(features, size=size, mode="bilinear", align_corners=False)
 
 
+def upsample(features: Tensor) -> Tensor:
+    """Doubles height and width of (B, C, H, W) bilinearly."""
+    return resize(features, (2 * features.shape[-2], 2 * features.shape[-1]))
+
+
 def rescale_pyramid(features: Sequence[Tensor]) -> list[Tensor]:
     """Halves the finest level and brings the coarsest to the size of the one before it.
 

@@ -3,7 +3,9 @@
 B: images; K: cells per image; C: classes; P: positive masks; h, w: mask feature size.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 import torch.distributed as dist
@@ -15,24 +17,48 @@ from detectron2.utils import comm
 from solo_d2.structures import GridTargets, InputError
 
 from .dice import dice_loss
+from .pixelwise import bce_loss, focal_loss, product_logit
+
+MASK_LOSSES = ("dice", "bce", "focal")
+
+
+@dataclass(frozen=True)
+class MaskPrediction:
+    """Positive masks of one resolution, predicted and wanted.
+
+    Attributes:
+        logits: One (P, h, w), or two whose sigmoids are multiplied (Decoupled SOLO).
+        targets: (P, h, w) bool.
+    """
+
+    logits: Sequence[Tensor]
+    targets: Tensor
 
 
 @dataclass(frozen=True)
 class GridLoss:
-    """Focal loss on cells, dice loss on masks; names and defaults as in ``solo_d2.config.solov2``.
+    """Focal loss on cells, dice or another loss on masks; names and defaults as in ``solo_d2.config.grid``.
 
     Raises:
-        InputError: If ``mask_divisor`` is neither "masks" nor "cells".
+        InputError: If ``mask_loss`` or ``mask_divisor`` is unknown.
     """
 
     focal_alpha: float = 0.25
     focal_gamma: float = 2.0
     category_weight: float = 1.0
-    mask_weight: float = 3.0
+    mask_loss: str = "dice"
+    dice_weight: float = 3.0
+    bce_weight: float = 10.0
+    bce_positive_weight: float = 2.0
+    mask_focal_weight: float = 20.0
     mask_divisor: str = "masks"
     sync_counts: bool = False
 
     def __post_init__(self):
+        if self.mask_loss not in MASK_LOSSES:
+            raise InputError(
+                f"LOSS.MASK_LOSS must be one of {', '.join(MASK_LOSSES)}, not '{self.mask_loss}'."
+            )
         if self.mask_divisor not in ("masks", "cells"):
             raise InputError(f"LOSS.MASK_DIVISOR must be 'masks' or 'cells', not '{self.mask_divisor}'.")
 
@@ -56,22 +82,34 @@ class GridLoss:
         )
         return self.category_weight * loss / (self._count(targets.owner >= 0) + 1)
 
-    def masks(self, logits: Tensor, targets: GridTargets) -> Tensor:
-        """Dice loss averaged over positives; 0, but still a function of the logits, without any.
+    def masks(self, predictions: Sequence[MaskPrediction], targets: GridTargets) -> Tensor:
+        """Mask loss averaged over positives; 0, but still a function of the logits, without any.
 
         Args:
-            logits: (P, h, w), one per positive in the order of ``targets``.
+            predictions: All positives of the batch, in groups of one resolution.
             targets: Of the same batch.
 
         Returns:
             A float32 scalar.
         """
-        dice = dice_loss(logits.float().sigmoid(), targets.masks[targets.positive_instance])
+        total = torch.cat([self._each_mask(prediction) for prediction in predictions]).sum()
         if self.mask_divisor == "masks":
             count = self._count(torch.ones_like(targets.positive_instance))
         else:
             count = self._count(targets.owner >= 0)
-        return self.mask_weight * dice.sum() / count.clamp(min=1)
+        weights = {"dice": self.dice_weight, "bce": self.bce_weight, "focal": self.mask_focal_weight}
+        return weights[self.mask_loss] * total / count.clamp(min=1)
+
+    def _each_mask(self, prediction: MaskPrediction) -> Tensor:
+        """Loss of each mask: (P,) float32."""
+        logits = [x.float() for x in prediction.logits]
+        if self.mask_loss == "dice":
+            probabilities = reduce(torch.mul, [x.sigmoid() for x in logits])
+            return dice_loss(probabilities, prediction.targets)
+        logit = reduce(product_logit, logits)
+        if self.mask_loss == "bce":
+            return bce_loss(logit, prediction.targets, self.bce_positive_weight)
+        return focal_loss(logit, prediction.targets, self.focal_alpha, self.focal_gamma)
 
     def _count(self, flags: Tensor) -> Tensor:
         """Number of true flags, averaged over ranks if so configured: float32 scalar."""

@@ -39,7 +39,7 @@ def points_nms(scores: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class GridInference:
-    """Thresholds of inference; names and defaults as in ``solo_d2.config.solov2``."""
+    """Thresholds of inference; names and defaults as in ``solo_d2.config.grid``."""
 
     score_thr: float = 0.1
     mask_thr: float = 0.5

@@ -72,6 +72,12 @@ class GridLayout:
             offsets.append(offsets[-1] + level.num_grid**2)
         return offsets
 
+    def locate(self, cells: Tensor) -> tuple[Tensor, Tensor]:
+        """Splits cell numbers in [0, K) into level and number within the level: two int64 of their shape."""
+        offsets = torch.tensor(self.offsets, device=cells.device)
+        level = torch.bucketize(cells, offsets, right=True) - 1
+        return level, cells - offsets[level]
+
     def cell_strides(self, device: torch.device) -> Tensor:
         """Returns the stride of every cell's level: (K,) int64."""
         strides = torch.tensor([level.stride for level in self.levels], device=device)
@@ -84,18 +90,19 @@ class GridTargets:
     """What a batch's grid cells have to predict.
 
     B images, K cells per image (see :class:`GridLayout`), N ground-truth instances of the whole batch in
-    image order, P positive (cell, instance) pairs in instance order, then level by level, row by row.
+    image order, P positive (cell, instance) pairs in instance order, then level by level, row by row (in cell
+    order where cells are not shared).
 
     Attributes:
         labels: (B, K) int64, class of each cell; the number of classes means background.
         owner: (B, K) int64, instance that gave the cell its class (the last one that claims it); -1 for none.
-        positive_instance: (P,) int64 in [0, N). Instances that share a cell are separate positives.
+        positive_instance: (P,) int64 in [0, N).
         positive_cell: (P,) int64 in [0, B * K), image-major.
-        masks: (N, h, w) bool, ground truth at the mask feature's resolution.
+        masks: Ground truth at each mask stride, in input pixels: (N, h, w) bool each.
     """
 
     labels: Tensor
     owner: Tensor
     positive_instance: Tensor
     positive_cell: Tensor
-    masks: Tensor
+    masks: dict[int, Tensor]

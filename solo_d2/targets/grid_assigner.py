@@ -26,7 +26,8 @@ def assign_grid_targets(
     *,
     num_classes: int,
     sigma: float = 0.2,
-    mask_stride: int = 4,
+    mask_strides: Sequence[int] = (4,),
+    share_cells: bool = True,
 ) -> GridTargets:
     """Assigns ground truth to grid cells.
 
@@ -35,10 +36,12 @@ def assign_grid_targets(
         boxes: Per image (n, 4) float XYXY in network-input pixels; their size decides the levels.
         classes: Per image (n,) int64.
         masks: Per image (n, h, w) bool at the image's own, unpadded size.
-        feature_size: Height and width of the mask feature; times ``mask_stride`` it is the padded input.
+        feature_size: Height and width of the finest masks; times ``mask_strides[0]`` it is the padded input.
         num_classes: The label of background cells.
         sigma: Centre region's sides as a fraction of the box's.
-        mask_stride: Input pixels per mask feature pixel.
+        mask_strides: Input pixels per mask pixel, finest first, each dividing the padded input.
+        share_cells: Whether instances that claim one cell are separate positives (SOLOv2); else the last one
+            has it (SOLO, which predicts one mask per cell).
 
     Returns:
         The targets, on the device of the ground truth.
@@ -51,21 +54,32 @@ def assign_grid_targets(
     centers = torch.cat([center for center, _ in geometry])
     areas = torch.cat([area for _, area in geometry])
 
-    padded_size = (feature_size[0] * mask_stride, feature_size[1] * mask_stride)
+    padded_size = (feature_size[0] * mask_strides[0], feature_size[1] * mask_strides[0])
     cell, positive = _candidate_cells(layout, all_boxes, centers, padded_size, sigma)
     positive &= (areas > 0)[:, None, None]
     cell = cell + (image_index.to(device) * layout.num_cells)[:, None, None]
 
     owner = _last_owner(cell, positive, len(counts) * layout.num_cells).view(len(counts), -1)
     labels = F.pad(all_classes, (0, 1), value=num_classes)[owner]  # index -1 is the background
-    instance, slot = positive.flatten(1).nonzero(as_tuple=True)
+    if share_cells:
+        instance, slot = positive.flatten(1).nonzero(as_tuple=True)
+        positive_cell = cell.flatten(1)[instance, slot]
+    else:
+        positive_cell = (owner >= 0).flatten().nonzero().squeeze(1)
+        instance = owner.flatten()[positive_cell]
     return GridTargets(
         labels=labels,
         owner=owner,
         positive_instance=instance,
-        positive_cell=cell.flatten(1)[instance, slot],
-        masks=torch.cat([downsample_masks(m, mask_stride, feature_size) for m in masks]),
+        positive_cell=positive_cell,
+        masks={stride: _small_masks(masks, stride, padded_size) for stride in mask_strides},
     )
+
+
+def _small_masks(masks: Sequence[Tensor], stride: int, padded_size: tuple[int, int]) -> Tensor:
+    """Returns all instances' masks at 1 / ``stride`` of the padded size: (N, h, w) bool."""
+    size = (padded_size[0] // stride, padded_size[1] // stride)
+    return torch.cat([downsample_masks(m, stride, size) for m in masks])
 
 
 def _candidate_cells(

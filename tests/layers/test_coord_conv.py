@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from solo_d2.layers import append_coordinates
+from solo_d2.layers import append_coordinates, coordinate_channels
 
 
 def test_x_then_y_from_minus_one_to_one():
@@ -26,3 +26,16 @@ def test_golden_coordinates(golden, size):
     expected = golden("utils").load("utils")[f"coord_{size[0]}x{size[1]}"]
     ours = append_coordinates(torch.empty(len(expected), 0, *size))
     torch.testing.assert_close(ours, expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("axes, channels", [("x", [3]), ("y", [4]), ("xy", [3, 4])])
+def test_chosen_axes(axes, channels):
+    features = torch.randn(2, 3, 4, 5)
+    both = append_coordinates(features)
+    assert torch.equal(append_coordinates(features, axes), both[:, [0, 1, 2, *channels]])
+
+
+def test_channels_alone_are_what_is_appended():
+    features = torch.randn(2, 3, 4, 5)
+    assert torch.equal(coordinate_channels(features, "yx"), append_coordinates(features, "yx")[:, 3:])
+    assert torch.equal(coordinate_channels(features, "yx"), append_coordinates(features)[:, [4, 3]])

@@ -5,7 +5,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from solo_d2.losses import GridLoss, dice_loss
+from solo_d2.losses import GridLoss, MaskPrediction, bce_loss, dice_loss, focal_loss
 from solo_d2.structures import GridTargets, InputError
 
 NUM_CLASSES = 3
@@ -19,12 +19,17 @@ def make_targets(labels, positive_instance, positive_cell, num_instances, seed=0
         owner=torch.where(labels < NUM_CLASSES, 0, -1),
         positive_instance=torch.tensor(positive_instance, dtype=torch.int64),
         positive_cell=torch.tensor(positive_cell, dtype=torch.int64),
-        masks=masks,
+        masks={4: masks},
     )
 
 
 TWO_ON_ONE_CELL = make_targets([[3, 1, 3, 0], [3, 3, 3, 3]], [0, 1, 1], [1, 1, 3], 2)
 EMPTY = make_targets([[3, 3, 3, 3]], [], [], 0)
+
+
+def predict(logits, targets):
+    """All positives as one group."""
+    return [MaskPrediction([logits], targets.masks[4][targets.positive_instance])]
 
 
 def focal_by_loops(logits, labels, alpha=0.25, gamma=2.0):
@@ -50,23 +55,42 @@ def test_category_is_the_focal_sum_over_positive_cells_plus_one(targets, cells):
 @pytest.mark.parametrize("divisor, count", [("masks", 3), ("cells", 2)])
 def test_mask_loss_divisor(divisor, count):
     logits = torch.randn(3, 6, 7, generator=torch.Generator().manual_seed(3))
-    loss = GridLoss(mask_divisor=divisor).masks(logits, TWO_ON_ONE_CELL)
-    dice = dice_loss(logits.sigmoid(), TWO_ON_ONE_CELL.masks[[0, 1, 1]])
+    loss = GridLoss(mask_divisor=divisor).masks(predict(logits, TWO_ON_ONE_CELL), TWO_ON_ONE_CELL)
+    dice = dice_loss(logits.sigmoid(), TWO_ON_ONE_CELL.masks[4][[0, 1, 1]])
     assert float(loss) == pytest.approx(float(3 * dice.sum() / count), rel=1e-6)
 
 
+@pytest.mark.parametrize("mask_loss, weight", [("dice", 3), ("bce", 10), ("focal", 20)])
+def test_mask_losses_of_groups_and_of_products(mask_loss, weight):
+    """Groups of two resolutions, one of them a product of two factors."""
+    generator = torch.Generator().manual_seed(4)
+    x, y = torch.randn(2, 2, 6, 7, generator=generator)
+    single = torch.randn(1, 3, 4, generator=generator)
+    masks = [torch.rand(2, 6, 7, generator=generator) < 0.5, torch.rand(1, 3, 4, generator=generator) < 0.5]
+    groups = [MaskPrediction([x, y], masks[0]), MaskPrediction([single], masks[1])]
+    loss = GridLoss(mask_loss=mask_loss).masks(groups, TWO_ON_ONE_CELL)
+    product = x.sigmoid() * y.sigmoid()
+    if mask_loss == "dice":
+        parts = [dice_loss(product, masks[0]), dice_loss(single.sigmoid(), masks[1])]
+    else:
+        each = bce_loss if mask_loss == "bce" else focal_loss
+        parts = [each(product.logit(), masks[0]), each(single, masks[1])]
+    assert float(loss) == pytest.approx(weight * float(torch.cat(parts).sum()) / 3, rel=1e-5)
+
+
+@pytest.mark.parametrize("mask_loss", ["dice", "bce", "focal"])
 @pytest.mark.parametrize("divisor", ["masks", "cells"])
-def test_mask_loss_without_positives_is_zero_with_a_gradient(divisor):
+def test_mask_loss_without_positives_is_zero_with_a_gradient(divisor, mask_loss):
     kernels = torch.randn(4, 5, requires_grad=True)
     logits = (kernels[EMPTY.positive_cell] @ torch.randn(5, 42)).view(0, 6, 7)
-    loss = GridLoss(mask_divisor=divisor).masks(logits, EMPTY)
+    loss = GridLoss(mask_divisor=divisor, mask_loss=mask_loss).masks(predict(logits, EMPTY), EMPTY)
     loss.backward()
     assert loss.item() == 0 and torch.equal(kernels.grad, torch.zeros(4, 5))
 
 
 def test_half_precision_logits_give_float32_losses():
     logits = torch.randn(3, 6, 7).to(torch.bfloat16)
-    assert GridLoss().masks(logits, TWO_ON_ONE_CELL).dtype == torch.float32
+    assert GridLoss().masks(predict(logits, TWO_ON_ONE_CELL), TWO_ON_ONE_CELL).dtype == torch.float32
     category = torch.randn(2, 4, NUM_CLASSES).half()
     assert GridLoss().category(category, TWO_ON_ONE_CELL).dtype == torch.float32
 
@@ -74,6 +98,11 @@ def test_half_precision_logits_give_float32_losses():
 def test_unknown_divisor_is_named():
     with pytest.raises(InputError, match="'masks' or 'cells', not 'pixels'"):
         GridLoss(mask_divisor="pixels")
+
+
+def test_unknown_mask_loss_is_named():
+    with pytest.raises(InputError, match="dice, bce, focal, not 'iou'"):
+        GridLoss(mask_loss="iou")
 
 
 def _two_ranks(rank, init_file, results):

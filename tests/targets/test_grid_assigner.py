@@ -85,7 +85,7 @@ def test_equals_loops(counts, seed):
     assert np.array_equal(targets.labels.numpy(), labels)
     ours = zip(targets.positive_instance.tolist(), targets.positive_cell.tolist(), strict=True)
     assert list(ours) == positives
-    assert targets.masks.shape == (sum(counts), *feature_size)
+    assert targets.masks[4].shape == (sum(counts), *feature_size)
     owned = targets.owner >= 0
     classes = torch.cat(ground_truth[1])
     assert torch.equal(owned, targets.labels != NUM_CLASSES)
@@ -105,6 +105,28 @@ def test_the_last_of_two_identical_instances_owns_the_cells_and_both_stay_positi
     assert set(targets.owner.unique().tolist()) == {-1, 1}
 
 
+def test_cells_that_are_not_shared_belong_to_the_last_instance():
+    box = torch.tensor([[8.0, 8.0, 24.0, 24.0], [4.0, 4.0, 28.0, 28.0], [40.0, 40.0, 44.0, 44.0]])
+    mask = torch.zeros(3, 64, 64, dtype=torch.bool)
+    mask[0, 8:24, 8:24] = mask[1, 4:28, 4:28] = mask[2, 40:44, 40:44] = True
+    arguments = (LAYOUT, [box[:1], box], [torch.tensor([2]), torch.tensor([0, 1, 3])], [mask[:1], mask])
+    shared = assign_grid_targets(*arguments, (16, 16), num_classes=NUM_CLASSES)
+    alone = assign_grid_targets(
+        *arguments, (16, 16), num_classes=NUM_CLASSES, mask_strides=(4, 8, 16), share_cells=False
+    )
+    assert torch.equal(alone.labels, shared.labels)
+    last = dict(zip(shared.positive_cell.tolist(), shared.positive_instance.tolist(), strict=True))
+    assert len(last) < len(shared.positive_cell)
+    assert dict(zip(alone.positive_cell.tolist(), alone.positive_instance.tolist(), strict=True)) == last
+    assert alone.positive_cell.tolist() == sorted(last)
+    assert {s: tuple(m.shape) for s, m in alone.masks.items()} == {
+        4: (4, 16, 16),
+        8: (4, 8, 8),
+        16: (4, 4, 4),
+    }
+    assert alone.masks[8].sum((1, 2)).tolist() == [4, 4, 12, 0]
+
+
 @pytest.mark.parametrize("side, num_levels", [(15, 1), (16, 2), (24, 2), (25, 1), (513, 0)])
 def test_scale_bounds_are_inclusive(side, num_levels):
     mask = torch.ones(1, 32, 32, dtype=torch.bool)
@@ -114,12 +136,14 @@ def test_scale_bounds_are_inclusive(side, num_levels):
     assert len(level.unique()) == num_levels
 
 
+@pytest.mark.parametrize("version", ["v1", "v2"])
 @pytest.mark.parametrize("size", ["800x1216", "750x1333", "1333x700", "427x640"])
-def test_golden_official_grids(golden, size):
+def test_golden_official_grids(golden, size, version):
     recording = golden("targets_official")
     data = recording.load(size)
     head = json.loads((recording.folder / "config.json").read_text())["head"]
     layout = GridLayout.from_lists(head["strides"], head["num_grids"], head["scale_ranges"])
+    strides = [s // 2 for s in head["strides"]] if version == "v1" else [4] * len(head["strides"])
     height, width = data["pad_shape"].tolist()
     targets = assign_grid_targets(
         layout,
@@ -128,13 +152,15 @@ def test_golden_official_grids(golden, size):
         [data["masks"]],
         (height // 4, width // 4),
         num_classes=80,
+        mask_strides=sorted(set(strides)),
+        share_cells=version == "v2",
     )
     for level, offset in enumerate(layout.offsets):
-        labels = data[f"v2/lvl{level}/labels"]
+        labels = data[f"{version}/lvl{level}/labels"]
         ours = targets.labels[0, offset : offset + labels.numel()]
         assert torch.equal(ours.view_as(labels), labels)
         cell = targets.positive_cell - offset
         here = (cell >= 0) & (cell < labels.numel())
-        assert torch.equal(cell[here], data[f"v2/lvl{level}/pos_index"])
-        masks = targets.masks[targets.positive_instance[here]]
-        assert torch.equal(masks, data[f"v2/lvl{level}/mask_targets"])
+        assert torch.equal(cell[here], data[f"{version}/lvl{level}/pos_index"])
+        masks = targets.masks[strides[level]][targets.positive_instance[here]]
+        assert torch.equal(masks, data[f"{version}/lvl{level}/mask_targets"])

@@ -37,6 +37,10 @@ class DenseSegmenter(nn.Module):
     def device(self) -> torch.device:
         return self.pixel_mean.device
 
+    def to_channels_last(self) -> None:
+        """Puts the weights into the memory format of the images; called when all parts are there."""
+        self.to(memory_format=torch.channels_last)
+
     def forward(self, batched_inputs: list[dict]) -> dict[str, Tensor] | list[dict]:
         """
         Args:

@@ -37,3 +37,9 @@ def test_only_the_kernel_branch_sees_coordinates():
         categories, kernels = head(constant)
     assert categories[0][..., 6:10, 6:10].std(dim=(2, 3)).max() < 1e-6
     assert kernels[0][..., 6:10, 6:10].std(dim=(2, 3)).max() > 1e-6
+
+
+def test_kernel_branch_without_coordinates():
+    head = make_head(coordinates=False)
+    assert head.kernel_tower[0].weight.shape[1] == 32
+    assert [tuple(x.shape) for x in head(features())[1]] == [(2, 16, s, s) for s in GRIDS]

@@ -55,6 +55,7 @@ lint: setup
 
 bench: setup
 	$(PY) benchmarks/bench_solov2.py
+	$(PY) benchmarks/bench_solo_memory.py
 
 clean:
 	rm -rf $(VENV) output build *.egg-info

@@ -5,8 +5,7 @@
 
 One R50-FPN image of 800x1216 with 20 instances, float32: forward, losses, backward. Every model runs in a
 process of its own, because a process's peak never falls. On a GPU the figure is PyTorch's peak of allocated
-memory, on a CPU the process's peak resident memory (Linux); both without what is there before the step (weights
-and libraries).
+memory, on a CPU the process's peak resident memory (Linux); both without what is there before the step.
 """
 
 import subprocess

@@ -7,7 +7,7 @@ import pytest
 
 from solo_d2.config import get_cfg
 from solo_d2.losses import GridLoss
-from solo_d2.modeling.heads.grid_head import GridHead
+from solo_d2.modeling.heads import GridHead
 from solo_d2.postprocessing import GridInference
 
 NODES = ("SOLO", "SOLOV2")

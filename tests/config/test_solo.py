@@ -5,8 +5,7 @@ import inspect
 import pytest
 
 from solo_d2.config import get_cfg
-from solo_d2.modeling.heads import DecoupledSOLOHead, SOLOHead
-from solo_d2.modeling.heads.grid_head import GridHead
+from solo_d2.modeling.heads import DecoupledSOLOHead, GridHead, SOLOHead
 
 
 @pytest.mark.parametrize("head", [SOLOHead, DecoupledSOLOHead])

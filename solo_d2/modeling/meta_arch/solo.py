@@ -4,7 +4,7 @@ from torch import Tensor
 
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY
-from solo_d2.modeling.heads import DecoupledSOLOHead, SOLOHead
+from solo_d2.modeling.heads import DecoupledSOLOHead, GridHead, SOLOHead
 
 from .cell_masks import LevelMasks
 from .grid_segmenter import GridSegmenter
@@ -33,7 +33,7 @@ class SOLO(GridSegmenter):
         return arguments | {"head": cls.head_from_config(cfg, in_channels)}
 
     @classmethod
-    def head_from_config(cls, cfg: CfgNode, in_channels: int) -> SOLOHead:
+    def head_from_config(cls, cfg: CfgNode, in_channels: int) -> GridHead:
         """Builds the head for features of ``in_channels``."""
         arguments = cls.head_arguments_from_config(cfg, in_channels)
         return SOLOHead(num_coord_convs=cfg.MODEL.SOLO.NUM_COORD_CONVS, **arguments)
@@ -60,7 +60,7 @@ class DecoupledSOLO(SOLO):
     """Category per grid cell, mask channels per grid column and row; a cell's mask is their product."""
 
     @classmethod
-    def head_from_config(cls, cfg: CfgNode, in_channels: int) -> DecoupledSOLOHead:
+    def head_from_config(cls, cfg: CfgNode, in_channels: int) -> GridHead:
         """Builds the head for features of ``in_channels``."""
         node = cfg.MODEL.SOLO
         arguments = cls.head_arguments_from_config(cfg, in_channels)

@@ -52,6 +52,8 @@ class SOLOv2(GridSegmenter):
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict:
         node = cfg.MODEL.SOLOV2
+        if node.KERNEL_SIZE % 2 == 0:
+            raise InputError(f"MODEL.SOLOV2.KERNEL_SIZE must be odd (1 or 3), not {node.KERNEL_SIZE}.")
         arguments = cls.grid_from_config(cfg, MASK_STRIDE)
         shapes = arguments["backbone"].output_shape()
         head = cls.head_arguments_from_config(cfg, shapes[node.INSTANCE_IN_FEATURES[0]].channels)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from solo_d2.modeling.heads.grid_head import GridHead
+from solo_d2.modeling.heads import GridHead
 from solo_d2.structures import InputError
 
 GRIDS = [6, 5, 4, 3, 2]

@@ -59,6 +59,11 @@ def test_mask_feature_is_unified_or_separate():
         torch.testing.assert_close(masks.soft(1, torch.tensor([cell]))[0], direct, atol=1e-5, rtol=1e-4)
 
 
+def test_even_kernels_are_refused():
+    with pytest.raises(InputError, match="KERNEL_SIZE must be odd"):
+        build("KERNEL_SIZE", 2)
+
+
 def test_unknown_mask_feature_is_named():
     with pytest.raises(InputError, match="'unified' or 'separate', not 'shared'"):
         build("MASK_FEATURE", "shared")

@@ -95,7 +95,7 @@ def _load_for_advice(name: str) -> None:
 def _thing_classes(name: str) -> list[str]:
     """Class names of a dataset; datasets that only know them once loaded are loaded."""
     metadata = MetadataCatalog.get(name)
-    if metadata.get("thing_classes") is None and metadata.get("evaluator_type") == "coco":
+    if metadata.get("thing_classes") is None and metadata.get("evaluator_type") in ("coco", "lvis"):
         DatasetCatalog.get(name)
     return list(metadata.get("thing_classes", []))
 

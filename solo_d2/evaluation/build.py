@@ -1,5 +1,10 @@
 """Which evaluator measures which dataset."""
 
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation import (
     COCOEvaluator,
@@ -11,9 +16,16 @@ from detectron2.evaluation import (
 from solo_d2.structures.errors import InputError
 
 INSTANCE_TASKS = ("bbox", "segm")
+# Results per image that count in LVIS (Gupta et al., CVPR 2019), over all its classes.
+LVIS_MAX_DETS = 300
 
 
-def build_evaluator(dataset_name: str, output_folder: str, max_dets_per_image: int = 100) -> DatasetEvaluator:
+def build_evaluator(
+    dataset_name: str,
+    output_folder: str,
+    max_dets_per_image: int = 100,
+    tasks: Sequence[str] = INSTANCE_TASKS,
+) -> DatasetEvaluator:
     """Returns the evaluator for a dataset, chosen by its metadata's ``evaluator_type``.
 
     "coco" and "lvis" measure boxes and masks; datasets with ``stuff_classes`` of type "sem_seg"
@@ -24,6 +36,7 @@ def build_evaluator(dataset_name: str, output_folder: str, max_dets_per_image: i
         output_folder: where result files go; evaluation makes it.
         max_dets_per_image: results that count per image, best first (COCO's rule: 100; LVIS has
             its own).
+        tasks: what is measured of instances, "bbox" and/or "segm".
 
     Raises:
         InputError: if nothing can measure such a dataset.
@@ -34,13 +47,13 @@ def build_evaluator(dataset_name: str, output_folder: str, max_dets_per_image: i
         evaluators.append(
             COCOEvaluator(
                 dataset_name,
-                INSTANCE_TASKS,
+                tuple(tasks),
                 output_dir=output_folder,
                 max_dets_per_image=max_dets_per_image,
             )
         )
     if kind == "lvis":
-        evaluators.append(LVISEvaluator(dataset_name, INSTANCE_TASKS, output_dir=output_folder))
+        evaluators.append(_build_lvis(dataset_name, output_folder, tuple(tasks)))
     if kind in ("sem_seg", "coco_panoptic_seg"):
         evaluators.append(SemSegEvaluator(dataset_name, output_dir=output_folder))
     if not evaluators:
@@ -49,3 +62,20 @@ def build_evaluator(dataset_name: str, output_folder: str, max_dets_per_image: i
             "coco_panoptic_seg can be evaluated"
         )
     return evaluators[0] if len(evaluators) == 1 else DatasetEvaluators(evaluators)
+
+
+def _build_lvis(dataset_name: str, output_folder: str, tasks: tuple[str, ...]) -> DatasetEvaluator:
+    """The LVIS evaluator, or one line before anything is computed where its package cannot work."""
+    try:
+        evaluator = LVISEvaluator(
+            dataset_name, tasks, output_dir=output_folder, max_dets_per_image=LVIS_MAX_DETS
+        )
+    except ImportError as error:
+        raise InputError(f"LVIS cannot be evaluated here: {error}; pip install what is missing") from error
+    # lvis 0.5.3, which Detectron2's evaluator imports, sums with an alias that numpy 1.24 removed.
+    if "lvis" in sys.modules and not hasattr(np, "float"):
+        raise InputError(
+            "LVIS cannot be evaluated here: Detectron2 does it with the package lvis, which fails with "
+            f'numpy {np.__version__}; pip install "numpy<1.24", or evaluate with d2lite'
+        )
+    return evaluator

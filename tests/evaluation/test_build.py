@@ -1,5 +1,7 @@
 import json
+import sys
 
+import numpy as np
 import pytest
 
 from detectron2.data import MetadataCatalog
@@ -49,3 +51,31 @@ def test_semantic_map_and_unknown_kind(dataset, tmp_path, monkeypatch):
     assert isinstance(build_evaluator(dataset("coco_panoptic_seg"), str(tmp_path)), DatasetEvaluators)
     with pytest.raises(InputError, match="evaluator_type 'depth'"):
         build_evaluator(dataset("depth"), str(tmp_path))
+
+
+def test_only_the_wanted_tasks(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr("solo_d2.evaluation.build.COCOEvaluator", lambda *args, **kwargs: args)
+    assert build_evaluator(dataset("coco"), str(tmp_path), tasks=["bbox"])[1] == ("bbox",)
+
+
+def test_lvis_counts_300_results(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr("solo_d2.evaluation.build.LVISEvaluator", lambda *args, **kwargs: (args, kwargs))
+    monkeypatch.delitem(sys.modules, "lvis", raising=False)
+    name = dataset("lvis")
+    given, options = build_evaluator(name, str(tmp_path), 77)
+    assert given == (name, ("bbox", "segm")) and options["max_dets_per_image"] == 300
+
+
+def test_lvis_that_cannot_work_is_one_line_at_once(dataset, tmp_path, monkeypatch):
+    def missing(*args, **kwargs):
+        raise ImportError("No module named 'lvis'")
+
+    monkeypatch.setattr("solo_d2.evaluation.build.LVISEvaluator", missing)
+    with pytest.raises(InputError, match="No module named 'lvis'; pip install"):
+        build_evaluator(dataset("lvis"), str(tmp_path))
+    monkeypatch.setattr("solo_d2.evaluation.build.LVISEvaluator", lambda *args, **kwargs: "evaluator")
+    monkeypatch.setitem(sys.modules, "lvis", object())
+    with pytest.raises(InputError, match="fails with numpy"):
+        build_evaluator(dataset("lvis"), str(tmp_path))
+    monkeypatch.setattr(np, "float", float, raising=False)
+    assert build_evaluator(dataset("lvis"), str(tmp_path)) == "evaluator"

@@ -1,9 +1,11 @@
-"""Names that configs may use without further ado: ``scenes_{train,val}`` and ``coco_2017_{train,val}``.
+"""Names that configs may use without further ado: the built-in scenes, COCO 2017, LVIS and Cityscapes.
 
-Registration reads no file; a missing one is reported when the data set is first used.
+``scenes_*``, ``coco_2017_*``, ``lvis_v0.5_*``, ``lvis_v1_*`` and ``cityscapes_instances_*``, each with
+``train`` and ``val``. Registration reads no file; a missing one is reported when the data set is first used.
 """
 
 import os
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,56 +14,86 @@ from detectron2.data.datasets import load_coco_json
 from solo_d2.data.scenes import SPLITS, THING_CLASSES
 from solo_d2.structures.errors import InputError
 
+from .cityscapes import CITYSCAPES_IDS, CITYSCAPES_NAMES
 from .coco_categories import COCO_IDS, COCO_NAMES
+from .lvis import load_lvis
 
 ROOT_ENV = "DETECTRON2_DATASETS"
 DEFAULT_ROOT = "datasets"
 _COCO_ADVICE = f"download COCO 2017 to that place or set {ROOT_ENV} to the folder that holds coco/"
+_LVIS_ADVICE = (
+    f"download LVIS and COCO 2017's images there or set {ROOT_ENV} to the folder that holds lvis/ and coco/"
+)
+_LVIS_VERSIONS = ("v0.5", "v1")
 
 
 def register_all(root: str | Path | None = None) -> None:
     """Registers the built-in names that are not registered yet.
 
     Args:
-        root: folder that holds ``scenes/`` and ``coco/``; default ``$DETECTRON2_DATASETS``, else
-            ``datasets``.
+        root: folder that holds ``scenes/``, ``coco/``, ``lvis/`` and ``cityscapes/``; default
+            ``$DETECTRON2_DATASETS``, else ``datasets``.
     """
     root = Path(root if root is not None else os.environ.get(ROOT_ENV, DEFAULT_ROOT)).expanduser()
-    scenes = root / "scenes"
+    scenes, cityscapes = root / "scenes", root / "cityscapes"
     for split in SPLITS:
         _register(
             f"scenes_{split}",
             scenes / f"instances_{split}.json",
             scenes / split / "images",
-            THING_CLASSES,
-            range(1, len(THING_CLASSES) + 1),
             f"make the built-in scenes with: python tools/make_scenes.py --output {scenes}",
+            _classes(THING_CLASSES, range(1, len(THING_CLASSES) + 1)),
         )
         _register(
             f"coco_2017_{split}",
             root / "coco" / "annotations" / f"instances_{split}2017.json",
             root / "coco" / f"{split}2017",
-            COCO_NAMES,
-            COCO_IDS,
             _COCO_ADVICE,
+            _classes(COCO_NAMES, COCO_IDS),
         )
+        _register(
+            f"cityscapes_instances_{split}",
+            cityscapes / "annotations" / f"instances_{split}.json",
+            cityscapes / "leftImg8bit" / split,
+            f"put gtFine/ and leftImg8bit/ into {cityscapes}, then: "
+            f"python tools/convert_cityscapes.py --root {cityscapes}",
+            _classes(CITYSCAPES_NAMES, CITYSCAPES_IDS),
+        )
+        for version in _LVIS_VERSIONS:
+            _register_lvis(f"lvis_{version}_{split}", root)
 
 
-def _register(name: str, json_file: Path, image_root: Path, classes, ids, advice: str) -> None:
+def _register_lvis(name: str, root: Path) -> None:
+    """Registers an LVIS split; Detectron2's own entry, which needs the package lvis, makes room for it."""
+    if name in DatasetCatalog and DatasetCatalog[name].__module__.startswith("detectron2."):
+        DatasetCatalog.remove(name)
+        MetadataCatalog.remove(name)
+    _register(name, root / "lvis" / f"{name}.json", root / "coco", _LVIS_ADVICE, {}, "lvis")
+
+
+def _classes(names: Sequence[str], ids: Sequence[int]) -> dict:
+    """Metadata of classes that are known without reading a file."""
+    return {
+        "thing_classes": list(names),
+        "thing_dataset_id_to_contiguous_id": {number: index for index, number in enumerate(ids)},
+    }
+
+
+def _register(
+    name: str, json_file: Path, image_root: Path, advice: str, classes: dict, kind: str = "coco"
+) -> None:
+    """Registers a data set of ``evaluator_type`` ``kind`` unless its name is taken."""
     if name in DatasetCatalog:
         return
-    DatasetCatalog.register(name, partial(_load, name, json_file, image_root, advice))
+    DatasetCatalog.register(name, partial(_load, name, json_file, image_root, advice, kind))
     MetadataCatalog.get(name).set(
-        json_file=str(json_file),
-        image_root=str(image_root),
-        evaluator_type="coco",
-        thing_classes=list(classes),
-        thing_dataset_id_to_contiguous_id={number: index for index, number in enumerate(ids)},
+        json_file=str(json_file), image_root=str(image_root), evaluator_type=kind, **classes
     )
 
 
-def _load(name: str, json_file: Path, image_root: Path, advice: str) -> list[dict]:
+def _load(name: str, json_file: Path, image_root: Path, advice: str, kind: str) -> list[dict]:
     for path in (json_file, image_root):
         if not path.exists():
             raise InputError(f"dataset {name}: {path} does not exist; {advice}")
-    return load_coco_json(str(json_file), str(image_root), name)
+    load = load_lvis if kind == "lvis" else load_coco_json
+    return load(str(json_file), str(image_root), name)

@@ -1,17 +1,32 @@
+import os
+
 import pytest
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from solo_d2.data.datasets.builtin import register_all
+from solo_d2.data.datasets.cityscapes import CITYSCAPES_NAMES, convert_cityscapes
 from solo_d2.data.datasets.coco_categories import COCO_NAMES
 from solo_d2.data.scenes import THING_CLASSES, generate_scenes
 from solo_d2.structures.errors import InputError
 
-NAMES = ("scenes_train", "scenes_val")
+from .test_cityscapes import write_cityscapes
+from .test_lvis import write_lvis
+
+NAMES = (
+    "scenes_train",
+    "scenes_val",
+    "cityscapes_instances_train",
+    "cityscapes_instances_val",
+    "lvis_v0.5_train",
+    "lvis_v0.5_val",
+    "lvis_v1_train",
+    "lvis_v1_val",
+)
 
 
 @pytest.fixture
 def fresh():
-    """Registers the scenes under another root, and the usual ones again afterwards."""
+    """Registers data sets under another root, and the usual ones again afterwards."""
 
     def forget():
         for name in NAMES:
@@ -28,7 +43,7 @@ def fresh():
 def test_registered_scenes_load(fresh, tmp_path):
     generate_scenes(tmp_path / "scenes", 6, 3, size=64, workers=1)
     fresh(tmp_path)
-    for name, count in zip(NAMES, (6, 3), strict=True):
+    for name, count in zip(NAMES[:2], (6, 3), strict=True):
         records = DatasetCatalog.get(name)
         metadata = MetadataCatalog.get(name)
         assert len(records) == count and metadata.thing_classes == list(THING_CLASSES)
@@ -60,3 +75,33 @@ def test_coco_names_are_known_and_registering_twice_is_fine():
         metadata = MetadataCatalog.get(name)
         assert list(metadata.thing_classes) == list(COCO_NAMES)
         assert metadata.thing_dataset_id_to_contiguous_id[90] == 79
+
+
+@pytest.mark.parametrize("version", ["v0.5", "v1"])
+def test_registered_lvis_loads(fresh, tmp_path, version):
+    fresh(tmp_path)
+    for split, count in (("train", 4), ("val", 2)):
+        name = f"lvis_{version}_{split}"
+        write_lvis(tmp_path, name, count)
+        assert MetadataCatalog.get(name).evaluator_type == "lvis"
+        records = DatasetCatalog.get(name)
+        assert len(records) == count and all(os.path.isfile(record["file_name"]) for record in records)
+        assert MetadataCatalog.get(name).json_file == str(tmp_path / "lvis" / f"{name}.json")
+        assert MetadataCatalog.get(name).thing_classes == ["acorn", "bagel", "zebra"]
+
+
+def test_registered_cityscapes_loads_after_its_conversion(fresh, tmp_path):
+    fresh(tmp_path)
+    with pytest.raises(InputError, match=r"python tools/convert_cityscapes\.py --root"):
+        DatasetCatalog.get("cityscapes_instances_val")
+    for split in ("train", "val"):
+        convert_cityscapes(write_cityscapes(tmp_path / "cityscapes", split), split, workers=1)
+        records = DatasetCatalog.get(f"cityscapes_instances_{split}")
+        assert len(records) == 2 and all(os.path.isfile(record["file_name"]) for record in records)
+        assert MetadataCatalog.get(f"cityscapes_instances_{split}").thing_classes == list(CITYSCAPES_NAMES)
+
+
+def test_a_users_own_registration_is_kept(fresh):
+    DatasetCatalog.register("lvis_v1_val", lambda: ["mine"])
+    fresh()
+    assert DatasetCatalog.get("lvis_v1_val") == ["mine"]

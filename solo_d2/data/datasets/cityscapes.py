@@ -1,0 +1,117 @@
+"""Cityscapes' fine annotations (Cordts et al., CVPR 2016) as COCO instances, without cityscapesscripts.
+
+Read are the 16-bit ``*_gtFine_instanceIds.png``: a pixel is 1000 * label + number of the instance, or the
+bare label for stuff and for a group of things that could not be told apart.
+"""
+
+import json
+import logging
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from solo_d2.structures.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+# The eight things that Cityscapes evaluates, by label id; caravan and trailer (29, 30) are not.
+CITYSCAPES_NAMES = ("person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle")
+CITYSCAPES_IDS = (24, 25, 26, 27, 28, 31, 32, 33)
+_INSTANCE_FACTOR = 1000
+_LABEL_SUFFIX = "_gtFine_instanceIds.png"
+_IMAGE_SUFFIX = "_leftImg8bit.png"
+_CHUNK = 16  # images handed to a worker process at a time
+
+
+def convert_cityscapes(root: str | os.PathLike, split: str, workers: int | None = None) -> Path:
+    """Writes ``annotations/instances_<split>.json`` below ``root``, whole or not at all.
+
+    Args:
+        root: folder that holds ``gtFine/`` and ``leftImg8bit/`` as Cityscapes ships them.
+        split: "train" or "val" (the test labels are not public).
+        workers: processes; default one per core.
+
+    Returns:
+        The file. Its image file names are relative to ``leftImg8bit/<split>``; its category ids are
+        Cityscapes' label ids; groups are ``iscrowd``.
+
+    Raises:
+        InputError: a folder or an image is missing, or a label file cannot be read.
+    """
+    root = Path(root)
+    images, labels = root / "leftImg8bit" / split, root / "gtFine" / split
+    files = sorted(labels.glob(f"*/*{_LABEL_SUFFIX}"))
+    if not files:
+        raise InputError(
+            f"{labels} holds no */*{_LABEL_SUFFIX}: unpack Cityscapes' gtFine_trainvaltest.zip into {root}"
+        )
+    convert = partial(_convert_image, images)
+    workers = min(workers or os.cpu_count() or 1, -(-len(files) // _CHUNK))
+    if workers <= 1:
+        pairs = list(map(convert, files))
+    else:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, context) as pool:
+            pairs = list(pool.map(convert, files, chunksize=_CHUNK))
+    content = {"info": {"description": f"Cityscapes fine, {split}"}, "images": [], "annotations": []}
+    content["categories"] = [
+        {"id": number, "name": name} for number, name in zip(CITYSCAPES_IDS, CITYSCAPES_NAMES, strict=True)
+    ]
+    for image_id, (image, annotations) in enumerate(pairs, start=1):
+        content["images"].append({"id": image_id, **image})
+        for annotation in annotations:
+            number = len(content["annotations"]) + 1
+            content["annotations"].append({"id": number, "image_id": image_id, **annotation})
+    path = root / "annotations" / f"instances_{split}.json"
+    path.parent.mkdir(exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    unfinished.write_text(json.dumps(content))
+    os.replace(unfinished, path)
+    logger.info("%s: %d images, %d instances", path, len(content["images"]), len(content["annotations"]))
+    return path
+
+
+def _convert_image(images: Path, labels: Path) -> tuple[dict, list[dict]]:
+    """COCO's image and annotation entries of one label file, without ids."""
+    name = f"{labels.parent.name}/{labels.name.removesuffix(_LABEL_SUFFIX)}{_IMAGE_SUFFIX}"
+    if not (images / name).is_file():
+        raise InputError(f"{images / name} is missing: unpack leftImg8bit_trainvaltest.zip beside gtFine/")
+    ids = cv2.imread(str(labels), cv2.IMREAD_UNCHANGED)
+    if ids is None or ids.ndim != 2:
+        raise InputError(f"{labels} is no readable label image: unpack gtFine_trainvaltest.zip again")
+    image = {"file_name": name, "height": ids.shape[0], "width": ids.shape[1]}
+    return image, read_instances(ids)
+
+
+def read_instances(ids: np.ndarray) -> list[dict]:
+    """COCO annotations, without ids, of one label image.
+
+    Args:
+        ids: (H, W) integers as in ``*_gtFine_instanceIds.png``.
+
+    Returns:
+        One entry per instance or group, by ascending id.
+    """
+    annotations = []
+    for number in np.unique(ids).tolist():
+        is_group = number < _INSTANCE_FACTOR
+        label = number if is_group else number // _INSTANCE_FACTOR
+        if label not in CITYSCAPES_IDS:
+            continue
+        rle = coco_mask.encode(np.asfortranarray(ids == number, dtype=np.uint8))
+        annotations.append(
+            {
+                "category_id": label,
+                "iscrowd": int(is_group),
+                "area": int(coco_mask.area(rle)),
+                "bbox": coco_mask.toBbox(rle).tolist(),
+                "segmentation": {"size": list(rle["size"]), "counts": rle["counts"].decode("ascii")},
+            }
+        )
+    return annotations

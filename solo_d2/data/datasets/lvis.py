@@ -1,0 +1,87 @@
+"""Reader of LVIS v0.5 and v1 files (Gupta et al., "LVIS", CVPR 2019); needs no package lvis."""
+
+import json
+import logging
+from pathlib import Path
+
+from detectron2.data import MetadataCatalog
+from detectron2.structures import BoxMode
+from solo_d2.structures.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+_SMALLEST_POLYGON = 6  # numbers: three points
+
+
+def load_lvis(json_file: str, image_root: str, name: str) -> list[dict]:
+    """Reads an LVIS file and puts its classes into the metadata of ``name``.
+
+    LVIS annotates COCO's images. Which of COCO's folders holds an image is said by its ``coco_url``, since a
+    split of LVIS takes images from more than one.
+
+    Args:
+        json_file: LVIS annotations.
+        image_root: folder that holds COCO's ``train2017/`` and ``val2017/``.
+        name: of the registered data set.
+
+    Returns:
+        Detectron2's records, ordered by image id, with ``neg_category_ids`` and
+        ``not_exhaustive_category_ids`` (the file's ids) beside the usual keys.
+
+    Raises:
+        InputError: the file is not LVIS's.
+    """
+    try:
+        content = json.loads(Path(json_file).read_text(encoding="utf-8"))
+        categories = sorted(content["categories"], key=lambda category: category["id"])
+        indices = {category["id"]: index for index, category in enumerate(categories)}
+        records = {image["id"]: _record(image, image_root) for image in content["images"]}
+        skipped = 0
+        for annotation in content.get("annotations", ()):  # a test split has none
+            instance = _instance(annotation, indices)
+            if instance is None:
+                skipped += 1
+            else:
+                records[annotation["image_id"]]["annotations"].append(instance)
+        MetadataCatalog.get(name).set(
+            thing_classes=[category["name"] for category in categories],
+            thing_dataset_id_to_contiguous_id=indices,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"dataset {name}: {json_file} is no LVIS annotation file ({type(error).__name__}: {error}); "
+            "download it again"
+        ) from error
+    if skipped:
+        logger.warning("%s: skipped %d annotations whose polygons have no three points", json_file, skipped)
+    return [records[number] for number in sorted(records)]
+
+
+def _record(image: dict, image_root: str) -> dict:
+    folder, file_name = image["coco_url"].split("/")[-2:]
+    return {
+        "file_name": str(Path(image_root) / folder / file_name),
+        "height": image["height"],
+        "width": image["width"],
+        "image_id": image["id"],
+        "neg_category_ids": image.get("neg_category_ids", []),
+        "not_exhaustive_category_ids": image.get("not_exhaustive_category_ids", []),
+        "annotations": [],
+    }
+
+
+def _instance(annotation: dict, indices: dict[int, int]) -> dict | None:
+    """One instance in Detectron2's format; None without a usable polygon."""
+    polygons = [
+        polygon
+        for polygon in annotation["segmentation"]
+        if len(polygon) >= _SMALLEST_POLYGON and len(polygon) % 2 == 0
+    ]
+    if not polygons:
+        return None
+    return {
+        "bbox": annotation["bbox"],
+        "bbox_mode": BoxMode.XYWH_ABS,
+        "category_id": indices[annotation["category_id"]],
+        "segmentation": polygons,
+    }

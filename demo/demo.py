@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import torch
+from drawing import PARTS
 from frames import segment_video
 from inputs import IMAGE_SUFFIXES, InputImage, find_images
 from pictures import Job, Outcome, segment_pictures
@@ -46,6 +47,7 @@ def get_parser() -> argparse.ArgumentParser:
         metavar="SCORE",
         help="lowest score that is shown and written (%(default)s)",
     )
+    add("--draw", choices=PARTS, default="both", help="masks, boxes, or both (%(default)s)")
     add("--batch-size", type=int, default=1, metavar="N", help="pictures per pass (%(default)s)")
     add("--json", metavar="FILE", help="also write COCO results there")
     add("--num-gpus", type=int, default=1, metavar="N", help="split pictures over N GPUs")
@@ -117,10 +119,18 @@ def report(outcome: Outcome, unit: str, target: Path, args: argparse.Namespace) 
         sys.exit(1)
 
 
+def make_job(args: argparse.Namespace) -> Job:
+    """Model, threshold and drawing; raises ``InputError`` for masks of a box-only model."""
+    cfg = load_config(args.config_file, args.opts)
+    if cfg.TEST.BOX_ONLY and args.draw == "masks":
+        raise InputError("--draw masks: TEST.BOX_ONLY gives boxes without masks; leave one of them out")
+    return Job(cfg, args.confidence_threshold, args.batch_size, args.draw)
+
+
 def main() -> None:
     args = get_parser().parse_args()
     check_arguments(args)
-    job = Job(load_config(args.config_file, args.opts), args.confidence_threshold, args.batch_size)
+    job = make_job(args)
     output = Path(args.output or DEFAULT_OUTPUT)
     devices = choose_devices(args.num_gpus)
     if args.input:

@@ -24,7 +24,7 @@ def segment_video(source: VideoSource, target: Path, job: Job, device: str | Non
     """
     predictor = job.predictor(device)
     categories = category_ids(predictor.metadata)
-    draw = FrameDrawer(predictor.metadata)
+    draw = FrameDrawer(predictor.metadata, job.parts)
     outcome = Outcome()
     progress = tqdm(source, total=source.num_frames, unit="frame", disable=None)
     try:

@@ -25,11 +25,13 @@ class Job:
         cfg: config with the weights in ``MODEL.WEIGHTS``.
         score_threshold: results below it are neither drawn nor written.
         batch_size: pictures per forward pass.
+        parts: what is drawn, one of ``drawing.PARTS``.
     """
 
     cfg: CfgNode
     score_threshold: float
     batch_size: int
+    parts: str = "both"
 
     def predictor(self, device: str | None = None) -> Predictor:
         return Predictor(
@@ -105,12 +107,12 @@ def _segment_share(
     with tqdm(total=len(pairs), unit="image", position=rank, disable=None) as bar:
         for start in range(0, len(pairs), job.batch_size):
             batch = pairs[start : start + job.batch_size]
-            outcome.add(_segment_batch(batch, predictor))
+            outcome.add(_segment_batch(batch, predictor, job.parts))
             bar.update(len(batch))
     return outcome
 
 
-def _segment_batch(batch: Sequence[tuple[InputImage, Path]], predictor: Predictor) -> Outcome:
+def _segment_batch(batch: Sequence[tuple[InputImage, Path]], predictor: Predictor, parts: str) -> Outcome:
     outcome = Outcome()
     readable = []
     for image, target in batch:
@@ -123,7 +125,7 @@ def _segment_batch(batch: Sequence[tuple[InputImage, Path]], predictor: Predicto
     categories = category_ids(predictor.metadata)
     for (image, target, array), instances in zip(readable, found, strict=True):
         on_cpu = instances.to("cpu")
-        save_picture(draw_picture(array, on_cpu, predictor.metadata), target)
+        save_picture(draw_picture(array, on_cpu, predictor.metadata, parts), target)
         outcome.rows += coco_rows(on_cpu, image.image_id, image.name.as_posix(), categories)
         outcome.num_done += 1
     return outcome

@@ -15,5 +15,8 @@ def add_training_config(cfg: CfgNode) -> None:
     cfg.SOLVER.EMA.DECAY = 0.999
     # Evaluation result that decides which checkpoint is kept as model_best.pth; "" keeps none.
     cfg.TEST.BEST_METRIC = "segm/AP"
+    # Boxes without masks: evaluators measure "bbox" only, and models resize no mask to the image. Boxes are
+    # those of the masks (SOLOv2 paper, appendix D).
+    cfg.TEST.BOX_ONLY = False
     # Validation pictures (ground truth beside prediction) written to TensorBoard at every evaluation.
     cfg.TEST.VIS_IMAGES = 4

@@ -13,7 +13,7 @@ from detectron2.solver.build import maybe_add_gradient_clipping
 from detectron2.utils import comm
 from solo_d2.checkpoint.checkpointer import SoloCheckpointer
 from solo_d2.data.loader import build_train_loader
-from solo_d2.evaluation.build import build_evaluator
+from solo_d2.evaluation.build import INSTANCE_TASKS, build_evaluator
 from solo_d2.structures.errors import InputError
 
 from .dataset_checks import method_node
@@ -118,7 +118,7 @@ class Trainer(DefaultTrainer):
             output_folder = os.path.join(cfg.OUTPUT_DIR, "inference")
         given = method_node(cfg).get("MAX_PER_IMG", 0)
         limit = max(given, cfg.TEST.DETECTIONS_PER_IMAGE)
-        return build_evaluator(dataset_name, output_folder, limit)
+        return build_evaluator(dataset_name, output_folder, limit, evaluated_tasks(cfg))
 
     def build_hooks(self):
         """Returns the hooks; their order matters and is explained line by line."""
@@ -134,6 +134,7 @@ class Trainer(DefaultTrainer):
         if cfg.DATASETS.TEST:
             result.append(hooks.EvalHook(cfg.TEST.EVAL_PERIOD, self._evaluation_function()))
             if main and cfg.TEST.BEST_METRIC:
+                _check_best_metric(cfg)
                 result.append(
                     BestCheckpoint(
                         cfg.TEST.EVAL_PERIOD,
@@ -215,6 +216,20 @@ class Trainer(DefaultTrainer):
         """Restores iteration, hooks, optimizer, loss scale and the loader's seed."""
         super().load_state_dict(state_dict)
         self.seed = state_dict["seed"]
+
+
+def evaluated_tasks(cfg) -> tuple[str, ...]:
+    """What is measured of instances: boxes and masks, or with ``TEST.BOX_ONLY`` boxes."""
+    return ("bbox",) if cfg.TEST.BOX_ONLY else INSTANCE_TASKS
+
+
+def _check_best_metric(cfg) -> None:
+    task = cfg.TEST.BEST_METRIC.partition("/")[0]
+    if task in INSTANCE_TASKS and task not in evaluated_tasks(cfg):
+        raise InputError(
+            f"TEST.BEST_METRIC {cfg.TEST.BEST_METRIC} is not measured by this config, which evaluates boxes "
+            "only: set TEST.BEST_METRIC bbox/AP"
+        )
 
 
 def clips_total_norm(cfg) -> bool:

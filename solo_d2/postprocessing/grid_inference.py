@@ -39,7 +39,10 @@ def points_nms(scores: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class GridInference:
-    """Thresholds of inference; names and defaults as in ``solo_d2.config.grid``."""
+    """Thresholds of inference; names and defaults as in ``solo_d2.config.grid``.
+
+    ``with_masks`` False gives boxes only (``TEST.BOX_ONLY``) and resizes no mask.
+    """
 
     score_thr: float = 0.1
     mask_thr: float = 0.5
@@ -52,6 +55,7 @@ class GridInference:
     update_thr: float = 0.05
     max_per_img: int = 100
     mask_stride: int = 4
+    with_masks: bool = True
 
     def __call__(
         self,
@@ -86,7 +90,7 @@ class GridInference:
         large = (area[mask_index] > cell_strides[cell]).nonzero().squeeze(1)
         order = large[scores[large].argsort(descending=True, stable=True)[: self.nms_pre]]
         if not len(order):
-            return empty_instances(output_size, category_scores.device)
+            return empty_instances(output_size, category_scores.device, self.with_masks)
 
         category, mask_index = category[order], mask_index[order]
         scores = mask_nms(
@@ -109,6 +113,7 @@ class GridInference:
             output_size=output_size,
             mask_stride=self.mask_stride,
             threshold=self.mask_thr,
+            with_masks=self.with_masks,
         )
 
     def _limit_cells(

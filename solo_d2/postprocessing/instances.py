@@ -22,6 +22,7 @@ def build_instances(
     output_size: tuple[int, int],
     mask_stride: int,
     threshold: float,
+    with_masks: bool = True,
 ) -> Instances:
     """Builds results for one image; boxes are the masks' tight bounds.
 
@@ -33,21 +34,27 @@ def build_instances(
         output_size: Size of the results, the original image's.
         mask_stride: Network-input pixels per mask pixel.
         threshold: A pixel belongs to the mask strictly above it.
+        with_masks: Without, there is no ``pred_masks``, no mask is resized, and boxes are those of
+            :func:`boxes_from_soft_masks`.
 
     Returns:
         Instances with ``pred_masks`` (M, *output_size) bool, ``pred_boxes`` XYXY in output pixels, ``scores``
         and ``pred_classes``.
     """
-    masks = resize_masks(soft_masks, image_size, output_size, mask_stride, threshold)
     result = Instances(output_size)
-    result.pred_masks = masks
-    result.pred_boxes = Boxes(boxes_from_masks(masks))
+    if with_masks:
+        masks = resize_masks(soft_masks, image_size, output_size, mask_stride, threshold)
+        result.pred_masks = masks
+        boxes = boxes_from_masks(masks)
+    else:
+        boxes = boxes_from_soft_masks(soft_masks, image_size, output_size, mask_stride, threshold)
+    result.pred_boxes = Boxes(boxes)
     result.scores = scores
     result.pred_classes = classes
     return result
 
 
-def empty_instances(output_size: tuple[int, int], device: torch.device) -> Instances:
+def empty_instances(output_size: tuple[int, int], device: torch.device, with_masks: bool = True) -> Instances:
     """Returns a result without instances, with every field of :func:`build_instances`."""
     return build_instances(
         torch.zeros(0, 1, 1, device=device),
@@ -57,6 +64,7 @@ def empty_instances(output_size: tuple[int, int], device: torch.device) -> Insta
         output_size=output_size,
         mask_stride=1,
         threshold=0.5,
+        with_masks=with_masks,
     )
 
 
@@ -85,6 +93,35 @@ def resize_masks(
             full = resize(full, output_size)
         torch.gt(full[:, 0], threshold, out=out)
     return masks
+
+
+def boxes_from_soft_masks(
+    soft_masks: Tensor,
+    image_size: tuple[int, int],
+    output_size: tuple[int, int],
+    mask_stride: int,
+    threshold: float,
+) -> Tensor:
+    """Computes boxes at output resolution without resizing a mask: the maxima over rows and columns are.
+
+    A maximum of interpolated values is at most the interpolated maximum, so such a box covers that of the
+    resized mask; it is larger only where a mask tapers off within a mask pixel.
+
+    Args and frame as in :func:`build_instances`.
+
+    Returns:
+        (M, 4) float32 XYXY as of :func:`boxes_from_masks`.
+    """
+    bounds = []
+    for axis, reduced in ((1, 1), (0, 2)):  # x over the columns, y over the rows
+        profile = soft_masks.amax(reduced)
+        profile = resize(profile[:, None, None], (1, profile.shape[1] * mask_stride))
+        profile = profile[..., : image_size[axis]]
+        if image_size != output_size:
+            profile = resize(profile, (1, output_size[axis]))
+        bounds.append(_extent(profile[:, 0, 0] > threshold))
+    (x0, x1), (y0, y1) = bounds
+    return torch.stack([x0, y0, x1, y1], dim=1).float()
 
 
 def boxes_from_masks(masks: Tensor) -> Tensor:

@@ -92,6 +92,16 @@ def test_without_output_says_where_results_go(run, make_pictures, model_options)
     assert Path("output/demo_results/a.png").is_file()
 
 
+def test_box_only_model(run, make_pictures, model_options):
+    folder = make_pictures("a.png")
+    flags = ["--config-file", TINY_CONFIG, "--input", folder, "--confidence-threshold", "0"]
+    flags += ["--output", "out", "--json", "out/results.json", "--draw", "boxes"]
+    code, said = run(*flags, "--opts", *model_options, "TEST.BOX_ONLY", "True")
+    assert code == 0, said
+    rows = json.loads(Path("out/results.json").read_text())
+    assert rows and "segmentation" not in rows[0] and len(rows[0]["bbox"]) == 4
+
+
 def test_damaged_picture_among_others_is_exit_code_1(run, make_pictures, model_options):
     folder = make_pictures("a.png", "c.png")
     (folder / "b.png").write_bytes((folder / "a.png").read_bytes()[:300])
@@ -123,6 +133,7 @@ def one_line(said: str) -> str:
         (["--input", "in", "--batch-size", "0"], "--batch-size"),
         (["--input", "in", "--output", "in"], "overwrite"),
         (["--input", "in", "--output", "one.png"], "one file"),
+        (["--input", "in", "--draw", "masks", "--opts", "TEST.BOX_ONLY", "True"], "TEST.BOX_ONLY"),
         (["--input", "in", "--opts", "MODEL.DEVISE", "cpu"], "MODEL.DEVISE"),
         (["--input", "in", "--opts", "MODEL.WEIGHTS", "gone.pth"], "gone.pth"),
         (["--input", "in", "--opts", "MODEL.WEIGHTS", "cut.pth"], "cut.pth"),

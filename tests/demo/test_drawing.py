@@ -1,8 +1,9 @@
 """Overlays: changed where the mask is, steady colours over frames."""
 
 import numpy as np
+import pytest
 import torch
-from drawing import FrameDrawer, draw_picture
+from drawing import PARTS, FrameDrawer, choose_parts, draw_picture
 
 from detectron2.data import Metadata
 from detectron2.structures import Boxes, Instances
@@ -59,3 +60,29 @@ def test_frame_without_instances():
     frame = np.full((*SIZE, 3), (10, 100, 200), np.uint8)
     empty = one_instance(0)[torch.zeros(1, dtype=torch.bool)]
     assert np.abs(FrameDrawer(METADATA)(frame, empty).astype(int) - frame).max() <= 1
+
+
+@pytest.mark.parametrize("parts", PARTS)
+def test_parts_of_pictures_and_frames(parts):
+    """The box's corner is drawn with boxes, the mask inside it with masks."""
+    picture = np.full((*SIZE, 3), 128, np.uint8)
+    found = one_instance(100)
+    found.pred_boxes = Boxes(torch.tensor([[90.0, 100.0, 300.0, 250.0]]))
+    found.pred_masks[:] = False
+    found.pred_masks[0, 150:200, 150:250] = True
+    for drawn in (
+        draw_picture(picture, found, METADATA, parts),
+        FrameDrawer(METADATA, parts)(picture, found),
+    ):
+        corner = drawn[240:256, 292:306].astype(int)
+        assert (np.abs(corner - 128).max() > 20) == (parts != "masks")
+        assert (np.abs(drawn[160:190, 170:230].astype(int) - 128).mean() > 8) == (parts != "boxes")
+    assert found.has("pred_boxes") and found.has("pred_masks"), "the results are left alone"
+
+
+def test_results_without_masks_can_be_drawn():
+    picture = np.full((*SIZE, 3), 128, np.uint8)
+    found = choose_parts(one_instance(100), "boxes")
+    assert not found.has("pred_masks")
+    for drawn in (draw_picture(picture, found, METADATA), FrameDrawer(METADATA)(picture, found)):
+        assert (drawn != 128).any()

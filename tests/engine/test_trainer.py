@@ -6,7 +6,7 @@ import torch
 
 from detectron2.engine import DefaultTrainer, HookBase
 from solo_d2.checkpoint import read_checkpoint
-from solo_d2.engine.trainer import Trainer, autocast_dtype
+from solo_d2.engine.trainer import Trainer, autocast_dtype, evaluated_tasks
 from solo_d2.structures import InputError
 
 
@@ -207,3 +207,15 @@ def test_precise_statistics_and_averaged_weights_exclude_each_other(tiny_cfg):
     tiny_cfg.SOLVER.EMA.ENABLED = True
     with pytest.raises(InputError, match="switch one of them off"):
         Trainer(tiny_cfg)
+
+
+def test_box_only_evaluation(tiny_cfg):
+    assert evaluated_tasks(tiny_cfg) == ("bbox", "segm")
+    tiny_cfg.TEST.BOX_ONLY = True
+    with pytest.raises(InputError, match="set TEST.BEST_METRIC bbox/AP"):
+        Trainer(tiny_cfg)
+    tiny_cfg.TEST.BEST_METRIC = "bbox/AP"
+    trainer, _ = train(tiny_cfg)
+    assert list(trainer.last_results) == ["bbox"]
+    assert trainer.last_results["bbox"]["AP"] > 99
+    assert os.path.isfile(os.path.join(tiny_cfg.OUTPUT_DIR, "model_best.pth"))

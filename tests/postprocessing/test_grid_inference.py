@@ -126,3 +126,12 @@ def test_bound_on_cells_keeps_the_best():
 def test_half_precision_masks():
     result = Case(dtype=torch.bfloat16).run(GridInference())
     assert len(result) > 0 and result.scores.isfinite().all()
+
+
+def test_boxes_only_are_the_same_instances():
+    case = Case()
+    full = case.run(GridInference(score_thr=0.3))
+    boxes = case.run(GridInference(score_thr=0.3, with_masks=False))
+    assert len(full) and not boxes.has("pred_masks")
+    assert torch.equal(boxes.scores, full.scores) and torch.equal(boxes.pred_classes, full.pred_classes)
+    assert not case.run(GridInference(score_thr=2.0, with_masks=False)).has("pred_masks")

@@ -4,7 +4,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from solo_d2.postprocessing import boxes_from_masks, build_instances, empty_instances, instances, resize_masks
+from solo_d2.postprocessing import (
+    boxes_from_masks,
+    boxes_from_soft_masks,
+    build_instances,
+    empty_instances,
+    instances,
+    resize_masks,
+)
 
 
 def boxes_by_loops(masks):
@@ -39,6 +46,51 @@ def test_resizing_equals_the_two_plain_steps(count, output_size, monkeypatch):
         expected = F.interpolate(full, size=output_size, mode="bilinear")[:, 0] > 0.5
         assert torch.equal(ours, expected)
     assert ours.shape == (count, *output_size) and ours.dtype == torch.bool
+
+
+def blobs(count, size=(16, 24)):
+    """Soft masks with smooth edges somewhere in the map."""
+    y, x = torch.meshgrid(torch.arange(size[0]), torch.arange(size[1]), indexing="ij")
+    generator = torch.Generator().manual_seed(3)
+    center = torch.rand(count, 2, 1, 1, generator=generator) * torch.tensor(size).view(2, 1, 1)
+    radius = 2 + 4 * torch.rand(count, 1, 1, generator=generator)
+    distance = ((y - center[:, 0]) ** 2 + (x - center[:, 1]) ** 2).sqrt()
+    return torch.sigmoid(2 * (radius - distance))
+
+
+@pytest.mark.parametrize("count", [0, 1, 40])
+@pytest.mark.parametrize("output_size", [(61, 90), (30, 45), (122, 180)])
+def test_boxes_without_masks_cover_those_with_them_closely(count, output_size):
+    soft = blobs(count)
+    frame = ((61, 90), output_size, 4, 0.5)
+    exact = boxes_from_masks(resize_masks(soft, *frame))
+    found = boxes_from_soft_masks(soft, *frame)
+    assert found.shape == exact.shape and found.dtype == exact.dtype
+    assert (found[:, :2] <= exact[:, :2]).all() and (found[:, 2:] >= exact[:, 2:]).all()
+    # At most half a mask pixel, whatever the size of the output.
+    assert ((found - exact).abs() <= 2 * output_size[0] / 61 + 1).all()
+
+
+def test_boxes_without_masks_of_rectangles_are_exact():
+    soft = torch.zeros(3, 16, 24)
+    soft[0, 2:9, 3:20] = 1
+    soft[1, :, :] = 0.9
+    frame = ((61, 90), (45, 77), 4, 0.5)
+    expected = boxes_from_masks(resize_masks(soft, *frame))
+    assert torch.equal(boxes_from_soft_masks(soft, *frame), expected)
+    assert expected[1].tolist() == [0, 0, 77, 45] and expected[2].tolist() == [0, 0, 0, 0]
+
+
+def test_results_without_masks_have_the_other_fields(monkeypatch):
+    monkeypatch.setattr(instances, "resize_masks", None)  # must not be called
+    size = torch.Size((60, 64))
+    result = build_instances(
+        blobs(2), torch.tensor([0.9, 0.4]), torch.tensor([3, 1]),
+        image_size=(60, 64), output_size=size, mask_stride=4, threshold=0.5, with_masks=False,
+    )  # fmt: skip
+    empty = empty_instances(size, torch.device("cpu"), with_masks=False)
+    assert set(result.get_fields()) == set(empty.get_fields()) == {"pred_boxes", "scores", "pred_classes"}
+    assert result.scores.tolist() == pytest.approx([0.9, 0.4])
 
 
 def test_fields_of_full_and_empty_results_agree():

@@ -113,6 +113,7 @@ class GridSegmenter(DenseSegmenter):
             nms_thr=node.NMS_THR,
             update_thr=node.UPDATE_THR,
             max_per_img=node.MAX_PER_IMG,
+            with_masks=not cfg.TEST.BOX_ONLY,
             mask_stride=mask_stride,
         )
 

@@ -1,0 +1,163 @@
+"""Error analysis by swapping predictions for ground truth (SOLO paper, section 3.5).
+
+Each predicted mask is replaced by the ground-truth mask of its image that it overlaps most, and AP is
+measured again: what it gains is what the mask branch loses. Swapping the class, or both, does the same for
+the category branch; what is still missing then was not found at all, or found twice.
+"""
+
+import contextlib
+import io
+import json
+import os
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from solo_d2.structures.errors import InputError
+
+# Name of a row -> what is swapped in it.
+SWAPS = {
+    "predictions": (),
+    "true masks": ("mask",),
+    "true classes": ("class",),
+    "true masks and classes": ("mask", "class"),
+}
+METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
+
+
+def analyze_errors(json_file: str | os.PathLike, results_file: str | os.PathLike) -> dict[str, dict]:
+    """Measures mask AP of results as they are and with each of ``SWAPS``.
+
+    Args:
+        json_file: COCO instance annotations.
+        results_file: COCO results with masks, as evaluation writes them
+            (``OUTPUT_DIR/inference/coco_instances_results.json``).
+
+    Returns:
+        {row: {metric: percent}}; NaN where there is no ground truth of that size.
+
+    Raises:
+        InputError: a file is missing or is not what it should be, or the two do not belong together.
+    """
+    truth = _read_truth(json_file)
+    results = _read_results(results_file, truth)
+    matches = match_ground_truth(truth, results)
+    return {name: measure(truth, swap(truth, results, matches, parts)) for name, parts in SWAPS.items()}
+
+
+def match_ground_truth(truth: COCO, results: Sequence[dict]) -> list[dict | None]:
+    """Finds the ground truth that each result's mask overlaps most, of whatever class; crowds do not count.
+
+    Args:
+        truth: the annotations.
+        results: COCO results with compressed RLE.
+
+    Returns:
+        Annotations in the order of the results; None where nothing overlaps.
+    """
+    by_image = defaultdict(list)
+    for position, result in enumerate(results):
+        by_image[result["image_id"]].append(position)
+    matches: list[dict | None] = [None] * len(results)
+    for image_id, positions in by_image.items():
+        annotations = truth.loadAnns(truth.getAnnIds(imgIds=[image_id], iscrowd=False))
+        if not annotations:
+            continue
+        overlaps = coco_mask.iou(
+            [results[position]["segmentation"] for position in positions],
+            [truth.annToRLE(annotation) for annotation in annotations],
+            [0] * len(annotations),
+        )
+        best = overlaps.argmax(1)
+        for row, position in enumerate(positions):
+            if overlaps[row, best[row]] > 0:
+                matches[position] = annotations[best[row]]
+    return matches
+
+
+def swap(
+    truth: COCO, results: Sequence[dict], matches: Sequence[dict | None], parts: Collection[str]
+) -> list[dict]:
+    """Returns results with parts of their matches in place of their own.
+
+    Args:
+        truth: the annotations.
+        results: COCO results.
+        matches: as :func:`match_ground_truth` gives them; a result without one stays as it is.
+        parts: any of "mask" and "class".
+    """
+    swapped = []
+    for result, match in zip(results, matches, strict=True):
+        # A box beside the mask would decide the areas that AP of small and large objects goes by.
+        result = {key: value for key, value in result.items() if key != "bbox"}
+        if match is not None and "mask" in parts:
+            result["segmentation"] = truth.annToRLE(match)
+        if match is not None and "class" in parts:
+            result["category_id"] = match["category_id"]
+        swapped.append(result)
+    return swapped
+
+
+def measure(truth: COCO, results: Sequence[dict]) -> dict[str, float]:
+    """COCO's mask AP of results without boxes, in percent; NaN where nothing can be said."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation = COCOeval(truth, truth.loadRes(list(results)), "segm")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    values = evaluation.stats[: len(METRICS)].tolist()
+    return {
+        name: 100 * value if value >= 0 else float("nan") for name, value in zip(METRICS, values, strict=True)
+    }
+
+
+def format_table(rows: dict[str, dict]) -> str:
+    """The rows of :func:`analyze_errors` as text."""
+    width = max(len(name) for name in rows)
+    lines = [" " * width + "".join(f"{metric:>7}" for metric in METRICS)]
+    for name, values in rows.items():
+        lines.append(f"{name:<{width}}" + "".join(f"{values[metric]:7.1f}" for metric in METRICS))
+    return "\n".join(lines)
+
+
+def _read_json(path: str | os.PathLike, what: str) -> object:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+    except FileNotFoundError:
+        raise InputError(f"{what} {path} does not exist") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{what} {path} cannot be read as JSON: {error}") from None
+
+
+def _read_truth(json_file: str | os.PathLike) -> COCO:
+    content = _read_json(json_file, "annotation file")
+    sections = ("images", "annotations", "categories")
+    if not isinstance(content, dict) or not all(isinstance(content.get(key), list) for key in sections):
+        raise InputError(f"{json_file} is no COCO annotation file: it needs {', '.join(sections)}")
+    truth = COCO()
+    truth.dataset = {"info": {}, **content}
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth.createIndex()
+    return truth
+
+
+def _read_results(results_file: str | os.PathLike, truth: COCO) -> list[dict]:
+    results = _read_json(results_file, "results file")
+    if not isinstance(results, list) or not results:
+        raise InputError(f"{results_file} holds no list of COCO results")
+    needed = ("image_id", "category_id", "score", "segmentation")
+    if not all(isinstance(result, dict) and all(key in result for key in needed) for result in results):
+        raise InputError(
+            f"{results_file}: every result needs {', '.join(needed)}; evaluate without TEST.BOX_ONLY"
+        )
+    unknown = {result["image_id"] for result in results} - set(truth.imgs)
+    if unknown:
+        raise InputError(
+            f"{results_file} has results for image {min(unknown, key=str)}, which the annotation file lacks: "
+            "give the file the model was evaluated with"
+        )
+    return results

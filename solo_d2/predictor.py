@@ -105,11 +105,19 @@ class Predictor:
     @torch.no_grad()
     def _predict_batch(self, batch: Sequence[Picture], channels: str | None) -> list[Instances]:
         arrays = [to_array(picture, self.input_format, channels) for picture in batch]
-        outputs = self.model([self._model_input(array) for array in arrays])
+        outputs = self.model([self.model_input(array) for array in arrays])
         found = [output["instances"] for output in outputs]
         return [one[one.scores >= self.score_threshold] for one in found]
 
-    def _model_input(self, array: np.ndarray) -> dict:
+    def model_input(self, array: np.ndarray) -> dict:
+        """Resizes a picture as for evaluation.
+
+        Args:
+            array: uint8 (H, W, 3) in ``input_format``, see :func:`to_array`.
+
+        Returns:
+            Detectron2's input: "image" (3, h, w) float, and "height", "width" of the picture.
+        """
         height, width = array.shape[:2]
         resized = self._resize.get_transform(array).apply_image(array)
         tensor = torch.as_tensor(np.ascontiguousarray(resized.transpose(2, 0, 1)))

@@ -1,0 +1,59 @@
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from detectron2.modeling import build_model
+from solo_d2.engine.cli import run_cli
+from solo_d2.predictor import load_config
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOL = ROOT / "tools" / "visualize_solo.py"
+CONFIG = str(ROOT / "configs" / "quick" / "solov2_tiny.yaml")
+OPTIONS = ["INPUT.MIN_SIZE_TEST", "64", "MODEL.SOLOV2.NUM_GRIDS", "[6, 5, 3]"]
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    spec = importlib.util.spec_from_file_location("visualize_solo_under_test", TOOL)
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    torch.manual_seed(0)
+    weights = tmp_path / "model.pth"
+    torch.save({"model": build_model(load_config(CONFIG, OPTIONS)).state_dict()}, weights)
+
+    def call(*arguments):
+        flags = ["--config-file", CONFIG, *map(str, arguments), "--output", str(tmp_path / "out")]
+        options = ["--opts", *OPTIONS, "MODEL.WEIGHTS", str(weights)]
+        monkeypatch.setattr(sys, "argv", [str(TOOL), *flags, *options])
+        run_cli(tool.main)
+
+    return call
+
+
+def test_three_pictures_per_image(run, tmp_path):
+    for name, size in (("a", (48, 64)), ("b", (70, 31))):
+        Image.fromarray(np.random.default_rng(0).integers(0, 255, (*size, 3), np.uint8)).save(
+            tmp_path / f"{name}.png"
+        )
+    run("--input", tmp_path / "a.png", tmp_path / "b.png")
+    written = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert written == [f"{n}_{kind}.jpg" for n in "ab" for kind in ("activations", "channels", "kernels")]
+    with Image.open(tmp_path / "out" / "a_activations.jpg") as sheet:
+        assert sheet.width > sheet.height > 300
+
+
+def test_mistakes_are_one_line(run, tmp_path, capsys):
+    Image.new("RGB", (32, 32)).save(tmp_path / "a.png")
+    for arguments, message in [
+        (["--input", tmp_path / "a.png", "--level", "3"], "levels 0 to 2"),
+        (["--input", tmp_path / "gone.png"], "gone.png does not exist"),
+    ]:
+        with pytest.raises(SystemExit) as info:
+            run(*arguments)
+        error = capsys.readouterr().err
+        assert info.value.code == 2 and message in error and error.count("\n") == 1

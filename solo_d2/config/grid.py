@@ -21,6 +21,9 @@ def add_level_keys(node: CfgNode) -> None:
     node.NUM_GRIDS = [40, 36, 24, 16, 12]
     # The centre region's sides as a fraction of the box's.
     node.SIGMA = 0.2
+    # What a mask learns to be: "mask", or "contour", the object's outline, one mask pixel wide (SOLO paper,
+    # appendix B.3, which trains it with MASK_LOSS "focal").
+    node.MASK_TARGET = "mask"
 
 
 def add_tower_keys(node: CfgNode, channels: int, num_convs: int) -> None:

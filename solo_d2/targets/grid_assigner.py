@@ -13,6 +13,7 @@ from torch import Tensor
 
 from solo_d2.structures import GridLayout, GridTargets
 
+from .contours import trace_contours
 from .mask_geometry import downsample_masks, mass_centers
 
 
@@ -28,6 +29,7 @@ def assign_grid_targets(
     sigma: float = 0.2,
     mask_strides: Sequence[int] = (4,),
     share_cells: bool = True,
+    contours: bool = False,
 ) -> GridTargets:
     """Assigns ground truth to grid cells.
 
@@ -42,6 +44,7 @@ def assign_grid_targets(
         mask_strides: Input pixels per mask pixel, finest first, each dividing the padded input.
         share_cells: Whether instances that claim one cell are separate positives (SOLOv2); else the last one
             has it (SOLO, which predicts one mask per cell).
+        contours: Whether the targets are the contours of the masks instead of the masks.
 
     Returns:
         The targets, on the device of the ground truth.
@@ -67,12 +70,13 @@ def assign_grid_targets(
     else:
         positive_cell = (owner >= 0).flatten().nonzero().squeeze(1)
         instance = owner.flatten()[positive_cell]
+    small = {stride: _small_masks(masks, stride, padded_size) for stride in mask_strides}
     return GridTargets(
         labels=labels,
         owner=owner,
         positive_instance=instance,
         positive_cell=positive_cell,
-        masks={stride: _small_masks(masks, stride, padded_size) for stride in mask_strides},
+        masks={stride: trace_contours(m) for stride, m in small.items()} if contours else small,
     )
 
 

@@ -211,6 +211,9 @@ def test_precise_statistics_and_averaged_weights_exclude_each_other(tiny_cfg):
 
 def test_box_only_evaluation(tiny_cfg):
     assert evaluated_tasks(tiny_cfg) == ("bbox", "segm")
+    contour_cfg = tiny_cfg.clone()
+    contour_cfg.MODEL.META_ARCHITECTURE, contour_cfg.MODEL.SOLOV2.MASK_TARGET = "SOLOv2", "contour"
+    assert evaluated_tasks(contour_cfg) == ("bbox",)
     tiny_cfg.TEST.BOX_ONLY = True
     with pytest.raises(InputError, match="set TEST.BEST_METRIC bbox/AP"):
         Trainer(tiny_cfg)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from solo_d2.structures import GridLayout
-from solo_d2.targets import assign_grid_targets
+from solo_d2.targets import assign_grid_targets, trace_contours
 
 LAYOUT = GridLayout.from_lists([8, 8, 16], [12, 8, 4], [(1, 24), (16, 60), (40, 512)])
 NUM_CLASSES = 5
@@ -90,6 +90,17 @@ def test_equals_loops(counts, seed):
     classes = torch.cat(ground_truth[1])
     assert torch.equal(owned, targets.labels != NUM_CLASSES)
     assert torch.equal(classes[targets.owner[owned]], targets.labels[owned])
+
+
+def test_contours_of_the_small_masks():
+    ground_truth = random_ground_truth([4, 0, 3], (90, 121), seed=5)
+    masks, contours = (
+        assign_grid_targets(LAYOUT, *ground_truth, (24, 32), num_classes=NUM_CLASSES, contours=choice)
+        for choice in (False, True)
+    )
+    assert torch.equal(contours.masks[4], trace_contours(masks.masks[4]))
+    assert not torch.equal(contours.masks[4], masks.masks[4])
+    assert torch.equal(contours.positive_cell, masks.positive_cell), "cells follow the filled mask"
 
 
 def test_the_last_of_two_identical_instances_owns_the_cells_and_both_stay_positive():

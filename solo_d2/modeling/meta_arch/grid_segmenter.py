@@ -15,7 +15,7 @@ from detectron2.structures import Instances
 from solo_d2.losses import GridLoss
 from solo_d2.modeling.backbones import build_any_device_backbone
 from solo_d2.postprocessing import GridInference, points_nms
-from solo_d2.structures import GridLayout, GridTargets
+from solo_d2.structures import GridLayout, GridTargets, InputError
 from solo_d2.targets import assign_grid_targets
 
 from .cell_masks import LevelMasks, UnifiedMasks
@@ -40,6 +40,7 @@ class GridSegmenter(DenseSegmenter):
         sigma: float,
         loss: GridLoss,
         grid_inference: GridInference,
+        mask_target: str = "mask",
         **kwargs,
     ):
         """
@@ -51,9 +52,16 @@ class GridSegmenter(DenseSegmenter):
             sigma: Centre region's sides as a fraction of the box's.
             loss: Category and mask losses.
             grid_inference: Predictions to instances.
+            mask_target: "mask", or "contour" for the masks' outlines.
             **kwargs: Of :class:`DenseSegmenter`.
+
+        Raises:
+            InputError: If ``mask_target`` is unknown.
         """
         super().__init__(**kwargs)
+        if mask_target not in ("mask", "contour"):
+            raise InputError(f"MASK_TARGET must be 'mask' or 'contour', not '{mask_target}'.")
+        self.mask_target = mask_target
         self.head = head
         self.layout = layout
         self.in_features = list(in_features)
@@ -79,6 +87,7 @@ class GridSegmenter(DenseSegmenter):
             "in_features": node.INSTANCE_IN_FEATURES,
             "num_classes": node.NUM_CLASSES,
             "sigma": node.SIGMA,
+            "mask_target": node.MASK_TARGET,
             "loss": cls._loss_from_config(cfg),
             "grid_inference": cls._inference_from_config(cfg, mask_stride),
         }
@@ -171,6 +180,7 @@ class GridSegmenter(DenseSegmenter):
             sigma=self.sigma,
             mask_strides=sorted(set(mask_strides)),
             share_cells=self.share_cells,
+            contours=self.mask_target == "contour",
         )
 
     def inference(

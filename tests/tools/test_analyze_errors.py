@@ -1,27 +1,14 @@
-import importlib.util
 import json
-import sys
-from pathlib import Path
+from functools import partial
 
 import pytest
 
 from solo_d2.data.scenes import generate_scenes
-from solo_d2.engine.cli import run_cli
-
-TOOL = Path(__file__).resolve().parents[2] / "tools" / "analyze_errors.py"
 
 
 @pytest.fixture
-def run(monkeypatch):
-    spec = importlib.util.spec_from_file_location("analyze_errors_under_test", TOOL)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", [str(TOOL), *map(str, arguments)])
-        run_cli(tool.main)
-
-    return call
+def run(run_tool):
+    return partial(run_tool, "analyze_errors")
 
 
 def test_table_and_file(run, tmp_path, capsys):

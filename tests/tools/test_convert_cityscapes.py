@@ -1,27 +1,13 @@
-import importlib.util
-import sys
-from pathlib import Path
+from functools import partial
 
 import cv2
 import numpy as np
 import pytest
 
-from solo_d2.engine.cli import run_cli
-
-TOOL = Path(__file__).resolve().parents[2] / "tools" / "convert_cityscapes.py"
-
 
 @pytest.fixture
-def run(monkeypatch):
-    spec = importlib.util.spec_from_file_location("convert_cityscapes_under_test", TOOL)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", [str(TOOL), *map(str, arguments)])
-        run_cli(tool.main)
-
-    return call
+def run(run_tool):
+    return partial(run_tool, "convert_cityscapes")
 
 
 def test_writes_the_wanted_splits(run, tmp_path):

@@ -1,25 +1,11 @@
-import importlib.util
-import sys
-from pathlib import Path
+from functools import partial
 
 import pytest
 
-from solo_d2.engine.cli import run_cli
-
-TOOL = Path(__file__).resolve().parents[2] / "tools" / "make_scenes.py"
-
 
 @pytest.fixture
-def run(monkeypatch):
-    spec = importlib.util.spec_from_file_location("make_scenes_under_test", TOOL)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", [str(TOOL), *arguments])
-        run_cli(tool.main)
-
-    return call
+def run(run_tool):
+    return partial(run_tool, "make_scenes")
 
 
 def test_makes_reuses_and_refuses(run, tmp_path, capsys):

@@ -1,5 +1,3 @@
-import importlib.util
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,29 +6,21 @@ import torch
 from PIL import Image
 
 from detectron2.modeling import build_model
-from solo_d2.engine.cli import run_cli
 from solo_d2.predictor import load_config
 
-ROOT = Path(__file__).resolve().parents[2]
-TOOL = ROOT / "tools" / "visualize_solo.py"
-CONFIG = str(ROOT / "configs" / "quick" / "solov2_tiny.yaml")
+CONFIG = Path(__file__).resolve().parents[2] / "configs" / "quick" / "solov2_tiny.yaml"
 OPTIONS = ["INPUT.MIN_SIZE_TEST", "64", "MODEL.SOLOV2.NUM_GRIDS", "[6, 5, 3]"]
 
 
 @pytest.fixture
-def run(monkeypatch, tmp_path):
-    spec = importlib.util.spec_from_file_location("visualize_solo_under_test", TOOL)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
+def run(run_tool, tmp_path):
     torch.manual_seed(0)
     weights = tmp_path / "model.pth"
     torch.save({"model": build_model(load_config(CONFIG, OPTIONS)).state_dict()}, weights)
 
     def call(*arguments):
-        flags = ["--config-file", CONFIG, *map(str, arguments), "--output", str(tmp_path / "out")]
-        options = ["--opts", *OPTIONS, "MODEL.WEIGHTS", str(weights)]
-        monkeypatch.setattr(sys, "argv", [str(TOOL), *flags, *options])
-        run_cli(tool.main)
+        flags = ["--config-file", CONFIG, *arguments, "--output", tmp_path / "out"]
+        run_tool("visualize_solo", *flags, "--opts", *OPTIONS, "MODEL.WEIGHTS", weights)
 
     return call
 

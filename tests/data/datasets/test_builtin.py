@@ -1,12 +1,17 @@
 import os
 
 import pytest
+import torch
+from pycocotools import mask as coco_mask
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.structures import Boxes, Instances
 from solo_d2.data.datasets.builtin import register_all
 from solo_d2.data.datasets.cityscapes import CITYSCAPES_NAMES, convert_cityscapes
 from solo_d2.data.datasets.coco_categories import COCO_NAMES
 from solo_d2.data.scenes import THING_CLASSES, generate_scenes
+from solo_d2.evaluation.build import build_evaluator
+from solo_d2.postprocessing import boxes_from_masks
 from solo_d2.structures.errors import InputError
 
 from .test_cityscapes import write_cityscapes
@@ -99,6 +104,44 @@ def test_registered_cityscapes_loads_after_its_conversion(fresh, tmp_path):
         records = DatasetCatalog.get(f"cityscapes_instances_{split}")
         assert len(records) == 2 and all(os.path.isfile(record["file_name"]) for record in records)
         assert MetadataCatalog.get(f"cityscapes_instances_{split}").thing_classes == list(CITYSCAPES_NAMES)
+
+
+def masks_of(record: dict) -> torch.Tensor:
+    """(n, h, w) bool of a record's polygons or RLEs."""
+    size = (record["height"], record["width"])
+    found = []
+    for annotation in record["annotations"]:
+        shape = annotation["segmentation"]
+        rle = coco_mask.merge(coco_mask.frPyObjects(shape, *size)) if isinstance(shape, list) else shape
+        found.append(torch.from_numpy(coco_mask.decode(rle)).bool())
+    return torch.stack(found)
+
+
+@pytest.mark.parametrize("name", ["cityscapes_instances_val", "lvis_v0.5_val", "lvis_v1_val"])
+def test_the_truth_itself_has_full_ap(fresh, tmp_path, name):
+    fresh(tmp_path)
+    if "lvis" in name:
+        write_lvis(tmp_path, name)
+    else:
+        convert_cityscapes(write_cityscapes(tmp_path / "cityscapes"), "val", workers=1)
+    records = DatasetCatalog.get(name)
+    try:
+        evaluator = build_evaluator(name, str(tmp_path / "out"))
+    except InputError as error:
+        pytest.skip(f"the installed Detectron2 cannot evaluate LVIS: {error}")
+    evaluator.reset()
+    for record in records:
+        record["annotations"] = [a for a in record["annotations"] if not a.get("iscrowd", 0)]
+        masks = masks_of(record)
+        found = Instances((record["height"], record["width"]))
+        found.pred_masks, found.pred_boxes = masks, Boxes(boxes_from_masks(masks))
+        found.scores = torch.full((len(masks),), 0.9)
+        found.pred_classes = torch.tensor([a["category_id"] for a in record["annotations"]])
+        evaluator.process([record], [{"instances": found}])
+    results = evaluator.evaluate()
+    assert results["segm"]["AP"] == pytest.approx(100) and results["bbox"]["AP"] == pytest.approx(100)
+    if "lvis" in name:
+        assert results["segm"]["APr"] == results["segm"]["APf"] == pytest.approx(100)
 
 
 def test_a_users_own_registration_is_kept(fresh):

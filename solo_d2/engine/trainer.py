@@ -163,6 +163,8 @@ class Trainer(DefaultTrainer):
 
     def _evaluation_function(self):
         """What the evaluation hook calls; it must not keep the trainer alive by itself."""
+        for name in self.cfg.DATASETS.TEST:  # what cannot be measured is said now, not after training
+            self.build_evaluator(self.cfg, name)
         pictures = None
         if comm.is_main_process() and self.cfg.TEST.VIS_IMAGES > 0:
             pictures = ValidationPictures(

@@ -222,3 +222,12 @@ def test_box_only_evaluation(tiny_cfg):
     assert list(trainer.last_results) == ["bbox"]
     assert trainer.last_results["bbox"]["AP"] > 99
     assert os.path.isfile(os.path.join(tiny_cfg.OUTPUT_DIR, "model_best.pth"))
+
+
+def test_what_cannot_be_measured_is_said_before_training(tiny_cfg, monkeypatch):
+    def impossible(*args):
+        raise InputError("no evaluator")
+
+    monkeypatch.setattr("solo_d2.engine.trainer.build_evaluator", impossible)
+    with pytest.raises(InputError, match="no evaluator"):
+        Trainer(tiny_cfg)

@@ -1,18 +1,15 @@
-"""What a grid model computes on the way to its masks, read out for pictures.
-
-A further architecture needs one function here, registered for its class; see :func:`read_behavior`.
-"""
+"""What a grid model computes on the way to its masks, read out for pictures."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import singledispatch
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from detectron2.structures import ImageList
-from solo_d2.layers import dynamic_conv
-from solo_d2.modeling.meta_arch.solov2 import SOLOv2, flatten_cells
+from solo_d2.modeling.meta_arch.cell_masks import UnifiedMasks
+from solo_d2.modeling.meta_arch.grid_segmenter import GridSegmenter, flatten_cells
 from solo_d2.postprocessing import points_nms
 from solo_d2.structures import GridLayout, InputError
 
@@ -50,30 +47,28 @@ class Behavior:
         return max(range(len(counts)), key=lambda level: float(strengths[level].sum()))
 
 
-@singledispatch
 def read_behavior(model: nn.Module, features: dict[str, Tensor]) -> Behavior:
     """Reads one image's behaviour off a model.
 
     Args:
-        model: In evaluation mode.
+        model: SOLO, Decoupled SOLO or SOLOv2, in evaluation mode.
         features: Its backbone's outputs for a batch of one.
 
     Raises:
-        InputError: If nothing is registered for the model's class.
+        InputError: If the model has no grid.
     """
-    known = sorted(kind.__name__ for kind in read_behavior.registry if kind is not object)
-    raise InputError(f"{type(model).__name__} cannot be looked into; {', '.join(known)} can")
-
-
-@read_behavior.register
-def _(model: SOLOv2, features: dict[str, Tensor]) -> Behavior:
-    category_logits, kernels, mask_feature = model.predict(features)
+    if not isinstance(model, GridSegmenter):
+        raise InputError(
+            f"{type(model).__name__} cannot be looked into: it is no SOLO, Decoupled SOLO or SOLOv2"
+        )
+    category_logits, masks = model.predict(features)
+    dynamic = isinstance(masks, UnifiedMasks) and masks.kernel_size == 1
     return Behavior(
         layout=model.layout,
         scores=flatten_cells([points_nms(logits.sigmoid()) for logits in category_logits])[0],
-        soft_masks=lambda cells: dynamic_conv(mask_feature[0], kernels[0, cells]).sigmoid(),
-        mask_feature=mask_feature[0],
-        kernels=kernels[0],
+        soft_masks=partial(masks.soft, 0),
+        mask_feature=masks.feature[0] if dynamic else None,
+        kernels=masks.kernels[0] if dynamic else None,
     )
 
 
@@ -89,7 +84,7 @@ def observe(model: nn.Module, model_input: dict) -> tuple[Behavior, ImageList]:
         What it predicts, and the padded network input (a batch of one).
 
     Raises:
-        InputError: If the model's class is unknown to :func:`read_behavior`.
+        InputError: If the model has no grid.
     """
     images = model.preprocess([model_input])
     return read_behavior(model, model.backbone(images.tensor)), images

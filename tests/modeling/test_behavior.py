@@ -56,6 +56,16 @@ def test_busiest_level(seen):
         assert behavior.busiest_level() == level
 
 
+@pytest.mark.parametrize("name", ["solo_tiny", "decoupled_solo_tiny", "decoupled_solo_light_tiny"])
+def test_models_without_a_shared_mask_feature(name):
+    cfg = get_cfg()
+    cfg.merge_from_file(str(CONFIG.with_name(f"{name}.yaml")))
+    behavior, _ = observe(build_model(cfg).eval(), {"image": torch.zeros(3, 50, 70, dtype=torch.uint8)})
+    assert behavior.mask_feature is None and behavior.kernels is None
+    masks = behavior.soft_masks(behavior.cells_of(1)[:7])
+    assert masks.shape == (7, 16, 24) and (masks >= 0).all() and (masks <= 1).all()
+
+
 def test_unknown_models_are_one_line():
-    with pytest.raises(InputError, match="Linear cannot be looked into; .*SOLOv2"):
+    with pytest.raises(InputError, match="Linear cannot be looked into: .*SOLOv2"):
         read_behavior(nn.Linear(1, 1), {})

@@ -1,4 +1,4 @@
-# make setup | demo | test | test-slow | lint | bench | clean: each sets up what it needs.
+# make setup | demo | test | test-slow | lint | bench | sanitize | clean: each sets up what it needs.
 PYTHON ?= python3
 VENV   ?= .venv
 PY     := $(VENV)/bin/python
@@ -7,7 +7,7 @@ DEMO   := output/demo
 SCENES := datasets/scenes
 CONFIG := configs/quick/solov2_tiny.yaml
 
-.PHONY: setup demo test test-slow lint bench clean
+.PHONY: setup demo test test-slow lint bench sanitize clean
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/.ready
@@ -55,7 +55,19 @@ lint: setup
 
 bench: setup
 	$(PY) benchmarks/bench_solov2.py
-	$(PY) benchmarks/bench_solo_memory.py
+	$(PY) benchmarks/bench_matrix_nms.py
+
+# The C++ kernels' tests under AddressSanitizer and UBSan, on a copy of the package built for that.
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1
+sanitize: setup
+	CFLAGS="$(SANITIZE)" CXXFLAGS="$(SANITIZE)" LDFLAGS="-fsanitize=address,undefined" \
+		$(PY) setup.py --quiet build --build-base build/sanitize --build-lib build/sanitize/lib
+	for capability in default avx2 avx512; do \
+		ATEN_CPU_CAPABILITY=$$capability PYTHONPATH=build/sanitize/lib ASAN_OPTIONS=detect_leaks=0 \
+		LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" \
+		$(VENV)/bin/pytest -p no:xdist tests/ops/test_pack_masks.py tests/ops/test_mask_iou.py \
+		tests/ops/test_matrix_nms.py tests/ops/test_nms_family.py || exit 1; \
+	done
 
 clean:
 	rm -rf $(VENV) output build *.egg-info

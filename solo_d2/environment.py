@@ -12,6 +12,8 @@ from pathlib import Path
 
 import torch
 
+from solo_d2.ops._extension import active_kernels, load_extension
+
 REPORTED_PACKAGES = (
     "solo_d2",
     "torch",
@@ -104,11 +106,20 @@ def report() -> list[tuple[str, str]]:
         rows = [("detectron2", what), ("its folder", str(copies[0].folder))]
     problem = mixture(copies, distributions)
     rows += [("detectron2 problem", problem)] if problem else []
-    rows += [("solo_d2.ops", "matrix_nms: PyTorch reference")]
+    rows += [("solo_d2.ops", _kernels())]
     rows += [("python", f"{platform.python_version()} ({sys.executable})")]
     rows += [("platform", platform.platform())]
     rows += [(name, version) for name in REPORTED_PACKAGES if (version := _version(name))]
     return rows + _gpu_rows()
+
+
+def _kernels() -> str:
+    """What runs the operators, in words."""
+    missing = load_extension()
+    if missing:
+        return f"PyTorch references ({missing})"
+    compiled = [device for device, kind in active_kernels("matrix_nms").items() if kind == "compiled"]
+    return f"compiled for {' and '.join(compiled)} ({torch.ops.solo_d2.cpu_kernels()})"
 
 
 def _version(name: str) -> str:

@@ -1,5 +1,6 @@
 """Parts that the heads are made of."""
 
+from .aligned_bilinear import aligned_bilinear
 from .conv_tower import ConvTower, DeformConvBlock, conv_block, init_conv
 from .coord_conv import append_coordinates, coordinate_channels
 from .deform_conv import DeformConv, ModulatedDeformConv, convert_deform_convs, deform_conv2d
@@ -8,12 +9,13 @@ from .grid_align import GRID_ALIGNMENTS, align_to_grid
 from .pyramid import rescale_pyramid, resize, upsample
 
 __all__ = [
-    "GRID_ALIGNMENTS",
     "ConvTower",
     "DeformConv",
     "DeformConvBlock",
+    "GRID_ALIGNMENTS",
     "ModulatedDeformConv",
     "align_to_grid",
+    "aligned_bilinear",
     "append_coordinates",
     "conv_block",
     "convert_deform_convs",

@@ -63,7 +63,13 @@ class DeformConvBlock(nn.Module):
 
 
 def conv_block(
-    in_channels: int, out_channels: int, norm: Norm, kernel_size: int = 3, dcn_type: str = ""
+    in_channels: int,
+    out_channels: int,
+    norm: Norm,
+    kernel_size: int = 3,
+    dcn_type: str = "",
+    *,
+    bias: bool = False,
 ) -> nn.Module:
     """Builds a same-size convolution with normalisation and ReLU.
 
@@ -74,13 +80,14 @@ def conv_block(
             a module, or "" for none, in which case the convolution has a bias ("DCN" has none even then).
         kernel_size: Odd side of the kernel.
         dcn_type: "DCN" or "DCNv2" for a deformable convolution, "" for an ordinary one.
+        bias: Whether an ordinary convolution has a bias beside a normalisation, too.
     """
     parts = {"norm": get_norm(norm, out_channels), "activation": F.relu}
     if dcn_type:
         parts["bias"] = norm == "" and dcn_type == "DCNv2"
         return DeformConvBlock(dcn_type, in_channels, kernel_size, out_channels=out_channels, **parts)
     return init_conv(
-        Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=norm == "", **parts)
+        Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=bias or norm == "", **parts)
     )
 
 
@@ -98,6 +105,7 @@ class ConvTower(nn.Sequential):
         axes: str = "xy",
         num_dcn_convs: int = 0,
         dcn_type: str = "DCN",
+        bias: bool = False,
     ):
         """
         Args:
@@ -109,13 +117,14 @@ class ConvTower(nn.Sequential):
             axes: Which coordinates; see :func:`append_coordinates`.
             num_dcn_convs: How many of the last convolutions are deformable.
             dcn_type: Their kind, "DCN" or "DCNv2".
+            bias: Whether ordinary convolutions have a bias beside a normalisation, too.
         """
         blocks = []
         for index in range(num_convs):
             width = channels if index else in_channels
             width += len(axes) if index < num_coord_convs else 0
-            deformable = index >= num_convs - num_dcn_convs
-            blocks.append(conv_block(width, channels, norm, dcn_type=dcn_type if deformable else ""))
+            kind = dcn_type if index >= num_convs - num_dcn_convs else ""
+            blocks.append(conv_block(width, channels, norm, dcn_type=kind, bias=bias))
         super().__init__(*blocks)
         self.num_coord_convs = num_coord_convs
         self.axes = axes

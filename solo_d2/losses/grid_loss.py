@@ -8,16 +8,14 @@ from dataclasses import dataclass
 from functools import reduce
 
 import torch
-import torch.distributed as dist
-import torch.nn.functional as F
-from fvcore.nn import sigmoid_focal_loss
 from torch import Tensor
 
-from detectron2.utils import comm
 from solo_d2.structures import GridTargets, InputError
 
+from .category import category_focal_loss
 from .dice import dice_loss
 from .pixelwise import bce_loss, focal_loss, product_logit
+from .rank_average import average_over_ranks
 
 MASK_LOSSES = ("dice", "bce", "focal")
 
@@ -72,14 +70,7 @@ class GridLoss:
         Returns:
             A float32 scalar.
         """
-        one_hot = F.one_hot(targets.labels, logits.shape[-1] + 1)[..., :-1]
-        loss = sigmoid_focal_loss(
-            logits.float(),
-            one_hot.float(),
-            alpha=self.focal_alpha,
-            gamma=self.focal_gamma,
-            reduction="sum",
-        )
+        loss = category_focal_loss(logits, targets.labels, self.focal_alpha, self.focal_gamma)
         return self.category_weight * loss / (self._count(targets.owner >= 0) + 1)
 
     def masks(self, predictions: Sequence[MaskPrediction], targets: GridTargets) -> Tensor:
@@ -114,7 +105,4 @@ class GridLoss:
     def _count(self, flags: Tensor) -> Tensor:
         """Number of true flags, averaged over ranks if so configured: float32 scalar."""
         count = flags.sum().float()
-        if self.sync_counts and comm.get_world_size() > 1:
-            dist.all_reduce(count)
-            count = count / comm.get_world_size()
-        return count
+        return average_over_ranks(count) if self.sync_counts else count

@@ -1,6 +1,7 @@
 """Custom operators: schema and PyTorch reference here, faster kernels in ``csrc/`` where they were built."""
 
 from ._extension import load_extension
+from .box_nms import box_nms
 from .mask_iou import mask_iou
 from .matrix_nms import matrix_nms
 from .nms_family import NMS_TYPES, mask_nms
@@ -8,4 +9,4 @@ from .pack_masks import pack_masks
 
 load_extension()  # after the schemas, which its kernels are registered for
 
-__all__ = ["NMS_TYPES", "mask_iou", "mask_nms", "matrix_nms", "pack_masks"]
+__all__ = ["NMS_TYPES", "box_nms", "mask_iou", "mask_nms", "matrix_nms", "pack_masks"]

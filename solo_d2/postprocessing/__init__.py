@@ -8,9 +8,11 @@ from .instances import (
     empty_instances,
     resize_masks,
 )
+from .point_inference import PointInference
 
 __all__ = [
     "GridInference",
+    "PointInference",
     "boxes_from_masks",
     "boxes_from_soft_masks",
     "build_instances",

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from detectron2.structures import Boxes, Instances
-from solo_d2.layers import resize
+from solo_d2.layers import aligned_bilinear, resize
 
 # Bytes of float32 pixels that may be alive at once while masks are resized.
 _CHUNK_BYTES = 1 << 26
@@ -23,8 +23,10 @@ def build_instances(
     mask_stride: int,
     threshold: float,
     with_masks: bool = True,
+    boxes: Tensor | None = None,
+    aligned: bool = False,
 ) -> Instances:
-    """Builds results for one image; boxes are the masks' tight bounds.
+    """Builds results for one image.
 
     Args:
         soft_masks: (M, h, w) float in [0, 1] over the padded network input.
@@ -36,6 +38,8 @@ def build_instances(
         threshold: A pixel belongs to the mask strictly above it.
         with_masks: Without, there is no ``pred_masks``, no mask is resized, and boxes are those of
             :func:`boxes_from_soft_masks`.
+        boxes: (M, 4) XYXY in output pixels; None for the masks' tight bounds.
+        aligned: Whether masks are upsampled by :func:`aligned_bilinear`, not with half-pixel centres.
 
     Returns:
         Instances with ``pred_masks`` (M, *output_size) bool, ``pred_boxes`` XYXY in output pixels, ``scores``
@@ -43,10 +47,10 @@ def build_instances(
     """
     result = Instances(output_size)
     if with_masks:
-        masks = resize_masks(soft_masks, image_size, output_size, mask_stride, threshold)
+        masks = resize_masks(soft_masks, image_size, output_size, mask_stride, threshold, aligned)
         result.pred_masks = masks
-        boxes = boxes_from_masks(masks)
-    else:
+        boxes = boxes_from_masks(masks) if boxes is None else boxes
+    elif boxes is None:
         boxes = boxes_from_soft_masks(soft_masks, image_size, output_size, mask_stride, threshold)
     result.pred_boxes = Boxes(boxes)
     result.scores = scores
@@ -74,6 +78,7 @@ def resize_masks(
     output_size: tuple[int, int],
     mask_stride: int,
     threshold: float,
+    aligned: bool = False,
 ) -> Tensor:
     """Upsamples soft masks to the padded input, crops the padding, resizes to the output and binarises.
 
@@ -88,7 +93,9 @@ def resize_masks(
     pixels = max(padded_size[0] * padded_size[1], output_size[0] * output_size[1])
     chunk = max(_CHUNK_BYTES // (4 * pixels), 1)
     for soft, out in zip(soft_masks.split(chunk), masks.split(chunk), strict=True):
-        full = resize(soft[:, None], padded_size)[..., : image_size[0], : image_size[1]]
+        soft = soft[:, None]
+        full = aligned_bilinear(soft, mask_stride) if aligned else resize(soft, padded_size)
+        full = full[..., : image_size[0], : image_size[1]]
         if image_size != output_size:
             full = resize(full, output_size)
         torch.gt(full[:, 0], threshold, out=out)

@@ -2,6 +2,18 @@
 
 from .contours import trace_contours
 from .grid_assigner import assign_grid_targets
-from .mask_geometry import downsample_masks, mass_centers
+from .mask_geometry import downsample_masks, mass_centers, sample_masks
+from .point_assigner import assign_point_targets
+from .positive_sampler import PositiveSampler
+from .semantic_assigner import assign_semantic_targets
 
-__all__ = ["assign_grid_targets", "downsample_masks", "mass_centers", "trace_contours"]
+__all__ = [
+    "PositiveSampler",
+    "assign_grid_targets",
+    "assign_point_targets",
+    "assign_semantic_targets",
+    "downsample_masks",
+    "mass_centers",
+    "sample_masks",
+    "trace_contours",
+]

@@ -80,3 +80,18 @@ def downsample_masks(masks: Tensor, stride: int, size: tuple[int, int]) -> Tenso
         return F.pad(grid, (0, size[1] - grid.shape[2], 0, size[0] - grid.shape[1]))
 
     return tap(low, low) + tap(low, high) + tap(high, low) + tap(high, high) >= 2
+
+
+def sample_masks(masks: Tensor, stride: int, size: tuple[int, int]) -> Tensor:
+    """Pads binary masks right and below and reads the pixel in the middle of every block.
+
+    Args:
+        masks: (N, h, w) bool.
+        stride: Side of the blocks in pixels; the pixel is the one at ``stride // 2``.
+        size: Target height and width; ``size * stride`` is the padded size, at least (h, w).
+
+    Returns:
+        (N, *size) bool.
+    """
+    grid = masks[:, stride // 2 :: stride, stride // 2 :: stride]
+    return F.pad(grid, (0, size[1] - grid.shape[2], 0, size[0] - grid.shape[1]))

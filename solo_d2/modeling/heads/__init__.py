@@ -1,16 +1,24 @@
 """Heads: forward passes only; they know neither targets nor losses."""
 
 from .decoupled_solo import DecoupledSOLOHead
+from .dynamic_mask import DynamicMaskHead
+from .fcos import FCOSHead, PointPredictions
 from .grid_head import GridHead
+from .mask_branch import MaskBranch, SemanticBranch
 from .mask_feature import MaskFeatureHead, SeparateMaskFeatures
 from .solo import SOLOHead
 from .solov2 import SOLOv2Head
 
 __all__ = [
     "DecoupledSOLOHead",
+    "DynamicMaskHead",
+    "FCOSHead",
     "GridHead",
+    "MaskBranch",
     "MaskFeatureHead",
+    "PointPredictions",
     "SOLOHead",
     "SOLOv2Head",
+    "SemanticBranch",
     "SeparateMaskFeatures",
 ]

@@ -1,6 +1,12 @@
 """Models registered in Detectron2's ``META_ARCH_REGISTRY``."""
 
-from .solo import SOLO, DecoupledSOLO
+from .condinst import CondInst
+from .solo import DecoupledSOLO, SOLO
 from .solov2 import SOLOv2
 
-__all__ = ["SOLO", "DecoupledSOLO", "SOLOv2"]
+__all__ = [
+    "CondInst",
+    "DecoupledSOLO",
+    "SOLO",
+    "SOLOv2",
+]

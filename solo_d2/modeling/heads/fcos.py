@@ -1,0 +1,121 @@
+"""FCOS's head (https://arxiv.org/abs/1904.01355), with a controller's numbers beside the boxes.
+
+B: batch; C: classes; K: locations of all levels; D: controller numbers per location.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from detectron2.layers import Conv2d
+from solo_d2.layers import ConvTower, init_conv
+from solo_d2.layers.conv_tower import Norm
+
+
+@dataclass(frozen=True)
+class PointPredictions:
+    """What the head says about every location, level by level, row by row.
+
+    Attributes:
+        class_logits: (B, K, C).
+        centerness: (B, K) logits.
+        distances: (B, K, 4) to the left, upper, right and lower side of the box, not negative, in strides;
+            None without a box predictor.
+        params: (B, K, D) of the controller.
+        sizes: Height and width of every level.
+    """
+
+    class_logits: Tensor
+    centerness: Tensor
+    distances: Tensor | None
+    params: Tensor
+    sizes: tuple[tuple[int, int], ...]
+
+    def image(self, index: int) -> "PointPredictions":
+        """Returns one image's predictions, B = 1."""
+        one = slice(index, index + 1)
+        return PointPredictions(
+            class_logits=self.class_logits[one],
+            centerness=self.centerness[one],
+            distances=None if self.distances is None else self.distances[one],
+            params=self.params[one],
+            sizes=self.sizes,
+        )
+
+
+class FCOSHead(nn.Module):
+    """Predicts class, centre-ness, box and controller numbers at every location; shared by all levels."""
+
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        num_levels: int,
+        num_classes: int,
+        num_params: int = 0,
+        num_cls_convs: int = 4,
+        num_box_convs: int = 4,
+        num_share_convs: int = 0,
+        norm: Norm = "GN",
+        prior_prob: float = 0.01,
+        box_on: bool = True,
+    ):
+        """
+        Args:
+            in_channels: Channels of every pyramid level and of the towers.
+            num_levels: Pyramid levels.
+            num_classes: C.
+            num_params: D; 0 for a detector alone.
+            num_cls_convs: Depth of the class tower.
+            num_box_convs: Depth of the box tower, which centre-ness and controller stand on, too.
+            num_share_convs: Depth of a tower below both.
+            norm: Normalisation of the towers.
+            prior_prob: Initial foreground probability of every location and class.
+            box_on: Whether boxes are predicted.
+        """
+        super().__init__()
+        self.shared_tower = ConvTower(in_channels, in_channels, num_share_convs, norm, bias=True)
+        self.class_tower = ConvTower(in_channels, in_channels, num_cls_convs, norm, bias=True)
+        self.box_tower = ConvTower(in_channels, in_channels, num_box_convs, norm, bias=True)
+        prior_bias = -math.log((1 - prior_prob) / prior_prob)
+        self.class_predictor = _predictor(in_channels, num_classes, prior_bias)
+        self.centerness_predictor = _predictor(in_channels, 1)
+        self.box_predictor = _predictor(in_channels, 4) if box_on else None
+        self.scales = nn.Parameter(torch.ones(num_levels)) if box_on else None
+        self.controller = _predictor(in_channels, num_params) if num_params else None
+
+    def forward(self, features: Sequence[Tensor]) -> PointPredictions:
+        """Takes one (B, in_channels, H_l, W_l) per level, finest first."""
+        levels = [self._predict_level(feature, i) for i, feature in enumerate(features)]
+        class_logits, centerness, distances, params = (
+            torch.cat([x.flatten(2) for x in part], dim=2).transpose(1, 2) if part[0] is not None else None
+            for part in zip(*levels, strict=True)
+        )
+        return PointPredictions(
+            class_logits=class_logits,
+            centerness=centerness.squeeze(2),
+            distances=distances,
+            params=class_logits[..., :0] if params is None else params,
+            sizes=tuple((feature.shape[2], feature.shape[3]) for feature in features),
+        )
+
+    def _predict_level(self, feature: Tensor, level: int) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+        shared = self.shared_tower(feature)
+        box_feature = self.box_tower(shared)
+        distances = None
+        if self.box_predictor is not None:
+            distances = F.relu(self.scales[level] * self.box_predictor(box_feature))
+        return (
+            self.class_predictor(self.class_tower(shared)),
+            self.centerness_predictor(box_feature),
+            distances,
+            None if self.controller is None else self.controller(box_feature),
+        )
+
+
+def _predictor(in_channels: int, out_channels: int, bias: float = 0.0) -> nn.Module:
+    return init_conv(Conv2d(in_channels, out_channels, 3, padding=1), bias=bias)

@@ -1,0 +1,66 @@
+"""Greedy non-maximum suppression of boxes, class by class, in plain PyTorch.
+
+N: boxes, best score first.
+"""
+
+import torch
+from torch import Tensor
+
+# Boxes that are compared with each other at once.
+_BLOCK = 512
+
+
+def box_nms(
+    boxes: Tensor, labels: Tensor, iou_threshold: float, max_kept: int | None = None
+) -> Tensor:
+    """Returns which boxes no better kept box of their class overlaps by more than the threshold.
+
+    Boxes are taken in blocks. A block loses what overlaps a box kept before it; inside the block, suppression
+    is repeated from "all are kept" until nothing changes, and what then stands is what one box at a time
+    would have left.
+
+    Args:
+        boxes: (N, 4) float XYXY, in descending order of score.
+        labels: (N,) int64.
+        iou_threshold: A larger IoU suppresses.
+        max_kept: Stop when this many are kept; None: never.
+
+    Returns:
+        Indices of the kept boxes, ascending, (n,) int64.
+    """
+    boxes = boxes.float()
+    kept = torch.zeros(0, dtype=torch.int64, device=boxes.device)
+    for block in torch.arange(len(boxes), device=boxes.device).split(_BLOCK):
+        if max_kept is not None and len(kept) >= max_kept:
+            break
+        suppressed = _suppresses(boxes, labels, kept, block, iou_threshold).any(0)
+        block = block[~suppressed]
+        inside = _suppresses(boxes, labels, block, block, iou_threshold).triu(diagonal=1)
+        kept = torch.cat([kept, block[_greedy(inside)]])
+    return kept[:max_kept]
+
+
+def _greedy(suppresses: Tensor) -> Tensor:
+    """Solves alive[j] = no alive i < j suppresses j, given the upper triangle (n, n): (n,) bool.
+
+    After t rounds the first t entries are final, so at most n rounds are needed; chains are short, so few are.
+    """
+    alive = torch.ones(len(suppresses), dtype=torch.bool, device=suppresses.device)
+    while True:
+        renewed = ~(suppresses & alive[:, None]).any(0)
+        if torch.equal(renewed, alive):
+            return alive
+        alive = renewed
+
+
+def _suppresses(boxes: Tensor, labels: Tensor, by: Tensor, whom: Tensor, iou_threshold: float) -> Tensor:
+    """Whether the IoU of same-class boxes exceeds the threshold: (len(by), len(whom)) bool."""
+    a, b = boxes[by], boxes[whom]
+    corner = torch.minimum(a[:, None, 2:], b[None, :, 2:]) - torch.maximum(a[:, None, :2], b[None, :, :2])
+    intersection = corner.clamp(min=0).prod(-1)
+    union = _area(a)[:, None] + _area(b)[None] - intersection
+    return (intersection > iou_threshold * union) & (labels[by][:, None] == labels[whom][None])
+
+
+def _area(boxes: Tensor) -> Tensor:
+    return (boxes[:, 2:] - boxes[:, :2]).prod(-1)

@@ -1,0 +1,109 @@
+"""Which locations learn which instances (CondInst paper, section 2.2).
+
+B: images; N: instances of the batch; L: levels; K: locations per image; M: locations per axis around a centre.
+An instance can only own locations near its mass centre, so each has L * M * M candidates; which of them it
+claims is a mask over that fixed shape, and the smallest box wins what several claim.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from solo_d2.structures import PointLayout, Points, PointTargets
+
+from .mask_geometry import mass_centers
+
+
+@torch.no_grad()
+def assign_point_targets(
+    layout: PointLayout,
+    points: Points,
+    boxes: Sequence[Tensor],
+    classes: Sequence[Tensor],
+    masks: Sequence[Tensor],
+    *,
+    num_classes: int,
+    radius: float = 1.5,
+) -> PointTargets:
+    """Assigns ground truth to locations.
+
+    Args:
+        layout: The model's levels.
+        points: Their locations.
+        boxes: Per image (n, 4) float XYXY in network-input pixels.
+        classes: Per image (n,) int64.
+        masks: Per image (n, h, w) bool at the image's own, unpadded size. An empty one has its centre at the
+            origin, as in the published models.
+        num_classes: The label of background.
+        radius: Half side of the centre region in strides; the region ends at the box.
+
+    Returns:
+        The targets, on the device of the ground truth.
+    """
+    counts = [len(c) for c in classes]
+    all_boxes, all_classes = torch.cat(list(boxes)), torch.cat(list(classes))
+    centers = torch.cat([mass_centers(m)[0] for m in masks])
+
+    num_points = len(points.locations)
+    cell, claimed = _claims(layout, points, all_boxes, centers, radius)
+    image_index = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts)).to(cell.device)
+    owner = _smallest_owner(cell + image_index[:, None] * num_points, claimed, all_boxes, len(counts) * num_points)
+    owner = owner.view(len(counts), -1)
+
+    x, y = points.locations.unbind(1)
+    x0, y0, x1, y1 = F.pad(all_boxes, (0, 0, 0, 1))[owner].unbind(-1)  # index -1 is the background
+    distances = torch.stack([x - x0, y - y0, x1 - x, y1 - y], dim=-1)
+    per_instance = len(layout.strides) * math.ceil(2 * radius) ** 2
+    return PointTargets(
+        labels=F.pad(all_classes, (0, 1), value=num_classes)[owner],
+        owner=owner,
+        distances=torch.where(owner[..., None] >= 0, distances, 1.0),
+        max_positives=min(max(counts) * per_instance, num_points),
+        max_instances=max(counts),
+    )
+
+
+def _claims(
+    layout: PointLayout, points: Points, boxes: Tensor, centers: Tensor, radius: float
+) -> tuple[Tensor, Tensor]:
+    """Returns candidate locations (N, L * M * M) int64 in [0, K) and whether each instance claims them."""
+    device = boxes.device
+    strides = torch.tensor(layout.strides, device=device)
+    offsets = torch.tensor([layout.offset(stride) for stride in layout.strides], device=device)
+    heights, widths = torch.tensor(points.sizes, device=device).unbind(1)
+    starts = (heights * widths).cumsum(0) - heights * widths
+    ranges = torch.tensor(layout.size_ranges, device=device)
+
+    half = radius * strides[:, None]
+    low = torch.maximum(centers[:, None] - half, boxes[:, None, :2])  # (N, L, 2)
+    high = torch.minimum(centers[:, None] + half, boxes[:, None, 2:])
+    # One candidate more on either side than can be inside, so that rounding here decides nothing.
+    around = torch.arange(math.ceil(2 * radius) + 2, device=device)
+    first = ((centers[:, None] - half - offsets[:, None]) / strides[:, None]).floor().long()
+    index = first[..., None] + around  # (N, L, 2, M)
+    position = index * strides[:, None, None] + offsets[:, None, None]
+    inside = (position > low[..., None]) & (position < high[..., None])
+    inside &= (index >= 0) & (index < torch.stack([widths, heights], dim=1)[..., None])
+
+    reach = torch.maximum(position - boxes[:, None, :2, None], boxes[:, None, 2:, None] - position)
+    reach = torch.maximum(reach[:, :, 1, :, None], reach[:, :, 0, None, :])  # (N, L, M, M)
+    claimed = inside[:, :, 1, :, None] & inside[:, :, 0, None, :]
+    claimed &= (reach >= ranges[:, :1, None]) & (reach <= ranges[:, 1:, None])
+    columns, rows = index.unbind(2)
+    cell = starts[:, None, None] + rows[..., None] * widths[:, None, None] + columns[:, :, None]
+    return cell.flatten(1), claimed.flatten(1)
+
+
+def _smallest_owner(cell: Tensor, claimed: Tensor, boxes: Tensor, num_cells: int) -> Tensor:
+    """Returns each cell's claimant with the smallest box, the first of equals, -1 for none: (num_cells,)."""
+    sides = boxes[:, 2:] - boxes[:, :2]
+    order = (sides[:, 0] * sides[:, 1]).argsort(stable=True)
+    rank = torch.empty_like(order)
+    rank[order] = torch.arange(len(order), device=order.device)
+    target = torch.where(claimed, cell, num_cells)  # a spare cell collects what is not claimed
+    best = torch.full((num_cells + 1,), len(order), device=order.device)
+    best.scatter_reduce_(0, target.flatten(), rank[:, None].expand_as(cell).flatten(), reduce="amin")
+    return F.pad(order, (0, 1), value=-1)[best[:-1]]

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from solo_d2.targets.mask_geometry import count_rows_and_columns, downsample_masks, mass_centers
+from solo_d2.targets.mask_geometry import (
+    count_rows_and_columns,
+    downsample_masks,
+    mass_centers,
+    sample_masks,
+)
 
 
 def random_masks(n, h, w, seed=0, density=0.5):
@@ -79,3 +84,15 @@ def test_golden_mass_centers_and_downsampling(golden, size):
         if masks.shape[1] % stride == 0 and masks.shape[2] % stride == 0:
             expected = data[f"imrescale_{size}_s{stride}"]
             assert torch.equal(downsample_masks(masks, stride, expected.shape[1:]), expected)
+
+
+@pytest.mark.parametrize("stride", [2, 4, 8])
+@pytest.mark.parametrize("size", [(16, 24), (13, 19), (1, 24)])
+def test_sampled_masks_are_the_middle_pixels(stride, size):
+    masks = torch.rand(3, *size) < 0.5
+    target = (24 // stride, 24 // stride)
+    padded = torch.zeros(3, 24, 24, dtype=torch.bool)
+    padded[:, : size[0], : size[1]] = masks
+    expected = padded[:, stride // 2 :: stride, stride // 2 :: stride]
+    assert torch.equal(sample_masks(masks, stride, target), expected)
+    assert sample_masks(masks[:0], stride, target).shape == (0, *target)

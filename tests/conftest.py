@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from detectron2.structures import BitMasks, Boxes, Instances
+
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
 
@@ -37,6 +39,18 @@ class Golden:
             elif not key.endswith("/shape") and value.dtype.kind not in "US":
                 result[key] = torch.from_numpy(value)
         return result
+
+    def ground_truth(self, case: str) -> list[Instances]:
+        """Reads the instances of both images, masks at the images' own sizes."""
+        data = self.load(f"gt_{case}")
+        images = []
+        for i in range(2):
+            instances = Instances(tuple(data[f"img{i}/img_shape"].tolist()))
+            instances.gt_boxes = Boxes(data[f"img{i}/boxes"])
+            instances.gt_classes = data[f"img{i}/labels"]
+            instances.gt_masks = BitMasks(data[f"img{i}/masks"])
+            images.append(instances)
+        return images
 
 
 @pytest.fixture(scope="session")

@@ -37,7 +37,7 @@ def _add_mask_keys(node: CfgNode) -> None:
     node.MASK_HEAD.COORDINATES = "relative"
     # Per level of FCOS.IN_FEATURES, pixels: the unit of relative coordinates.
     node.SIZES_OF_INTEREST = [64, 128, 256, 512, 1024]
-    # Input pixels per pixel of the predicted masks; stride of the bottom branch over the upsampling (table 4).
+    # Input pixels per pixel of the predicted masks: the bottom branch's stride over the upsampling (table 4).
     node.MASK_OUT_STRIDE = 4
 
 

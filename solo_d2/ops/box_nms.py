@@ -10,9 +10,7 @@ from torch import Tensor
 _BLOCK = 512
 
 
-def box_nms(
-    boxes: Tensor, labels: Tensor, iou_threshold: float, max_kept: int | None = None
-) -> Tensor:
+def box_nms(boxes: Tensor, labels: Tensor, iou_threshold: float, max_kept: int | None = None) -> Tensor:
     """Returns which boxes no better kept box of their class overlaps by more than the threshold.
 
     Boxes are taken in blocks. A block loses what overlaps a box kept before it; inside the block, suppression
@@ -43,7 +41,7 @@ def box_nms(
 def _greedy(suppresses: Tensor) -> Tensor:
     """Solves alive[j] = no alive i < j suppresses j, given the upper triangle (n, n): (n,) bool.
 
-    After t rounds the first t entries are final, so at most n rounds are needed; chains are short, so few are.
+    After t rounds the first t entries are final, so n rounds are enough; chains are short, so few are needed.
     """
     alive = torch.ones(len(suppresses), dtype=torch.bool, device=suppresses.device)
     while True:

@@ -1,6 +1,6 @@
 """Which locations learn which instances (CondInst paper, section 2.2).
 
-B: images; N: instances of the batch; L: levels; K: locations per image; M: locations per axis around a centre.
+B: images; N: instances of the batch; L: levels; K: locations per image; M: locations per axis and centre.
 An instance can only own locations near its mass centre, so each has L * M * M candidates; which of them it
 claims is a mask over that fixed shape, and the smallest box wins what several claim.
 """
@@ -50,7 +50,9 @@ def assign_point_targets(
     num_points = len(points.locations)
     cell, claimed = _claims(layout, points, all_boxes, centers, radius)
     image_index = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts)).to(cell.device)
-    owner = _smallest_owner(cell + image_index[:, None] * num_points, claimed, all_boxes, len(counts) * num_points)
+    owner = _smallest_owner(
+        cell + image_index[:, None] * num_points, claimed, all_boxes, len(counts) * num_points
+    )
     owner = owner.view(len(counts), -1)
 
     x, y = points.locations.unbind(1)

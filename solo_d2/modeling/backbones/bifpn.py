@@ -1,4 +1,4 @@
-"""BiFPN (Tan et al., "EfficientDet", https://arxiv.org/abs/1911.09070, section 3), as CondInst's models use it.
+"""BiFPN (Tan et al., "EfficientDet", https://arxiv.org/abs/1911.09070) as CondInst's models use it.
 
 B: batch; C_l: channels of input level l; C: channels of the pyramid; levels are finest first.
 """
@@ -24,9 +24,7 @@ class _Fusion(nn.Module):
     def __init__(self, num_inputs: int, channels: int, norm: str):
         super().__init__()
         self.weights = nn.Parameter(torch.ones(num_inputs))
-        self.conv = Conv2d(
-            channels, channels, 3, padding=1, bias=norm == "", norm=get_norm(norm, channels)
-        )
+        self.conv = Conv2d(channels, channels, 3, padding=1, bias=norm == "", norm=get_norm(norm, channels))
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         weights = self.weights.relu()
@@ -40,9 +38,7 @@ class _BiFPNLayer(nn.Module):
     def __init__(self, in_channels: Sequence[int], channels: int, norm: str):
         super().__init__()
         self.laterals = nn.ModuleList(
-            nn.Identity()
-            if width == channels
-            else Conv2d(width, channels, 1, norm=get_norm(norm, channels))
+            nn.Identity() if width == channels else Conv2d(width, channels, 1, norm=get_norm(norm, channels))
             for width in in_channels
         )
         inner = len(in_channels) - 1
@@ -70,7 +66,7 @@ def _halve(x: Tensor) -> Tensor:
 
 
 class BiFPN(Backbone):
-    """Repeated fusion of a backbone's levels, and of levels pooled above them; outputs are "p{log2 stride}"."""
+    """Repeated fusion of a backbone's levels and of levels pooled above them, named "p{log2 stride}"."""
 
     @configurable
     def __init__(
@@ -99,9 +95,7 @@ class BiFPN(Backbone):
         self.bottom_up = bottom_up
         self.in_features = list(in_features)
         self.num_top_levels = num_top_levels
-        self.reducer = Conv2d(
-            widths[-1], out_channels, 1, bias=norm == "", norm=get_norm(norm, out_channels)
-        )
+        self.reducer = Conv2d(widths[-1], out_channels, 1, bias=norm == "", norm=get_norm(norm, out_channels))
         self._size_divisibility = strides[-1]
         widths += [out_channels] * num_top_levels
         strides += [strides[-1] * 2 ** (i + 1) for i in range(num_top_levels)]
@@ -110,7 +104,8 @@ class BiFPN(Backbone):
             for i in range(num_repeats)
         )
         self._out_shapes = {
-            f"p{int(math.log2(stride))}": ShapeSpec(channels=out_channels, stride=stride) for stride in strides
+            f"p{int(math.log2(stride))}": ShapeSpec(channels=out_channels, stride=stride)
+            for stride in strides
         }
 
     @classmethod

@@ -18,7 +18,9 @@ _CHANNELS = (16, 32, 64, 128, 256, 512)
 _TREE_DEPTHS = (1, 2, 2, 1)
 
 
-def _conv(in_channels: int, out_channels: int, kernel_size: int, norm: str, stride: int = 1, relu: bool = True):
+def _conv(
+    in_channels: int, out_channels: int, kernel_size: int, norm: str, stride: int = 1, relu: bool = True
+):
     conv = Conv2d(
         in_channels,
         out_channels,

@@ -103,7 +103,9 @@ class FCOSHead(nn.Module):
             sizes=tuple((feature.shape[2], feature.shape[3]) for feature in features),
         )
 
-    def _predict_level(self, feature: Tensor, level: int) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+    def _predict_level(
+        self, feature: Tensor, level: int
+    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
         shared = self.shared_tower(feature)
         box_feature = self.box_tower(shared)
         distances = None

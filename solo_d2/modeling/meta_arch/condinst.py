@@ -139,7 +139,7 @@ class CondInst(DenseSegmenter):
         }
 
     def losses(self, features: dict[str, Tensor], instances: Sequence[Instances]) -> dict[str, Tensor]:
-        """Returns "loss_category", "loss_box", "loss_centerness", "loss_mask", "loss_semantic"; those it has."""
+        """Returns "loss_category", "loss_centerness", "loss_mask", and "loss_box", "loss_semantic" if it has these."""
         predictions = self.head([features[f] for f in self.in_features])
         mask_features = self._mask_features(features)
         points = self.layout.locate(predictions.sizes, mask_features.device)
@@ -208,7 +208,9 @@ class CondInst(DenseSegmenter):
         masks: Sequence[Tensor],
     ) -> Tensor:
         """Dice loss, mean over the sampled positives; 0, but still a function of all outputs, without any."""
-        scores = predictions.class_logits.detach().amax(2).sigmoid() * predictions.centerness.detach().sigmoid()
+        scores = (
+            predictions.class_logits.detach().amax(2).sigmoid() * predictions.centerness.detach().sigmoid()
+        )
         index, filled = self.sampler(targets, scores)
         logits = self.predict_masks(predictions, mask_features, points, index)
         stride = self.mask_head.stride // self.mask_head.upsampling
@@ -246,7 +248,9 @@ class CondInst(DenseSegmenter):
         points = self.layout.locate(predictions.sizes, mask_features.device)
         sizes = zip(image_sizes, output_sizes, strict=True)
         return [
-            self._infer_image(predictions.image(i), mask_features[i : i + 1], points, tuple(image), tuple(output))
+            self._infer_image(
+                predictions.image(i), mask_features[i : i + 1], points, tuple(image), tuple(output)
+            )
             for i, (image, output) in enumerate(sizes)
         ]
 
@@ -268,7 +272,9 @@ class CondInst(DenseSegmenter):
                 predictions.centerness[0].float().sigmoid(),
                 distances,
                 points,
-                lambda index: self.predict_masks(predictions, mask_features, points, index[None])[0].sigmoid_(),
+                lambda index: self.predict_masks(predictions, mask_features, points, index[None])[
+                    0
+                ].sigmoid_(),
                 image_size,
                 output_size,
             )

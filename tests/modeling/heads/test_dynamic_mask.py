@@ -53,7 +53,9 @@ def make_inputs(head, count, in_channels, batch=2):
 
 
 @pytest.mark.parametrize("num_layers, channels", [(1, 8), (2, 4), (3, 8), (4, 16), (3, 2)])
-@pytest.mark.parametrize("coordinates, in_channels", [("relative", 8), ("absolute", 4), ("none", 1), ("relative", 0)])
+@pytest.mark.parametrize(
+    "coordinates, in_channels", [("relative", 8), ("absolute", 4), ("none", 1), ("relative", 0)]
+)
 @pytest.mark.parametrize("upsampling", [1, 2, 4])
 def test_matches_one_instance_at_a_time(num_layers, channels, coordinates, in_channels, upsampling):
     head = DynamicMaskHead(

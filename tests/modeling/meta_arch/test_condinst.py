@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import nn
 
-from detectron2.structures import BitMasks, Boxes, Instances
 from solo_d2.losses import PointLoss
 from solo_d2.modeling.heads import DynamicMaskHead, FCOSHead, MaskBranch
 from solo_d2.modeling.meta_arch import CondInst
@@ -124,18 +123,6 @@ def read_features(recording, requires_grad: bool = False) -> dict:
     return {f: inputs[f"feat{i}"].requires_grad_(requires_grad) for i, f in enumerate(FEATURES)}
 
 
-def read_ground_truth(recording, case: str) -> list[Instances]:
-    data = recording.load(f"gt_{case}")
-    instances = []
-    for i in range(2):
-        x = Instances(tuple(data[f"img{i}/img_shape"].tolist()))
-        x.gt_boxes = Boxes(data[f"img{i}/boxes"])
-        x.gt_classes = data[f"img{i}/labels"]
-        x.gt_masks = BitMasks(data[f"img{i}/masks"])
-        instances.append(x)
-    return instances
-
-
 def flatten(levels: list[torch.Tensor]) -> torch.Tensor:
     return torch.cat([level.flatten(2) for level in levels], dim=2).transpose(1, 2)
 
@@ -171,7 +158,7 @@ def test_golden_targets_and_mask_logits(recording, case):
     expected = recording.load(f"loss_{case}_bn_train")
     features = read_features(recording)
     predictions, points = predict(model, features)
-    instances = read_ground_truth(recording, case)
+    instances = recording.ground_truth(case)
     targets = model.assign_targets(points, instances, [x.gt_masks.tensor for x in instances])
     mask_features = model.mask_branch([features[f] for f in FEATURES[:3]])
     first = 0
@@ -188,9 +175,7 @@ def test_golden_targets_and_mask_logits(recording, case):
             logits = model.predict_masks(
                 predictions.image(image), mask_features[image : image + 1], points, positive[None]
             )
-            torch.testing.assert_close(
-                logits[0], expected[f"img{image}/mask_logits"], atol=2e-5, rtol=1e-5
-            )
+            torch.testing.assert_close(logits[0], expected[f"img{image}/mask_logits"], atol=2e-5, rtol=1e-5)
         first += count
 
 
@@ -201,7 +186,7 @@ def test_golden_losses_and_gradients(recording, case):
         model.mask_branch.eval()
     expected = recording.load(f"loss_{case}")
     features = read_features(recording, requires_grad=True)
-    losses = model.losses(features, read_ground_truth(recording, case.partition("_bn")[0]))
+    losses = model.losses(features, recording.ground_truth(case.partition("_bn")[0]))
     for ours, recorded in LOSSES.items():
         torch.testing.assert_close(losses[ours], expected[recorded], rtol=1e-5, atol=1e-7)
     sum(losses.values()).backward()

@@ -85,7 +85,8 @@ class FCOSHead(nn.Module):
         self.class_predictor = _predictor(in_channels, num_classes, prior_bias)
         self.centerness_predictor = _predictor(in_channels, 1)
         self.box_predictor = _predictor(in_channels, 4) if box_on else None
-        self.scales = nn.Parameter(torch.ones(num_levels)) if box_on else None
+        num_scales = num_levels if box_on else 0
+        self.scales = nn.ParameterList(nn.Parameter(torch.tensor(1.0)) for _ in range(num_scales))
         self.controller = _predictor(in_channels, num_params) if num_params else None
 
     def forward(self, features: Sequence[Tensor]) -> PointPredictions:

@@ -139,8 +139,7 @@ class CondInst(DenseSegmenter):
         }
 
     def losses(self, features: dict[str, Tensor], instances: Sequence[Instances]) -> dict[str, Tensor]:
-        """Returns "loss_category", "loss_centerness", "loss_mask" and, where there are such branches, "loss_box"
-        and "loss_semantic"."""
+        """Returns the detector's losses, "loss_mask" and, with a semantic branch, "loss_semantic"."""
         predictions = self.head([features[f] for f in self.in_features])
         mask_features = self._mask_features(features)
         points = self.layout.locate(predictions.sizes, mask_features.device)

@@ -87,7 +87,9 @@ def conv_block(
         parts["bias"] = norm == "" and dcn_type == "DCNv2"
         return DeformConvBlock(dcn_type, in_channels, kernel_size, out_channels=out_channels, **parts)
     return init_conv(
-        Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=bias or norm == "", **parts)
+        Conv2d(
+            in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=bias or norm == "", **parts
+        )
     )
 
 

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from detectron2.config import CfgNode, configurable
 from detectron2.layers import ShapeSpec
-from detectron2.modeling import META_ARCH_REGISTRY, build_backbone
+from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.structures import Instances
 from solo_d2.losses import PointLoss, category_focal_loss, dice_loss
+from solo_d2.modeling.backbones import build_any_device_backbone
 from solo_d2.modeling.heads import (
     DynamicMaskHead,
     FCOSHead,
@@ -104,7 +105,7 @@ class CondInst(DenseSegmenter):
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict:
         node, fcos = cfg.MODEL.CONDINST, cfg.MODEL.FCOS
-        backbone = build_backbone(cfg)
+        backbone = build_any_device_backbone(cfg)
         shapes = backbone.output_shape()
         mask_head = mask_head_from_config(cfg, shapes)
         return {

@@ -51,12 +51,15 @@ def _add_sampling_keys(node: CfgNode) -> None:
 
 def _add_nms_keys(node: CfgNode) -> None:
     """Duplicate removal (table 5) and masks."""
-    # "box" is FCOS's; "matrix" needs no boxes: Matrix NMS of masks (SOLOv2 paper, section 2.2).
+    # "box" is FCOS's; "matrix", "fast", "hard" and "soft" compare masks and need no boxes (SOLOv2 paper,
+    # section 2.2 and table 3c).
     node.NMS_TYPE = "box"
-    # Of mask NMS: candidates that enter, best first; decay function and its sigma; score a result needs.
+    # Of mask NMS: candidates that enter, best first; decay function of "matrix" and "soft" and its sigma; IoU
+    # above which "fast", "hard" and the linear "soft" act; score a result needs.
     node.NMS_PRE = 500
     node.NMS_KERNEL = "gaussian"
     node.NMS_SIGMA = 2.0
+    node.NMS_THR = 0.5
     node.UPDATE_THR = 0.05
     # Soft masks are binarised strictly above this probability.
     node.MASK_THR = 0.5

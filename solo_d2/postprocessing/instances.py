@@ -14,7 +14,7 @@ _CHUNK_BYTES = 1 << 26
 
 
 def build_instances(
-    soft_masks: Tensor,
+    soft_masks: Tensor | None,
     scores: Tensor,
     classes: Tensor,
     *,
@@ -29,7 +29,7 @@ def build_instances(
     """Builds results for one image.
 
     Args:
-        soft_masks: (M, h, w) float in [0, 1] over the padded network input.
+        soft_masks: (M, h, w) float in [0, 1] over the padded network input; None where ``boxes`` are enough.
         scores: (M,) float.
         classes: (M,) int64.
         image_size: Size of the network input without padding.
@@ -51,7 +51,7 @@ def build_instances(
         result.pred_masks = masks
         boxes = boxes_from_masks(masks) if boxes is None else boxes
     elif boxes is None:
-        boxes = boxes_from_soft_masks(soft_masks, image_size, output_size, mask_stride, threshold)
+        boxes = boxes_from_soft_masks(soft_masks, image_size, output_size, mask_stride, threshold, aligned)
     result.pred_boxes = Boxes(boxes)
     result.scores = scores
     result.pred_classes = classes
@@ -108,6 +108,7 @@ def boxes_from_soft_masks(
     output_size: tuple[int, int],
     mask_stride: int,
     threshold: float,
+    aligned: bool = False,
 ) -> Tensor:
     """Computes boxes at output resolution without resizing a mask: the maxima over rows and columns are.
 
@@ -122,7 +123,10 @@ def boxes_from_soft_masks(
     bounds = []
     for axis, reduced in ((1, 1), (0, 2)):  # x over the columns, y over the rows
         profile = soft_masks.amax(reduced)
-        profile = resize(profile[:, None, None], (1, profile.shape[1] * mask_stride))
+        if aligned:
+            profile = aligned_bilinear(profile[:, None, None], mask_stride)[:, :, :1]
+        else:
+            profile = resize(profile[:, None, None], (1, profile.shape[1] * mask_stride))
         profile = profile[..., : image_size[axis]]
         if image_size != output_size:
             profile = resize(profile, (1, output_size[axis]))

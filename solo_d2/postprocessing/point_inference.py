@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from detectron2.structures import Instances
-from solo_d2.ops import box_nms, matrix_nms
+from solo_d2.ops import NMS_TYPES, box_nms, mask_nms
 from solo_d2.structures import InputError, Points
 
 from .instances import build_instances
@@ -18,7 +18,7 @@ from .instances import build_instances
 SoftMasks = Callable[[Tensor], Tensor]
 """Maps locations, (n,) int64 in [0, K), to their soft masks, (n, h, w) float in [0, 1]."""
 
-NMS_TYPES = ("box", "matrix")
+BOX_OR_MASK_NMS = ("box", *NMS_TYPES)
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ class Candidates:
 class PointInference:
     """Thresholds of inference; as in ``solo_d2.config.fcos`` and ``solo_d2.config.condinst``.
 
+    ``with_masks`` False gives boxes only (``TEST.BOX_ONLY``) and, with box NMS, computes no mask.
+
     Raises:
         InputError: If ``nms_type`` is unknown.
     """
@@ -56,14 +58,16 @@ class PointInference:
     nms_pre: int = 500
     nms_kernel: str = "gaussian"
     nms_sigma: float = 2.0
+    nms_thr: float = 0.5
     update_thr: float = 0.05
     mask_thr: float = 0.5
     mask_stride: int = 4
+    with_masks: bool = True
 
     def __post_init__(self):
-        if self.nms_type not in NMS_TYPES:
+        if self.nms_type not in BOX_OR_MASK_NMS:
             raise InputError(
-                f"CONDINST.NMS_TYPE must be one of {', '.join(NMS_TYPES)}, not '{self.nms_type}'."
+                f"CONDINST.NMS_TYPE must be one of {', '.join(BOX_OR_MASK_NMS)}, not '{self.nms_type}'."
             )
 
     def __call__(
@@ -96,7 +100,7 @@ class PointInference:
         if self.nms_type == "box":
             candidates, boxes = self._suppress_boxes(candidates, distances, points, image_size)
             boxes = _rescale_boxes(boxes, image_size, output_size)
-            masks = soft_masks(candidates.point)
+            masks = soft_masks(candidates.point) if self.with_masks else None
         else:
             candidates, masks = self._suppress_masks(candidates, soft_masks)
         return build_instances(
@@ -107,6 +111,7 @@ class PointInference:
             output_size=output_size,
             mask_stride=self.mask_stride,
             threshold=self.mask_thr,
+            with_masks=self.with_masks,
             boxes=boxes,
             aligned=True,
         )
@@ -145,12 +150,14 @@ class PointInference:
         candidates = candidates[: self.nms_pre]
         used, index = candidates.point.unique(return_inverse=True)
         masks = soft_masks(used)
-        scores = matrix_nms(
+        scores = mask_nms(
             (masks > self.mask_thr)[index],
             candidates.category,
             candidates.scores,
+            self.nms_type,
             self.nms_kernel,
             self.nms_sigma,
+            self.nms_thr,
         )
         best = scores.argsort(descending=True, stable=True)[: self.post_nms_topk]
         best = best[scores[best] >= self.update_thr]

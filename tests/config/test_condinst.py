@@ -19,7 +19,7 @@ def test_inference_and_sampling_defaults_agree():
         for field in fields(part)
         if field.name.upper() in node
     ]
-    assert len(compared) == 8
+    assert len(compared) == 9
     for part in (PointInference, PositiveSampler):
         for field in fields(part):
             if field.name in compared:

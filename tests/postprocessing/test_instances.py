@@ -71,13 +71,14 @@ def test_boxes_without_masks_cover_those_with_them_closely(count, output_size):
     assert ((found - exact).abs() <= 2 * output_size[0] / 61 + 1).all()
 
 
-def test_boxes_without_masks_of_rectangles_are_exact():
+@pytest.mark.parametrize("aligned", [False, True])
+def test_boxes_without_masks_of_rectangles_are_exact(aligned):
     soft = torch.zeros(3, 16, 24)
     soft[0, 2:9, 3:20] = 1
     soft[1, :, :] = 0.9
     frame = ((61, 90), (45, 77), 4, 0.5)
-    expected = boxes_from_masks(resize_masks(soft, *frame))
-    assert torch.equal(boxes_from_soft_masks(soft, *frame), expected)
+    expected = boxes_from_masks(resize_masks(soft, *frame, aligned))
+    assert torch.equal(boxes_from_soft_masks(soft, *frame, aligned), expected)
     assert expected[1].tolist() == [0, 0, 77, 45] and expected[2].tolist() == [0, 0, 0, 0]
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from solo_d2.ops import box_nms, matrix_nms
+from solo_d2.ops import box_nms, mask_nms
 from solo_d2.postprocessing import PointInference, resize_masks
 from solo_d2.structures import InputError, PointLayout
 
@@ -73,21 +73,40 @@ def test_box_nms_matches_one_candidate_at_a_time(with_centerness, clip, square_r
     assert torch.equal(result.pred_masks, expected)
 
 
-def test_mask_nms_needs_no_boxes():
-    inference = replace(BOXES, nms_type="matrix", nms_pre=20, update_thr=0.2)
+@pytest.mark.parametrize("nms_type", ["matrix", "fast", "hard", "soft"])
+def test_mask_nms_needs_no_boxes(nms_type):
+    inference = replace(BOXES, nms_type=nms_type, nms_pre=20, update_thr=0.2, nms_thr=0.35)
     scores, centerness, _, masks = make_predictions()
     rows = naive_candidates(inference, scores, centerness)[:20]
-    decayed = matrix_nms(
+    decayed = mask_nms(
         masks[[row[1] for row in rows]] > 0.5,
         torch.tensor([row[2] for row in rows]),
         torch.tensor([row[0] for row in rows]),
+        nms_type,
+        iou_threshold=0.35,
     )
+    assert (decayed < torch.tensor([row[0] for row in rows])).any()
     expected = decayed.sort(descending=True).values
     result = infer(inference, (scores, centerness, None, masks))
     torch.testing.assert_close(result.scores, expected[expected >= 0.2][:12])
     x0, y0, x1, y1 = result.pred_boxes.tensor.long()[0].tolist()
     assert result.pred_masks[0].any() and not result.pred_masks[0, :y0].any() and x1 <= OUTPUT[1]
     assert result.pred_masks[0, y0:y1, x0:x1].sum() == result.pred_masks[0].sum()
+
+
+def test_boxes_only():
+    scores, centerness, distances, _ = predictions = make_predictions()
+    full = infer(BOXES, predictions)
+
+    def no_masks(index):
+        raise AssertionError("masks were computed")
+
+    alone = replace(BOXES, with_masks=False)
+    result = alone(scores, centerness, distances, POINTS, no_masks, IMAGE, OUTPUT)
+    assert not result.has("pred_masks")
+    assert torch.equal(result.pred_boxes.tensor, full.pred_boxes.tensor)
+    by_masks = infer(replace(alone, nms_type="matrix"), predictions)
+    assert len(by_masks) and not by_masks.has("pred_masks")
 
 
 @pytest.mark.parametrize("nms_type", ["box", "matrix"])

@@ -339,7 +339,9 @@ def point_inference_from_config(cfg: CfgNode) -> PointInference:
         nms_pre=node.NMS_PRE,
         nms_kernel=node.NMS_KERNEL,
         nms_sigma=node.NMS_SIGMA,
+        nms_thr=node.NMS_THR,
         update_thr=node.UPDATE_THR,
         mask_thr=node.MASK_THR,
         mask_stride=node.MASK_OUT_STRIDE,
+        with_masks=not cfg.TEST.BOX_ONLY,
     )

@@ -2,19 +2,23 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from detectron2.modeling import build_model
 from detectron2.structures import BitMasks, Boxes, Instances
+from solo_d2.config import get_cfg
 from solo_d2.losses import GridLoss
 from solo_d2.modeling.heads import DecoupledSOLOHead, MaskFeatureHead, SOLOHead, SOLOv2Head
 from solo_d2.modeling.meta_arch import SOLO, DecoupledSOLO, SOLOv2
 from solo_d2.modeling.meta_arch.grid_segmenter import flatten_cells
 from solo_d2.postprocessing import GridInference
-from solo_d2.structures import GridLayout
+from solo_d2.structures import GridLayout, InputError
 
+QUICK = Path(__file__).resolve().parents[3] / "configs" / "quick"
 FEATURES = ["p2", "p3", "p4", "p5", "p6"]
 # Where two public code bases differ, the recording one divides SOLOv2's mask loss by unique positive cells.
 METHODS = {
@@ -262,3 +266,20 @@ def assert_same_instances(result, scores, labels, masks, in_order):
         index = int(same.nonzero()[0])
         assert not in_order or index == rank
         free[index] = False
+
+
+@pytest.mark.parametrize("name", ["solo", "decoupled_solo", "solov2"])
+def test_mask_target_is_checked_and_used(name):
+    cfg = get_cfg()
+    cfg.merge_from_file(str(QUICK / f"{name}_tiny.yaml"))
+    node = cfg.MODEL.SOLOV2 if name == "solov2" else cfg.MODEL.SOLO
+    node.MASK_TARGET = "contour"
+    ground_truth = Instances((64, 64))
+    ground_truth.gt_masks = BitMasks(torch.ones(1, 64, 64, dtype=torch.bool))
+    ground_truth.gt_boxes = Boxes(torch.tensor([[0.0, 0.0, 64.0, 64.0]]))
+    ground_truth.gt_classes = torch.tensor([0])
+    targets = build_model(cfg).assign_targets([ground_truth], (16, 16), [4, 8])
+    assert targets.masks[4].sum() == 4 * 15 and targets.masks[8].sum() == 4 * 7
+    node.MASK_TARGET = "outline"
+    with pytest.raises(InputError, match="'mask' or 'contour', not 'outline'"):
+        build_model(cfg)

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from detectron2.modeling import build_model
-from detectron2.structures import BitMasks, Boxes, Instances
 from solo_d2.config import get_cfg
 from solo_d2.modeling.heads import MaskFeatureHead, SeparateMaskFeatures
 from solo_d2.modeling.meta_arch.cell_masks import LevelMasks, UnifiedMasks
@@ -68,18 +67,3 @@ def test_even_kernels_are_refused():
 def test_unknown_mask_feature_is_named():
     with pytest.raises(InputError, match="'unified' or 'separate', not 'shared'"):
         build("MASK_FEATURE", "shared")
-
-
-def test_mask_target_is_checked_and_used():
-    cfg = get_cfg()
-    cfg.merge_from_file(str(CONFIG.with_name("solov2_contour_tiny.yaml")))
-    ground_truth = Instances((64, 64))
-    ground_truth.gt_masks = BitMasks(torch.ones(1, 64, 64, dtype=torch.bool))
-    ground_truth.gt_boxes = Boxes(torch.tensor([[0.0, 0.0, 64.0, 64.0]]))
-    ground_truth.gt_classes = torch.tensor([0])
-    model = build_model(cfg)
-    assert model.loss.mask_loss == "focal"
-    assert model.assign_targets([ground_truth], (16, 16), [4]).masks[4].sum() == 4 * 15
-    cfg.MODEL.SOLOV2.MASK_TARGET = "outline"
-    with pytest.raises(InputError, match="'mask' or 'contour', not 'outline'"):
-        build_model(cfg)

@@ -1,5 +1,6 @@
 """Which evaluator measures which dataset."""
 
+import importlib.util
 import sys
 from collections.abc import Sequence
 
@@ -8,12 +9,15 @@ import numpy as np
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation import (
     COCOEvaluator,
+    COCOPanopticEvaluator,
     DatasetEvaluator,
     DatasetEvaluators,
     LVISEvaluator,
     SemSegEvaluator,
 )
 from solo_d2.structures.errors import InputError
+
+from .panoptic_evaluation import PanopticEvaluator
 
 INSTANCE_TASKS = ("bbox", "segm")
 # Results per image that count in LVIS (Gupta et al., CVPR 2019), over all its classes.
@@ -28,8 +32,10 @@ def build_evaluator(
 ) -> DatasetEvaluator:
     """Returns the evaluator for a dataset, chosen by its metadata's ``evaluator_type``.
 
-    "coco" and "lvis" measure boxes and masks; datasets with ``stuff_classes`` of type "sem_seg"
-    measure the semantic map.
+    "coco" and "lvis" measure boxes and masks, "sem_seg" the semantic map, and "coco_panoptic_seg" panoptic
+    quality: by Detectron2's evaluator where the package it needs is installed, by this project's otherwise.
+    Panoptic data whose metadata names an instance annotation file ("json_file") or a folder of semantic maps
+    ("sem_seg_root") has those measured too.
 
     Args:
         dataset_name: a registered dataset.
@@ -41,9 +47,11 @@ def build_evaluator(
     Raises:
         InputError: if nothing can measure such a dataset.
     """
-    kind = MetadataCatalog.get(dataset_name).get("evaluator_type")
-    evaluators = []
-    if kind in ("coco", "coco_panoptic_seg"):
+    metadata = MetadataCatalog.get(dataset_name)
+    kind = metadata.get("evaluator_type")
+    panoptic = kind == "coco_panoptic_seg"
+    evaluators: list[DatasetEvaluator] = []
+    if kind == "coco" or (panoptic and metadata.get("json_file")):
         evaluators.append(
             COCOEvaluator(
                 dataset_name,
@@ -54,8 +62,12 @@ def build_evaluator(
         )
     if kind == "lvis":
         evaluators.append(_build_lvis(dataset_name, output_folder, tuple(tasks)))
-    if kind in ("sem_seg", "coco_panoptic_seg"):
+    if kind == "sem_seg" or (panoptic and metadata.get("sem_seg_root")):
         evaluators.append(SemSegEvaluator(dataset_name, output_dir=output_folder))
+    if panoptic:
+        has_package = importlib.util.find_spec("panopticapi") is not None
+        evaluator_class = COCOPanopticEvaluator if has_package else PanopticEvaluator
+        evaluators.append(evaluator_class(dataset_name, output_folder))
     if not evaluators:
         raise InputError(
             f"Dataset {dataset_name} has evaluator_type {kind!r}: coco, lvis, sem_seg and "

@@ -8,10 +8,12 @@ from .instances import (
     empty_instances,
     resize_masks,
 )
+from .panoptic_merge import PanopticMerge
 from .point_inference import PointInference
 
 __all__ = [
     "GridInference",
+    "PanopticMerge",
     "PointInference",
     "boxes_from_masks",
     "boxes_from_soft_masks",

@@ -5,8 +5,14 @@ import numpy as np
 import pytest
 
 from detectron2.data import MetadataCatalog
-from detectron2.evaluation import COCOEvaluator, DatasetEvaluators, SemSegEvaluator
+from detectron2.evaluation import (
+    COCOEvaluator,
+    COCOPanopticEvaluator,
+    DatasetEvaluators,
+    SemSegEvaluator,
+)
 from solo_d2.evaluation.build import build_evaluator
+from solo_d2.evaluation.panoptic_evaluation import PanopticEvaluator
 from solo_d2.structures import InputError
 
 
@@ -17,7 +23,7 @@ def dataset(tmp_path):
     path.write_text(json.dumps({"images": [], "annotations": [], "categories": []}))
     made = []
 
-    def register(kind):
+    def register(kind, **more):
         name = f"evaluated_{len(made)}"
         made.append(name)
         MetadataCatalog.get(name).set(
@@ -26,6 +32,11 @@ def dataset(tmp_path):
             thing_classes=[],
             stuff_classes=["sky"],
             ignore_label=255,
+            panoptic_json=str(path),
+            panoptic_root=str(tmp_path),
+            thing_dataset_id_to_contiguous_id={},
+            stuff_dataset_id_to_contiguous_id={},
+            **more,
         )
         return name
 
@@ -48,7 +59,6 @@ def test_semantic_map_and_unknown_kind(dataset, tmp_path, monkeypatch):
 
     monkeypatch.setattr(DatasetCatalog, "get", lambda name: [])
     assert isinstance(build_evaluator(dataset("sem_seg"), str(tmp_path)), SemSegEvaluator)
-    assert isinstance(build_evaluator(dataset("coco_panoptic_seg"), str(tmp_path)), DatasetEvaluators)
     with pytest.raises(InputError, match="evaluator_type 'depth'"):
         build_evaluator(dataset("depth"), str(tmp_path))
 
@@ -79,3 +89,19 @@ def test_lvis_that_cannot_work_is_one_line_at_once(dataset, tmp_path, monkeypatc
         build_evaluator(dataset("lvis"), str(tmp_path))
     monkeypatch.setattr(np, "float", float, raising=False)
     assert build_evaluator(dataset("lvis"), str(tmp_path)) == "evaluator"
+
+
+def test_panoptic_quality_and_what_else_there_is_truth_for(dataset, tmp_path, monkeypatch):
+    from detectron2.data import DatasetCatalog
+
+    monkeypatch.setattr(DatasetCatalog, "get", lambda name: [])
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    everything = build_evaluator(dataset("coco_panoptic_seg", sem_seg_root="maps"), str(tmp_path))
+    assert isinstance(everything, DatasetEvaluators)
+    found = [type(evaluator) for evaluator in everything._evaluators]
+    assert found == [COCOEvaluator, SemSegEvaluator, PanopticEvaluator]
+    alone = dataset("coco_panoptic_seg")
+    del MetadataCatalog.get(alone).json_file
+    assert isinstance(build_evaluator(alone, str(tmp_path)), PanopticEvaluator)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: "panopticapi")
+    assert isinstance(build_evaluator(alone, str(tmp_path)), COCOPanopticEvaluator)

@@ -1,0 +1,162 @@
+"""Panoptic predictions on disk in COCO's format, and their quality."""
+
+import itertools
+import json
+import logging
+import math
+import tempfile
+from collections import OrderedDict
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+from tabulate import tabulate
+
+from detectron2.data import MetadataCatalog
+from detectron2.evaluation import DatasetEvaluator
+from detectron2.utils import comm
+from solo_d2.structures.errors import InputError
+from solo_d2.structures.panoptic_png import encode_ids, write_bytes
+
+from .panoptic_quality import GROUPS, panoptic_quality
+
+logger = logging.getLogger(__name__)
+
+_SUFFIXES = {"All": "", "Things": "_th", "Stuff": "_st"}
+_MEASURES = ("pq", "sq", "rq")
+PREDICTIONS = "predictions"
+
+
+class PanopticEvaluator(DatasetEvaluator):
+    """PQ, SQ and RQ in percent over all classes, things and stuff, and per class.
+
+    As Detectron2's ``COCOPanopticEvaluator``, which needs COCO's own package, and with the same numbers.
+    Result files: ``predictions.json`` and the PNG folder ``predictions/`` beside it, where COCO's tools look
+    for it.
+
+    Args:
+        dataset_name: Its metadata has "panoptic_json", "panoptic_root" and both
+            "*_dataset_id_to_contiguous_id".
+        output_dir: Folder of the result files; None keeps none.
+    """
+
+    def __init__(self, dataset_name: str, output_dir: str | None = None):
+        metadata = MetadataCatalog.get(dataset_name)
+        self._truth_json = metadata.panoptic_json
+        self._truth_folder = metadata.panoptic_root
+        self._dataset_ids = {
+            True: {v: k for k, v in metadata.thing_dataset_id_to_contiguous_id.items()},
+            False: {v: k for k, v in metadata.stuff_dataset_id_to_contiguous_id.items()},
+        }
+        self._output_dir = output_dir
+        self._predictions: list[dict] = []
+
+    def reset(self) -> None:
+        self._predictions = []
+
+    def process(self, inputs: list[dict], outputs: list[dict]) -> None:
+        """Takes one batch.
+
+        Args:
+            inputs: have "file_name" and "image_id".
+            outputs: have "panoptic_seg", (H, W) integer ids on any device, and a list of segments with "id",
+                "isthing" and "category_id".
+        """
+        for image, output in zip(inputs, outputs, strict=True):
+            panoptic, segments = output["panoptic_seg"]
+            ids = panoptic.cpu().numpy()
+            # Formats that know no empty segments: one that the merge left without a pixel is not written.
+            present = set(np.unique(ids).tolist())
+            self._predictions.append(
+                {
+                    "image_id": image["image_id"],
+                    "file_name": f"{Path(image['file_name']).stem}.png",
+                    "segments_info": [self._record(s) for s in segments if s["id"] in present],
+                    "png": encode_ids(ids),
+                }
+            )
+
+    def _record(self, segment: dict) -> dict:
+        """One segment as the JSON lists it: the data set's category id instead of the model's."""
+        category = self._dataset_ids[bool(segment["isthing"])][segment["category_id"]]
+        kept = {key: value for key, value in segment.items() if key != "isthing"}
+        return {**kept, "category_id": category}
+
+    def evaluate(self) -> OrderedDict | None:
+        """Returns {"panoptic_seg": {"PQ", "SQ", "RQ", "PQ_th", ..., "RQ_st", "PQ-<class>", ...}}.
+
+        A group or class that occurs nowhere is NaN. Processes other than the main one return nothing.
+        """
+        comm.synchronize()
+        gathered = comm.gather(self._predictions)
+        if not comm.is_main_process():
+            return None
+        predictions = list(itertools.chain.from_iterable(gathered))
+        truth = _read_truth(self._truth_json)
+        with ExitStack() as stack:
+            folder = self._output_dir
+            if folder is None:
+                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="panoptic_"))
+            json_file = _write_predictions(Path(folder), predictions, truth)
+            quality = panoptic_quality(
+                self._truth_json, json_file, self._truth_folder, Path(folder) / PREDICTIONS
+            )
+        logger.info("Panoptic Evaluation Results:\n%s", group_table(quality))
+        logger.info("Panoptic quality per class:\n%s", class_table(quality, truth["categories"]))
+        return OrderedDict(panoptic_seg=_in_percent(quality, truth["categories"]))
+
+
+def _read_truth(path: str) -> dict:
+    try:
+        return json.loads(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"panoptic annotation file {path} cannot be read: {error}") from error
+
+
+def _write_predictions(folder: Path, predictions: list[dict], truth: dict) -> Path:
+    """Writes PNG files, then the JSON, which is the annotation file's with other "annotations"."""
+    for prediction in predictions:
+        write_bytes(folder / PREDICTIONS / prediction["file_name"], prediction["png"])
+    records = [{key: value for key, value in p.items() if key != "png"} for p in predictions]
+    path = folder / f"{PREDICTIONS}.json"
+    write_bytes(path, json.dumps({**truth, "annotations": records}).encode())
+    return path
+
+
+def _in_percent(quality: dict, categories: list[dict]) -> dict[str, float]:
+    results = {
+        f"{measure.upper()}{_SUFFIXES[group]}": 100 * quality[group][measure]
+        for group in GROUPS
+        for measure in _MEASURES
+    }
+    for category in categories:
+        own = quality["per_class"][category["id"]]
+        for measure in _MEASURES:
+            value = 100 * own[measure] if own["n"] else math.nan
+            results[f"{measure.upper()}-{category['name']}"] = value
+    return results
+
+
+def group_table(quality: dict) -> str:
+    """Detectron2's table of :func:`panoptic_quality`'s result."""
+    rows = [
+        [group, *(100 * quality[group][measure] for measure in _MEASURES), quality[group]["n"]]
+        for group in GROUPS
+    ]
+    return _table(rows, ["", "PQ", "SQ", "RQ", "#categories"])
+
+
+def class_table(quality: dict, categories: list[dict]) -> str:
+    """One row per class that occurs."""
+    rows = []
+    for category in categories:
+        own = quality["per_class"][category["id"]]
+        if own["n"]:
+            rows.append([category["name"], *(100 * own[measure] for measure in _MEASURES)])
+    return _table(rows, ["class", "PQ", "SQ", "RQ"])
+
+
+def _table(rows: list[list], headers: list[str]) -> str:
+    return tabulate(
+        rows, headers=headers, tablefmt="pipe", floatfmt=".3f", stralign="center", numalign="center"
+    )

@@ -1,0 +1,272 @@
+"""Panoptic quality, PQ = SQ * RQ (Kirillov et al., "Panoptic Segmentation", CVPR 2019).
+
+A predicted and a true segment of one class match above an IoU of 0.5. Void pixels leave the union; a
+prediction that is mostly void or crowd is no false positive; crowds need no match. The numbers are those of
+COCO's own evaluation, whose package is not needed here.
+"""
+
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from solo_d2.structures.errors import InputError
+from solo_d2.structures.panoptic_png import VOID, read_ids
+
+MATCH_IOU = 0.5
+IGNORED_FRACTION = 0.5
+_IMAGES_PER_TASK = 8
+GROUPS = ("All", "Things", "Stuff")
+
+
+@dataclass
+class ClassCounts:
+    """What one class's quality is made of: matches, their summed IoU, and what found no match."""
+
+    iou: float = 0.0
+    tp: int = 0
+    fp: int = 0
+    fn: int = 0
+
+    def add(self, other: "ClassCounts") -> None:
+        self.iou += other.iou
+        self.tp += other.tp
+        self.fp += other.fp
+        self.fn += other.fn
+
+    def quality(self) -> dict[str, float]:
+        """Returns "pq", "sq" and "rq" in [0, 1], and "n": 1, or 0 for a class that never occurs."""
+        size = self.tp + 0.5 * self.fp + 0.5 * self.fn
+        if size == 0:
+            return {"pq": 0.0, "sq": 0.0, "rq": 0.0, "n": 0}
+        return {
+            "pq": self.iou / size,
+            "sq": self.iou / self.tp if self.tp else 0.0,
+            "rq": self.tp / size,
+            "n": 1,
+        }
+
+
+@dataclass
+class PanopticCounts:
+    """Counts of some images, by category id."""
+
+    classes: dict[int, ClassCounts] = field(default_factory=dict)
+
+    def __getitem__(self, category: int) -> ClassCounts:
+        return self.classes.setdefault(category, ClassCounts())
+
+    def add(self, other: "PanopticCounts") -> None:
+        for category, counts in other.classes.items():
+            self[category].add(counts)
+
+    def summary(self, categories: Sequence[Mapping]) -> dict:
+        """Averages over the classes that occur.
+
+        Args:
+            categories: with "id" and "isthing".
+
+        Returns:
+            "All", "Things" and "Stuff", each {"pq", "sq", "rq", "n"} (NaN where n, the number of classes
+            averaged, is 0), and "per_class": category id -> the same of one class, see
+            :meth:`ClassCounts.quality`. Fractions, not percent.
+        """
+        per_class = {c["id"]: self[c["id"]].quality() for c in categories}
+        groups = {
+            "All": list(per_class),
+            "Things": [c["id"] for c in categories if c["isthing"] == 1],
+            "Stuff": [c["id"] for c in categories if c["isthing"] != 1],
+        }
+        means = {name: _mean([per_class[number] for number in ids]) for name, ids in groups.items()}
+        return {**means, "per_class": per_class}
+
+
+def _mean(qualities: Sequence[Mapping]) -> dict[str, float]:
+    seen = [quality for quality in qualities if quality["n"]]
+    measures = ("pq", "sq", "rq")
+    if not seen:
+        return {**dict.fromkeys(measures, math.nan), "n": 0}
+    return {**{m: sum(quality[m] for quality in seen) / len(seen) for m in measures}, "n": len(seen)}
+
+
+def count_image(
+    truth_ids: np.ndarray,
+    truth_segments: Sequence[Mapping],
+    predicted_ids: np.ndarray,
+    predicted_segments: Sequence[Mapping],
+    categories: Iterable[int],
+    image: object = "",
+) -> PanopticCounts:
+    """Matches one image's segments.
+
+    Args:
+        truth_ids: (H, W) integer segment ids, 0 for void.
+        truth_segments: each with "id", "category_id", "area" (pixels, as annotated) and perhaps "iscrowd".
+        predicted_ids: (H, W) integer segment ids, 0 for void.
+        predicted_segments: each with "id" and "category_id".
+        categories: ids that may occur.
+        image: name for messages.
+
+    Raises:
+        InputError: sizes differ, or the prediction contradicts itself.
+    """
+    if truth_ids.shape != predicted_ids.shape:
+        raise InputError(
+            f"image {image}: the prediction is {predicted_ids.shape}, the annotation {truth_ids.shape} "
+            "(height, width)"
+        )
+    overlaps, predicted_area = _overlaps(truth_ids, predicted_ids)
+    truths = {segment["id"]: segment for segment in truth_segments}
+    predictions = {segment["id"]: segment for segment in predicted_segments}
+    _check_prediction(predictions, predicted_area, set(categories), image)
+
+    counts = PanopticCounts()
+    matched_truths, matched_predictions = set(), set()
+    for (truth_id, predicted_id), overlap in overlaps.items():
+        truth, prediction = truths.get(truth_id), predictions.get(predicted_id)
+        if truth is None or prediction is None or truth.get("iscrowd"):
+            continue
+        if truth["category_id"] != prediction["category_id"]:
+            continue
+        void = overlaps.get((VOID, predicted_id), 0)
+        iou = overlap / (predicted_area[predicted_id] + truth["area"] - overlap - void)
+        if iou > MATCH_IOU:
+            counts[truth["category_id"]].add(ClassCounts(iou=iou, tp=1))
+            matched_truths.add(truth_id)
+            matched_predictions.add(predicted_id)
+
+    unmatched_truths = [s for number, s in truths.items() if number not in matched_truths]
+    unmatched_predictions = [s for number, s in predictions.items() if number not in matched_predictions]
+    _count_unmatched(counts, unmatched_truths, unmatched_predictions, overlaps, predicted_area)
+    return counts
+
+
+def _count_unmatched(
+    counts: PanopticCounts,
+    truths: Sequence[Mapping],
+    predictions: Sequence[Mapping],
+    overlaps: Mapping[tuple[int, int], int],
+    predicted_area: Mapping[int, int],
+) -> None:
+    """Adds the segments that found no match: missed ones, and false ones that are not mostly void or crowd."""
+    crowds = {}
+    for segment in truths:
+        if segment.get("iscrowd"):
+            # Of several crowds of a class, the last one listed absorbs predictions: the official rule.
+            crowds[segment["category_id"]] = segment["id"]
+        else:
+            counts[segment["category_id"]].fn += 1
+    for segment in predictions:
+        number, category = segment["id"], segment["category_id"]
+        ignored = overlaps.get((VOID, number), 0)
+        if category in crowds:
+            ignored += overlaps.get((crowds[category], number), 0)
+        if ignored / predicted_area[number] <= IGNORED_FRACTION:
+            counts[category].fp += 1
+
+
+def _overlaps(truth: np.ndarray, predicted: np.ndarray) -> tuple[dict[tuple[int, int], int], dict[int, int]]:
+    """Counts the pixels of every pair of ids that meet, and of every predicted id.
+
+    Neighbours mostly have the same ids, so runs are counted instead of pixels.
+    """
+    pairs = (truth.astype(np.int64) << 32 | predicted.astype(np.int64)).ravel()
+    starts = np.concatenate([[0], np.flatnonzero(pairs[1:] != pairs[:-1]) + 1])
+    lengths = np.diff(starts, append=pairs.size)
+    distinct, which = np.unique(pairs[starts], return_inverse=True)
+    areas = np.bincount(which, weights=lengths, minlength=len(distinct)).astype(np.int64)
+    overlaps, predicted_area = {}, {}
+    for pair, area in zip(distinct.tolist(), areas.tolist(), strict=True):
+        truth_id, predicted_id = pair >> 32, pair & 0xFFFFFFFF
+        overlaps[truth_id, predicted_id] = area
+        predicted_area[predicted_id] = predicted_area.get(predicted_id, 0) + area
+    return overlaps, predicted_area
+
+
+def _check_prediction(
+    predictions: Mapping[int, Mapping], area: Mapping[int, int], categories: set[int], image: object
+) -> None:
+    """Raises ``InputError`` where a prediction's map and its list of segments disagree."""
+    unlisted = sorted(set(area) - set(predictions) - {VOID})
+    if unlisted:
+        raise InputError(f"image {image}: predicted segment {unlisted[0]} is in the PNG, but not in the JSON")
+    missing = sorted(set(predictions) - set(area))
+    if missing:
+        raise InputError(f"image {image}: predicted segment {missing[0]} is in the JSON, but not in the PNG")
+    for number, segment in predictions.items():
+        if segment["category_id"] not in categories:
+            raise InputError(
+                f"image {image}: predicted segment {number} has category_id {segment['category_id']}, which "
+                "the annotation file does not list"
+            )
+
+
+def panoptic_quality(
+    truth_json: str | os.PathLike,
+    prediction_json: str | os.PathLike,
+    truth_folder: str | os.PathLike,
+    prediction_folder: str | os.PathLike,
+    workers: int | None = None,
+) -> dict:
+    """Measures predictions in COCO's panoptic format against an annotation set in it.
+
+    Args:
+        truth_json: "annotations" (image_id, file_name, segments_info) and "categories".
+        prediction_json: "annotations" of every image.
+        truth_folder: holds the PNG files that ``truth_json`` names.
+        prediction_folder: likewise.
+        workers: processes; default one per core, fewer for few images.
+
+    Returns:
+        See :meth:`PanopticCounts.summary`.
+
+    Raises:
+        InputError: a missing or contradictory prediction, or a file that cannot be read.
+    """
+    truth = json.loads(Path(truth_json).read_text())
+    predictions = {a["image_id"]: a for a in json.loads(Path(prediction_json).read_text())["annotations"]}
+    missing = [a["image_id"] for a in truth["annotations"] if a["image_id"] not in predictions]
+    if missing:
+        raise InputError(
+            f"{prediction_json} has no prediction for image {missing[0]} ({len(missing)} in all)"
+        )
+    pairs = [(a, predictions[a["image_id"]]) for a in truth["annotations"]]
+    count = partial(
+        _count_files,
+        truth_folder=Path(truth_folder),
+        prediction_folder=Path(prediction_folder),
+        categories=[c["id"] for c in truth["categories"]],
+    )
+    total = PanopticCounts()
+    for counts in _map(count, pairs, workers):
+        total.add(counts)
+    return total.summary(truth["categories"])
+
+
+def _map(function, items: Sequence, workers: int | None) -> Iterable:
+    if workers is None:
+        workers = min(os.cpu_count() or 1, len(items) // _IMAGES_PER_TASK)
+    if workers <= 1:
+        return map(function, items)
+    with ProcessPoolExecutor(workers) as pool:
+        return list(pool.map(function, items, chunksize=_IMAGES_PER_TASK))
+
+
+def _count_files(
+    pair: tuple[Mapping, Mapping], truth_folder: Path, prediction_folder: Path, categories: list[int]
+) -> PanopticCounts:
+    truth, prediction = pair
+    return count_image(
+        read_ids(truth_folder / truth["file_name"]),
+        truth["segments_info"],
+        read_ids(prediction_folder / prediction["file_name"]),
+        prediction["segments_info"],
+        categories,
+        truth["image_id"],
+    )

@@ -1,0 +1,61 @@
+"""COCO's panoptic PNG files: a segment's id is R + 256 G + 256^2 B, and 0 is void."""
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from .errors import InputError
+
+VOID = 0
+LARGEST_ID = 256**3 - 1
+
+
+def rgb_to_ids(rgb: np.ndarray) -> np.ndarray:
+    """Converts (H, W, 3) uint8 RGB to (H, W) int32 segment ids."""
+    values = rgb.astype(np.int32)
+    return values[..., 0] + 256 * values[..., 1] + 256 * 256 * values[..., 2]
+
+
+def ids_to_rgb(ids: np.ndarray) -> np.ndarray:
+    """Converts (H, W) integer segment ids, 0 to 256^3 - 1, to (H, W, 3) uint8 RGB."""
+    return np.stack([ids >> shift & 255 for shift in (0, 8, 16)], axis=-1).astype(np.uint8)
+
+
+def read_ids(path: str | os.PathLike) -> np.ndarray:
+    """Reads a panoptic PNG as (H, W) int32 segment ids.
+
+    Raises:
+        InputError: the file is missing, damaged, or has no colours.
+    """
+    try:
+        with Image.open(path) as picture:
+            pixels = np.asarray(picture)
+    except FileNotFoundError:
+        raise InputError(f"panoptic PNG {path} does not exist") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(f"panoptic PNG {path} cannot be read: {error}") from error
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] < 3:
+        raise InputError(
+            f"panoptic PNG {path} has no 8-bit RGB pixels (shape {pixels.shape}, {pixels.dtype}): "
+            "segment ids are R + 256 G + 256^2 B"
+        )
+    return rgb_to_ids(pixels[..., :3])
+
+
+def encode_ids(ids: np.ndarray) -> bytes:
+    """Returns (H, W) segment ids as the content of a panoptic PNG."""
+    with io.BytesIO() as content:
+        Image.fromarray(ids_to_rgb(ids)).save(content, format="PNG")
+        return content.getvalue()
+
+
+def write_bytes(path: str | os.PathLike, content: bytes) -> None:
+    """Writes a file that appears whole or not at all; its folder is made."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.unfinished")
+    partial.write_bytes(content)
+    os.replace(partial, path)

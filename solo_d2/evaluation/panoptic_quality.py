@@ -154,7 +154,7 @@ def _count_unmatched(
     overlaps: Mapping[tuple[int, int], int],
     predicted_area: Mapping[int, int],
 ) -> None:
-    """Adds the segments that found no match: missed ones, and false ones that are not mostly void or crowd."""
+    """Adds segments without a match: missed ones, and false ones that are not mostly void or crowd."""
     crowds = {}
     for segment in truths:
         if segment.get("iscrowd"):

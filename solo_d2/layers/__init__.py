@@ -7,6 +7,7 @@ from .deform_conv import DeformConv, ModulatedDeformConv, convert_deform_convs, 
 from .dynamic_conv import dynamic_conv, dynamic_conv_batch
 from .grid_align import GRID_ALIGNMENTS, align_to_grid
 from .pyramid import rescale_pyramid, resize, upsample
+from .pyramid_fusion import PyramidFusion
 
 __all__ = [
     "ConvTower",
@@ -14,6 +15,7 @@ __all__ = [
     "DeformConvBlock",
     "GRID_ALIGNMENTS",
     "ModulatedDeformConv",
+    "PyramidFusion",
     "align_to_grid",
     "aligned_bilinear",
     "append_coordinates",

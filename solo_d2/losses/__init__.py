@@ -6,6 +6,7 @@ from .giou import distance_giou_loss
 from .grid_loss import GridLoss, MaskPrediction
 from .pixelwise import bce_loss, focal_loss, product_logit
 from .point_loss import PointLoss, true_centerness
+from .semantic import semantic_cross_entropy
 
 __all__ = [
     "GridLoss",
@@ -17,5 +18,6 @@ __all__ = [
     "distance_giou_loss",
     "focal_loss",
     "product_logit",
+    "semantic_cross_entropy",
     "true_centerness",
 ]

@@ -10,6 +10,7 @@ from .instances import (
 )
 from .panoptic_merge import PanopticMerge
 from .point_inference import PointInference
+from .restoring import restore_size
 
 __all__ = [
     "GridInference",
@@ -21,4 +22,5 @@ __all__ = [
     "empty_instances",
     "points_nms",
     "resize_masks",
+    "restore_size",
 ]

@@ -9,6 +9,7 @@ from torch import Tensor
 from detectron2.structures import Boxes, Instances
 from solo_d2.layers import aligned_bilinear, resize
 
+from .restoring import restore_size
 # Bytes of float32 pixels that may be alive at once while masks are resized.
 _CHUNK_BYTES = 1 << 26
 
@@ -88,16 +89,11 @@ def resize_masks(
         (M, *output_size) bool.
     """
     count, h, w = soft_masks.shape
-    padded_size = (h * mask_stride, w * mask_stride)
     masks = torch.empty(count, *output_size, dtype=torch.bool, device=soft_masks.device)
-    pixels = max(padded_size[0] * padded_size[1], output_size[0] * output_size[1])
+    pixels = max(h * w * mask_stride**2, output_size[0] * output_size[1])
     chunk = max(_CHUNK_BYTES // (4 * pixels), 1)
     for soft, out in zip(soft_masks.split(chunk), masks.split(chunk), strict=True):
-        soft = soft[:, None]
-        full = aligned_bilinear(soft, mask_stride) if aligned else resize(soft, padded_size)
-        full = full[..., : image_size[0], : image_size[1]]
-        if image_size != output_size:
-            full = resize(full, output_size)
+        full = restore_size(soft[:, None], image_size, output_size, mask_stride, aligned=aligned)
         torch.gt(full[:, 0], threshold, out=out)
     return masks
 

@@ -6,13 +6,17 @@ from .fcos import FCOSHead, PointPredictions
 from .grid_head import GridHead
 from .mask_branch import MaskBranch, SemanticBranch
 from .mask_feature import MaskFeatureHead, SeparateMaskFeatures
+from .semantic import ConcatSemanticHead, FPNSemanticHead, FusionSemanticHead
 from .solo import SOLOHead
 from .solov2 import SOLOv2Head
 
 __all__ = [
+    "ConcatSemanticHead",
     "DecoupledSOLOHead",
     "DynamicMaskHead",
     "FCOSHead",
+    "FPNSemanticHead",
+    "FusionSemanticHead",
     "GridHead",
     "MaskBranch",
     "MaskFeatureHead",

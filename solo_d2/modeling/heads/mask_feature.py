@@ -4,32 +4,11 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from solo_d2.layers import ConvTower, append_coordinates, conv_block, rescale_pyramid, upsample
+from solo_d2.layers import ConvTower, PyramidFusion, conv_block, rescale_pyramid, upsample
 from solo_d2.layers.conv_tower import Norm
 
 
-class _FusionBranch(nn.Module):
-    """Brings one pyramid level to the finest level's scale by convolutions and x2 upsamplings."""
-
-    def __init__(self, in_channels: int, channels: int, num_upsamplings: int, norm: Norm, dcn_type: str):
-        super().__init__()
-        widths = [in_channels] + [channels] * max(num_upsamplings, 1)
-        self.convs = nn.ModuleList(
-            conv_block(width, channels, norm, dcn_type=dcn_type) for width in widths[:-1]
-        )
-        self.upsample = (
-            nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
-            if num_upsamplings
-            else nn.Identity()
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        for conv in self.convs:
-            x = self.upsample(conv(x))
-        return x
-
-
-class MaskFeatureHead(nn.Module):
+class MaskFeatureHead(PyramidFusion):
     """Fuses P2..P5 into one feature at stride 4; the deepest level is told its coordinates."""
 
     def __init__(
@@ -53,12 +32,8 @@ class MaskFeatureHead(nn.Module):
             coordinates: Whether the deepest level sees them.
             dcn_type: "DCN" or "DCNv2" makes every convolution deformable, "" none.
         """
-        super().__init__()
-        self.coordinates = coordinates
-        last = num_levels - 1
-        self.branches = nn.ModuleList(
-            _FusionBranch(in_channels + 2 * (coordinates and i == last), channels, i, norm, dcn_type)
-            for i in range(num_levels)
+        super().__init__(
+            in_channels, num_levels, channels, norm, coordinates=coordinates, dcn_type=dcn_type
         )
         self.predictor = conv_block(channels, out_channels, norm, kernel_size=1, dcn_type=dcn_type)
 
@@ -70,10 +45,7 @@ class MaskFeatureHead(nn.Module):
         Returns:
             (B, E, H, W).
         """
-        *finer, deepest = features
-        inputs = [*finer, append_coordinates(deepest) if self.coordinates else deepest]
-        fused = sum(branch(x) for branch, x in zip(self.branches, inputs, strict=True))
-        return self.predictor(fused)
+        return self.predictor(self.fuse(features))
 
 
 class SeparateMaskFeatures(nn.Module):

@@ -54,14 +54,25 @@ class DenseSegmenter(nn.Module):
         images = self.preprocess(batched_inputs)
         features = self.backbone(images.tensor)
         if self.training:
-            instances = [x["instances"].to(self.device) for x in batched_inputs]
-            return self.losses(features, instances)
+            return self.training_losses(features, batched_inputs)
         output_sizes = [
             (x.get("height", size[0]), x.get("width", size[1]))
             for x, size in zip(batched_inputs, images.image_sizes, strict=True)
         ]
-        results = self.inference(features, images.image_sizes, output_sizes)
-        return [{"instances": result} for result in results]
+        return self.results(features, images.image_sizes, output_sizes)
+
+    def training_losses(self, features: dict[str, Tensor], batched_inputs: list[dict]) -> dict[str, Tensor]:
+        """Returns :meth:`losses` of the inputs' instances; a wrapper adds losses of its own here."""
+        return self.losses(features, [x["instances"].to(self.device) for x in batched_inputs])
+
+    def results(
+        self,
+        features: dict[str, Tensor],
+        image_sizes: Sequence[tuple[int, int]],
+        output_sizes: Sequence[tuple[int, int]],
+    ) -> list[dict]:
+        """Returns what :meth:`forward` does in inference; a wrapper adds results of its own here."""
+        return [{"instances": x} for x in self.inference(features, image_sizes, output_sizes)]
 
     def preprocess(self, batched_inputs: list[dict]) -> ImageList:
         """Normalises the images and pads them right and below to one size."""

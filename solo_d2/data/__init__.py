@@ -1,16 +1,18 @@
 """Data: the built-in scenes, dataset registration, the resumable training loader, dataset
 statistics."""
 
-from .datasets import register_all, register_coco_format
+from .datasets import register_all, register_coco_format, register_panoptic_format
 from .loader import TrainLoader, build_train_loader
-from .mappers import InstanceMapper
+from .mappers import InstanceMapper, PanopticMapper
 from .scenes import generate_scenes
 
 __all__ = [
     "InstanceMapper",
+    "PanopticMapper",
     "TrainLoader",
     "build_train_loader",
     "generate_scenes",
     "register_all",
     "register_coco_format",
+    "register_panoptic_format",
 ]

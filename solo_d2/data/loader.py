@@ -20,7 +20,7 @@ from detectron2.data.samplers import RepeatFactorTrainingSampler, TrainingSample
 from detectron2.utils import comm
 from solo_d2.structures.errors import InputError
 
-from .mappers import InstanceMapper
+from .mappers import InstanceMapper, PanopticMapper
 from .stream import BatchStream, StreamItem, seeded_by_position
 
 logger = logging.getLogger(__name__)
@@ -170,7 +170,7 @@ class TrainLoader:
             )
         return {
             "records": records,
-            "mapper": mapper if mapper is not None else InstanceMapper(cfg, True),
+            "mapper": mapper if mapper is not None else default_mapper(cfg, records),
             "total_batch_size": cfg.SOLVER.IMS_PER_BATCH,
             "seed": cfg.SEED,
             "num_workers": cfg.DATALOADER.NUM_WORKERS,
@@ -234,12 +234,18 @@ def _as_list(outcomes: list[Outcome]) -> list[Outcome]:
     return outcomes
 
 
+def default_mapper(cfg: CfgNode, records: list[dict]) -> InstanceMapper:
+    """Returns the mapper that suits the records: from panoptic PNG files, or from instance annotations."""
+    panoptic = any("pan_seg_file_name" in record for record in records)
+    return (PanopticMapper if panoptic else InstanceMapper)(cfg, True)
+
+
 def build_train_loader(cfg: CfgNode, mapper: Callable[[dict], dict | None] | None = None) -> TrainLoader:
     """Builds the training loader a config asks for.
 
     Args:
         cfg: the config.
-        mapper: record -> sample; default ``InstanceMapper(cfg, True)``.
+        mapper: record -> sample; default :func:`default_mapper`'s.
 
     Returns:
         The loader; set its ``start_iter`` (and the ``seed`` of the interrupted run) to resume.

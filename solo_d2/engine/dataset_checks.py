@@ -6,14 +6,22 @@ from difflib import get_close_matches
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.modeling import META_ARCH_REGISTRY
+from solo_d2.data.mappers.panoptic import panoptic_labels
+from solo_d2.modeling.meta_arch import PanopticSegmenter
 from solo_d2.structures.errors import InputError
+
+STUFF_COUNT_KEY = "MODEL.SEM_SEG_HEAD.NUM_CLASSES"
+
+
+def meta_architecture(cfg: CfgNode) -> type | None:
+    """The class that ``MODEL.META_ARCHITECTURE`` names; None if there is none of that name."""
+    name = cfg.MODEL.META_ARCHITECTURE
+    return META_ARCH_REGISTRY.get(name) if name in META_ARCH_REGISTRY else None
 
 
 def method_name(cfg: CfgNode) -> str:
     """The meta-architecture's node below ``MODEL``: its ``config_node``, else its name in capitals."""
-    name = cfg.MODEL.META_ARCHITECTURE
-    known = META_ARCH_REGISTRY.get(name) if name in META_ARCH_REGISTRY else None
-    return getattr(known, "config_node", name.upper())
+    return getattr(meta_architecture(cfg), "config_node", cfg.MODEL.META_ARCHITECTURE.upper())
 
 
 def method_node(cfg: CfgNode) -> CfgNode:
@@ -43,10 +51,52 @@ def check_datasets(cfg: CfgNode, training: bool) -> None:
         raise InputError("No training data: set DATASETS.TRAIN, or give --train-json and --train-images")
     if not training and not cfg.DATASETS.TEST:
         raise InputError("No data to evaluate: set DATASETS.TEST, or give --val-json, --val-images")
-    names = [*(cfg.DATASETS.TRAIN if training else ()), *cfg.DATASETS.TEST]
+    trained, tested = list(cfg.DATASETS.TRAIN if training else ()), list(cfg.DATASETS.TEST)
+    for name in [*trained, *tested]:
+        _check_exists(name, name in tested)
+    _check_classes([*trained, *tested], class_count_key(cfg), method_node(cfg).get("NUM_CLASSES"))
+    if is_panoptic(cfg):
+        _check_stuff([*trained, *tested], cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES)
+    for name in tested:
+        _check_measurable(name, cfg.MODEL.META_ARCHITECTURE, is_panoptic(cfg))
+
+
+def is_panoptic(cfg: CfgNode) -> bool:
+    """Whether the meta-architecture gives panoptic results."""
+    return issubclass(meta_architecture(cfg) or object, PanopticSegmenter)
+
+
+def _check_stuff(names: list[str], expected: int) -> None:
+    """Checks that the datasets have semantic labels, as many as the semantic branch tells apart."""
     for name in names:
-        _check_exists(name)
-    _check_classes(names, class_count_key(cfg), method_node(cfg).get("NUM_CLASSES"))
+        _, stuff = panoptic_labels(MetadataCatalog.get(name))
+        if not stuff:
+            raise InputError(
+                f"A panoptic model learns stuff, too, but dataset {name} has instances only: name a panoptic "
+                "dataset, or give the folder of panoptic PNG files with --train-panoptic, --val-panoptic"
+            )
+        if len(stuff) + 1 != expected:
+            raise InputError(
+                f"{STUFF_COUNT_KEY} is {expected}, but dataset {name} has {len(stuff)} stuff classes, and "
+                f"one more stands for the things: set {STUFF_COUNT_KEY} {len(stuff) + 1}"
+            )
+
+
+def _check_measurable(name: str, architecture: str, panoptic: bool) -> None:
+    """Checks that a model's kind of result can be measured on a dataset."""
+    metadata = MetadataCatalog.get(name)
+    if metadata.get("evaluator_type") != "coco_panoptic_seg":
+        return
+    if not panoptic:
+        raise InputError(
+            f"Dataset {name} is for panoptic results, which {architecture} does not give: name an "
+            "instance dataset in DATASETS.TEST"
+        )
+    if any(own != label for labels in panoptic_labels(metadata) for own, label in labels.items()):
+        raise InputError(
+            f"Dataset {name} numbers things and stuff together, which results do not: train on it, but "
+            f"name {name}_separated or {name}_segments in DATASETS.TEST"
+        )
 
 
 def _check_classes(names: list[str], key: str, expected: int | None) -> None:
@@ -68,14 +118,17 @@ def _check_classes(names: list[str], key: str, expected: int | None) -> None:
             )
 
 
-def _check_exists(name: str) -> None:
+def _check_exists(name: str, tested: bool) -> None:
     known = DatasetCatalog.list()
     if name not in known:
         close = get_close_matches(name, known, n=1)
         hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known))}"
         raise InputError(f"There is no dataset {name}: {hint}")
     metadata = MetadataCatalog.get(name)
-    for path in (metadata.get("json_file"), metadata.get("image_root")):
+    keys = ["panoptic_json", "panoptic_root", "image_root"]
+    if tested or not metadata.get("panoptic_json"):  # panoptic sets need instance files for evaluation only
+        keys.append("json_file")
+    for path in map(metadata.get, keys):
         if path and not os.path.exists(path):
             _load_for_advice(name)
             raise InputError(
@@ -97,7 +150,9 @@ def _thing_classes(name: str) -> list[str]:
     metadata = MetadataCatalog.get(name)
     if metadata.get("thing_classes") is None and metadata.get("evaluator_type") in ("coco", "lvis"):
         DatasetCatalog.get(name)
-    return list(metadata.get("thing_classes", []))
+    classes = list(metadata.get("thing_classes", []))
+    things, _ = panoptic_labels(metadata)
+    return [classes[index] for index in things] if things else classes
 
 
 def _first_difference(one: list[str], other: list[str]) -> str:

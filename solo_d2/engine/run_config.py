@@ -9,17 +9,18 @@ import torch
 import yaml
 
 from detectron2.config import CfgNode
+from detectron2.data import Metadata
 from detectron2.engine import default_argument_parser
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 from solo_d2.config import get_cfg
-from solo_d2.data.datasets import register_all, register_coco_format
+from solo_d2.data.datasets import register_all, register_coco_format, register_panoptic_format
 from solo_d2.structures.errors import InputError
 
 from .cli import prepare_parser
-from .dataset_checks import check_datasets, class_count_key, method_node
+from .dataset_checks import STUFF_COUNT_KEY, check_datasets, class_count_key
 
-_CUSTOM_FLAGS = ("train_json", "train_images", "val_json", "val_images")
+_CUSTOM_FLAGS = ("train_json", "train_images", "train_panoptic", "val_json", "val_images", "val_panoptic")
 
 
 def build_parser(epilog: str | None = None) -> argparse.ArgumentParser:
@@ -29,8 +30,14 @@ def build_parser(epilog: str | None = None) -> argparse.ArgumentParser:
     group = parser.add_argument_group("own data in COCO format")
     group.add_argument("--train-json", default="", metavar="FILE", help="training annotations")
     group.add_argument("--train-images", default="", metavar="DIR", help="their image folder")
+    group.add_argument(
+        "--train-panoptic", default="", metavar="DIR", help="PNG folder, where they are panoptic"
+    )
     group.add_argument("--val-json", default="", metavar="FILE", help="validation annotations")
     group.add_argument("--val-images", default="", metavar="DIR", help="their image folder")
+    group.add_argument(
+        "--val-panoptic", default="", metavar="DIR", help="PNG folder, where they are panoptic"
+    )
     return parser
 
 
@@ -135,38 +142,47 @@ def check_key(cfg: CfgNode, key: str, source: str) -> None:
 
 def _register_custom_data(cfg: CfgNode, explicit_keys: list[str]) -> None:
     """Puts the user's own COCO files in the place of DATASETS.TRAIN and DATASETS.TEST."""
-    custom = cfg.DATASETS.CUSTOM
-    classes = None
-    for target, json_key, images_key, name in (
-        ("TRAIN", "TRAIN_JSON", "TRAIN_IMAGES", "custom_train"),
-        ("TEST", "VAL_JSON", "VAL_IMAGES", "custom_val"),
-    ):
-        json_file, images = custom[json_key], custom[images_key]
-        if bool(json_file) != bool(images):
-            flags = [f"--{key.lower().replace('_', '-')}" for key in (json_key, images_key)]
-            raise InputError(
-                f"Own data needs both {' and '.join(flags)} (DATASETS.CUSTOM.{json_key} and "
-                f"DATASETS.CUSTOM.{images_key})"
-            )
-        if json_file:
-            cache = os.path.join(cfg.OUTPUT_DIR, "datasets")
-            metadata = register_coco_format(name, json_file, images, cache)
+    counted = None
+    for target, prefix, name in (("TRAIN", "TRAIN", "custom_train"), ("TEST", "VAL", "custom_val")):
+        metadata = _register_custom_set(cfg, prefix, name)
+        if metadata is not None:
             cfg.DATASETS[target] = (name,)
-            classes = classes or metadata.thing_classes
-    if classes is not None:
-        _set_class_count(cfg, len(classes), explicit_keys)
-
-
-def _set_class_count(cfg: CfgNode, count: int, explicit_keys: list[str]) -> None:
-    node, key = method_node(cfg), class_count_key(cfg)
-    if not key:
+            counted = counted or metadata
+    if counted is None:
         return
-    if key in explicit_keys and node.NUM_CLASSES != count:
+    if class_count_key(cfg):
+        _set_class_count(cfg, class_count_key(cfg), len(counted.thing_classes), explicit_keys)
+    if counted.get("stuff_classes"):
+        _set_class_count(cfg, STUFF_COUNT_KEY, len(counted.stuff_classes), explicit_keys)
+
+
+def _register_custom_set(cfg: CfgNode, prefix: str, name: str) -> Metadata | None:
+    """Registers one of the user's own sets, of instances or panoptic; None where none is given."""
+    custom = cfg.DATASETS.CUSTOM
+    json_file, images = custom[f"{prefix}_JSON"], custom[f"{prefix}_IMAGES"]
+    panoptic = custom[f"{prefix}_PANOPTIC"]
+    if bool(json_file) != bool(images) or (panoptic and not json_file):
+        flags = " and ".join(f"--{prefix.lower()}-{what}" for what in ("json", "images"))
+        keys = " and ".join(f"DATASETS.CUSTOM.{prefix}_{what}" for what in ("JSON", "IMAGES"))
+        raise InputError(f"Own data needs both {flags} ({keys})")
+    if not json_file:
+        return None
+    if panoptic:
+        return register_panoptic_format(name, json_file, panoptic, images)
+    return register_coco_format(name, json_file, images, os.path.join(cfg.OUTPUT_DIR, "datasets"))
+
+
+def _set_class_count(cfg: CfgNode, key: str, count: int, explicit_keys: list[str]) -> None:
+    *path, leaf = key.split(".")
+    node = cfg
+    for part in path:
+        node = node[part]
+    if key in explicit_keys and node[leaf] != count:
         raise InputError(
-            f"{key} {node.NUM_CLASSES} on the command line contradicts the annotation file, which "
+            f"{key} {node[leaf]} on the command line contradicts the annotation file, which "
             f"has {count} classes: leave the key out"
         )
-    node.NUM_CLASSES = count
+    node[leaf] = count
 
 
 def _check_weights(cfg: CfgNode, args: argparse.Namespace) -> None:

@@ -9,7 +9,6 @@ import json
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,10 +17,10 @@ import numpy as np
 
 from solo_d2.structures.errors import InputError
 from solo_d2.structures.panoptic_png import VOID, read_ids
+from solo_d2.structures.parallel import map_in_processes
 
 MATCH_IOU = 0.5
 IGNORED_FRACTION = 0.5
-_IMAGES_PER_TASK = 8
 GROUPS = ("All", "Things", "Stuff")
 
 
@@ -244,18 +243,9 @@ def panoptic_quality(
         categories=[c["id"] for c in truth["categories"]],
     )
     total = PanopticCounts()
-    for counts in _map(count, pairs, workers):
+    for counts in map_in_processes(count, pairs, workers):
         total.add(counts)
     return total.summary(truth["categories"])
-
-
-def _map(function, items: Sequence, workers: int | None) -> Iterable:
-    if workers is None:
-        workers = min(os.cpu_count() or 1, len(items) // _IMAGES_PER_TASK)
-    if workers <= 1:
-        return map(function, items)
-    with ProcessPoolExecutor(workers) as pool:
-        return list(pool.map(function, items, chunksize=_IMAGES_PER_TASK))
 
 
 def _count_files(

@@ -2,6 +2,7 @@
 
 import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,21 @@ def read_ids(path: str | os.PathLike) -> np.ndarray:
             "segment ids are R + 256 G + 256^2 B"
         )
     return rgb_to_ids(pixels[..., :3])
+
+
+def segment_indices(ids: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
+    """Finds each pixel's place in a list of segments.
+
+    Args:
+        ids: (H, W) segment ids.
+        numbers: Ids of the segments listed, 1 to 256^3 - 1, all different.
+
+    Returns:
+        (H, W) uint16: 1 + the place in ``numbers``, 0 for void and ids not listed.
+    """
+    table = np.zeros(LARGEST_ID + 1, np.uint16)
+    table[np.asarray(numbers, np.int64)] = np.arange(1, len(numbers) + 1)
+    return table[ids]
 
 
 def encode_ids(ids: np.ndarray) -> bytes:

@@ -9,6 +9,7 @@ from solo_d2.structures.panoptic_png import (
     ids_to_rgb,
     read_ids,
     rgb_to_ids,
+    segment_indices,
     write_bytes,
 )
 
@@ -18,6 +19,12 @@ def test_ids_and_colours():
     rgb = ids_to_rgb(ids)
     assert rgb[1, 1].tolist() == [3, 2, 1] and rgb.dtype == np.uint8
     assert np.array_equal(rgb_to_ids(rgb), ids)
+
+
+def test_places_in_a_list_of_segments():
+    ids = np.array([[0, 7, LARGEST_ID], [9, 7, 8]])
+    assert segment_indices(ids, [LARGEST_ID, 7]).tolist() == [[0, 2, 1], [0, 2, 0]]
+    assert not segment_indices(ids, []).any()
 
 
 def test_files_keep_ids(tmp_path):

@@ -2,5 +2,6 @@
 
 from .builtin import register_all
 from .coco_format import register_coco_format
+from .panoptic_format import register_panoptic_format
 
-__all__ = ["register_all", "register_coco_format"]
+__all__ = ["register_all", "register_coco_format", "register_panoptic_format"]

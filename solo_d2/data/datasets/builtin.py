@@ -1,7 +1,8 @@
 """Names that configs may use without further ado: the built-in scenes, COCO 2017, LVIS and Cityscapes.
 
 ``scenes_*``, ``coco_2017_*``, ``lvis_v0.5_*``, ``lvis_v1_*`` and ``cityscapes_instances_*``, each with
-``train`` and ``val``. Registration reads no file; a missing one is reported when the data set is first used.
+``train`` and ``val``; ``builtin_panoptic.py`` has the panoptic ones. Registration reads no file; a missing one
+is reported when the data set is first used.
 """
 
 import os
@@ -14,6 +15,7 @@ from detectron2.data.datasets import load_coco_json
 from solo_d2.data.scenes import SPLITS, THING_CLASSES
 from solo_d2.structures.errors import InputError
 
+from .builtin_panoptic import register_panoptic
 from .cityscapes import CITYSCAPES_IDS, CITYSCAPES_NAMES
 from .coco_categories import COCO_IDS, COCO_NAMES
 from .lvis import load_lvis
@@ -35,6 +37,7 @@ def register_all(root: str | Path | None = None) -> None:
             ``$DETECTRON2_DATASETS``, else ``datasets``.
     """
     root = Path(root if root is not None else os.environ.get(ROOT_ENV, DEFAULT_ROOT)).expanduser()
+    register_panoptic(root)
     scenes, cityscapes = root / "scenes", root / "cityscapes"
     for split in SPLITS:
         _register(

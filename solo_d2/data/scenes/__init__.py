@@ -3,6 +3,7 @@
 from .config import SPLITS, STUFF_CLASSES, THING_CLASSES, SceneConfig
 from .film import write_film
 from .generate import generate_scenes
+from .records import panoptic_categories
 from .scene import Scene, SceneObject, compose_scene
 
 __all__ = [
@@ -14,5 +15,6 @@ __all__ = [
     "SceneObject",
     "compose_scene",
     "generate_scenes",
+    "panoptic_categories",
     "write_film",
 ]

@@ -1,0 +1,206 @@
+"""What is wrong with a panoptic annotation set, in plain words, every kind with a count and examples."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from solo_d2.structures.errors import InputError
+from solo_d2.structures.panoptic_png import LARGEST_ID, VOID, read_ids
+from solo_d2.structures.parallel import map_in_processes
+
+from .coco_masks import is_number
+
+EXAMPLES = 3
+_SECTIONS = ("images", "annotations", "categories")
+Problem = tuple[str, str]
+"""What is wrong, the same words for all cases of its kind; and where."""
+
+
+class Problems:
+    """Problems grouped by kind, in the order the kinds were met."""
+
+    def __init__(self):
+        self._places: dict[str, list[str]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._places)
+
+    def add(self, kind: str, place: str) -> None:
+        self._places.setdefault(kind, []).append(place)
+
+    def lines(self) -> list[str]:
+        """One line per kind: how often, what, and the first places."""
+        lines = []
+        for kind, places in self._places.items():
+            shown = ", ".join(places[:EXAMPLES]) + (", ..." if len(places) > EXAMPLES else "")
+            lines.append(f"{len(places)} x {kind} ({shown})")
+        return lines
+
+
+def read_panoptic_json(json_file: str | os.PathLike) -> dict:
+    """Reads a panoptic annotation file.
+
+    Raises:
+        InputError: it is missing, no JSON, or no COCO panoptic annotation.
+    """
+    try:
+        content = json.loads(Path(json_file).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"panoptic annotation file {json_file} does not exist") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"panoptic annotation file {json_file} cannot be read as JSON: {error}") from error
+    if not isinstance(content, dict) or not all(isinstance(content.get(k), list) for k in _SECTIONS):
+        raise InputError(
+            f"{json_file} is no panoptic annotation file: it needs the lists {', '.join(_SECTIONS)}"
+        )
+    return content
+
+
+def check_json(content: Mapping, panoptic_root: str | os.PathLike, image_root: str | os.PathLike) -> Problems:
+    """Checks the file itself and that the files it names exist; opens no picture.
+
+    Args:
+        content: of :func:`read_panoptic_json`.
+        panoptic_root: folder of the PNG files.
+        image_root: folder of the images.
+    """
+    problems = Problems()
+    for problem in _category_problems(content["categories"]):
+        problems.add(*problem)
+    images = {}
+    for problem in _image_problems(content["images"], Path(image_root), images):
+        problems.add(*problem)
+    categories = {c["id"] for c in content["categories"] if isinstance(c, dict) and "id" in c}
+    annotated = set()
+    for position, annotation in enumerate(content["annotations"]):
+        if not isinstance(annotation, dict) or not isinstance(annotation.get("file_name"), str):
+            problems.add("annotation without the file name of its PNG", f"annotation #{position}")
+            continue
+        name = annotation["file_name"]
+        if annotation.get("image_id") not in images:
+            problems.add("annotation of an image that the JSON does not list", name)
+        elif annotation["image_id"] in annotated:
+            problems.add("image annotated twice", name)
+        annotated.add(annotation.get("image_id"))
+        if not (Path(panoptic_root) / name).is_file():
+            problems.add("panoptic PNG that does not exist", str(Path(panoptic_root) / name))
+        for problem in _segment_problems(annotation, categories):
+            problems.add(*problem)
+    for number, image in images.items():
+        if number not in annotated:
+            problems.add("image without an annotation", str(image["file_name"]))
+    return problems
+
+
+def _category_problems(categories: list) -> Iterator[Problem]:
+    seen: set[int] = set()
+    for position, category in enumerate(categories):
+        if not isinstance(category, dict) or not isinstance(category.get("id"), int):
+            yield "category without a whole-number id", f"category #{position}"
+            continue
+        label = f"category {category['id']}"
+        if category["id"] in seen:
+            yield "category id used twice", label
+        if category.get("isthing") not in (0, 1):
+            yield "category whose isthing is neither 0 nor 1", label
+        if not isinstance(category.get("name"), str):
+            yield "category without a name", label
+        seen.add(category["id"])
+    if not categories:
+        yield "empty list of categories", "categories"
+
+
+def _image_problems(records: list, image_root: Path, images: dict) -> Iterator[Problem]:
+    """Also fills ``images``, the usable records by id."""
+    for position, image in enumerate(records):
+        if not isinstance(image, dict) or not {"id", "file_name", "height", "width"} <= set(image):
+            yield "image without id, file_name, height or width", f"image #{position}"
+            continue
+        if image["id"] in images:
+            yield "image id used twice", str(image["id"])
+        images[image["id"]] = image
+        if not (image_root / image["file_name"]).is_file():
+            yield "image file that does not exist", str(image_root / image["file_name"])
+    if not records:
+        yield "empty list of images", "images"
+
+
+def _segment_problems(annotation: Mapping, categories: set) -> Iterator[Problem]:
+    name, seen = annotation["file_name"], set()
+    segments = annotation.get("segments_info")
+    if not isinstance(segments, list):
+        yield "annotation without segments_info", name
+        return
+    for segment in segments:
+        number = segment.get("id") if isinstance(segment, dict) else None
+        if not isinstance(number, int) or not VOID < number <= LARGEST_ID:
+            yield f"segment id that is no whole number from 1 to {LARGEST_ID}", f"{name}: {number}"
+            continue
+        if number in seen:
+            yield "segment id used twice in an image", f"{name}: {number}"
+        seen.add(number)
+        if segment.get("category_id") not in categories:
+            yield "segment of a category that the JSON does not list", f"{name}: {number}"
+        if not is_number(segment.get("area")):
+            yield "segment without an area", f"{name}: {number}"
+
+
+def check_pictures(
+    content: Mapping,
+    panoptic_root: str | os.PathLike,
+    image_root: str | os.PathLike,
+    workers: int | None = None,
+) -> Problems:
+    """Opens every PNG and image and compares them with the JSON, which :func:`check_json` found usable."""
+    images = {image["id"]: image for image in content["images"]}
+    check = partial(_picture_problems, panoptic_root=Path(panoptic_root), image_root=Path(image_root))
+    pairs = [(a, images[a["image_id"]]) for a in content["annotations"]]
+    problems = Problems()
+    for found in map_in_processes(check, pairs, workers):
+        for problem in found:
+            problems.add(*problem)
+    return problems
+
+
+def _picture_problems(pair: tuple[Mapping, Mapping], panoptic_root: Path, image_root: Path) -> list[Problem]:
+    annotation, image = pair
+    name, size = annotation["file_name"], (image["height"], image["width"])
+    found: list[Problem] = []
+    try:
+        with Image.open(image_root / image["file_name"]) as picture:
+            if picture.size[::-1] != size:
+                place = f"{image['file_name']}: {picture.size[::-1]}, listed as {size}"
+                found.append(("image whose (height, width) is not what the JSON says", place))
+    except (OSError, SyntaxError, ValueError):
+        found.append(("image that cannot be read", str(image["file_name"])))
+    try:
+        ids = read_ids(panoptic_root / name)
+    except InputError as error:
+        return [*found, ("panoptic PNG that cannot be used", str(error))]
+    if ids.shape != size:
+        place = f"{name}: {ids.shape}, listed as {size}"
+        found.append(("panoptic PNG whose (height, width) is not its image's", place))
+    return found + _id_problems(annotation, ids)
+
+
+def _id_problems(annotation: Mapping, ids: np.ndarray) -> list[Problem]:
+    name, found = annotation["file_name"], []
+    numbers, counts = np.unique(ids, return_counts=True)
+    areas = dict(zip(numbers.tolist(), counts.tolist(), strict=True))
+    listed = {segment["id"]: segment for segment in annotation["segments_info"]}
+    for number in areas.keys() - listed.keys() - {VOID}:
+        found.append(
+            ("id in a PNG that the JSON does not list: its pixels count as void", f"{name}: {number}")
+        )
+    for number, segment in listed.items():
+        if number not in areas:
+            found.append(("segment in the JSON that its PNG does not have", f"{name}: {number}"))
+        elif segment["area"] != areas[number]:
+            place = f"{name}: segment {number} has {areas[number]}, listed as {segment['area']}"
+            found.append(("segment with another number of pixels than its area", place))
+    return found

@@ -1,0 +1,204 @@
+"""Registers panoptic annotation sets in COCO's format: things and stuff from one JSON and its PNG files.
+
+Things are numbered from 0 and stuff from 1, as in Detectron2's "separated" data sets: label 0 of the semantic
+map stands for all things. Unlike there, instances come from the PNG files, so that they never overlap, and
+neither semantic maps nor an instance annotation has to exist.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+
+from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
+from detectron2.structures import BoxMode
+from solo_d2.structures.errors import InputError
+
+from .panoptic_checks import check_json, read_panoptic_json
+
+logger = logging.getLogger(__name__)
+
+# Name of the semantic map's class 0, as Detectron2 calls it.
+THINGS_NAME = "things"
+THINGS_COLOUR = [82, 18, 128]
+IGNORE_LABEL = 255
+ImagePath = Callable[[Mapping], str]
+"""Maps an entry of the JSON's "images" to a path below the image folder."""
+
+
+def panoptic_classes(categories: Iterable[Mapping]) -> dict:
+    """Class names, colours and numbering for a data set's metadata.
+
+    Args:
+        categories: with "id", "name", "isthing" and perhaps "color" (RGB, 0 to 255).
+
+    Returns:
+        ``thing_classes``, ``stuff_classes`` (class 0 is "things"), ``*_dataset_id_to_contiguous_id``, and
+        ``*_colors`` where every category has one. Classes are in the order of their ids.
+    """
+    ordered = sorted(categories, key=lambda category: category["id"])
+    things = [category for category in ordered if category["isthing"]]
+    stuff = [category for category in ordered if not category["isthing"]]
+    # The map has to be invertible, so class 0 needs an id that no category has.
+    free_id = 0 if all(c["id"] != 0 for c in ordered) else ordered[-1]["id"] + 1
+    metadata = {
+        "thing_classes": [category["name"] for category in things],
+        "stuff_classes": [THINGS_NAME, *(category["name"] for category in stuff)],
+        "thing_dataset_id_to_contiguous_id": {c["id"]: i for i, c in enumerate(things)},
+        "stuff_dataset_id_to_contiguous_id": {free_id: 0, **{c["id"]: i for i, c in enumerate(stuff, 1)}},
+    }
+    if all("color" in category for category in ordered):
+        metadata["thing_colors"] = [list(category["color"]) for category in things]
+        metadata["stuff_colors"] = [THINGS_COLOUR, *(list(category["color"]) for category in stuff)]
+    return metadata
+
+
+def register_panoptic_format(
+    name: str,
+    json_file: str | os.PathLike,
+    panoptic_root: str | os.PathLike,
+    image_root: str | os.PathLike,
+) -> Metadata:
+    """Checks and registers anybody's panoptic annotation set; a data set of the same name is replaced.
+
+    The JSON is checked, and that the files it names exist; ``tools/check_panoptic.py`` also opens them.
+
+    Args:
+        name: Of the data set.
+        json_file: COCO panoptic annotations.
+        panoptic_root: Folder of their PNG files.
+        image_root: Folder of the images.
+
+    Returns:
+        The metadata; see :func:`panoptic_classes`.
+
+    Raises:
+        InputError: a file or folder is missing, or the annotations contradict themselves.
+    """
+    for folder, what in ((panoptic_root, "PNG"), (image_root, "image")):
+        if not Path(folder).is_dir():
+            raise InputError(f"{what} folder {folder} of {json_file} does not exist")
+    content = read_panoptic_json(json_file)
+    problems = check_json(content, panoptic_root, image_root).lines()
+    if problems:
+        more = f"; and {len(problems) - 1} more kinds of problems" if len(problems) > 1 else ""
+        raise InputError(f"{json_file}: {problems[0]}{more}; tools/check_panoptic.py lists them")
+    if name in DatasetCatalog:
+        DatasetCatalog.remove(name)
+    if name in MetadataCatalog:
+        MetadataCatalog.remove(name)
+    return add_panoptic(name, panoptic_classes(content["categories"]), json_file, panoptic_root, image_root)
+
+
+def add_panoptic(
+    name: str,
+    classes: Mapping,
+    panoptic_json: str | os.PathLike,
+    panoptic_root: str | os.PathLike,
+    image_root: str | os.PathLike,
+    *,
+    advice: str = "",
+    image_path: ImagePath | None = None,
+    **more,
+) -> Metadata:
+    """Puts a panoptic data set into Detectron2's catalogs; its files are opened when it is loaded.
+
+    Args:
+        name: Of the data set.
+        classes: Of :func:`panoptic_classes`.
+        panoptic_json: COCO panoptic annotations.
+        panoptic_root: Folder of their PNG files.
+        image_root: Folder of the images.
+        advice: How to get the files, for the message that they are missing.
+        image_path: Where an image lies below ``image_root``; default its "file_name".
+        **more: Further metadata: "json_file" of an instance annotation, "sem_seg_root" of semantic maps.
+    """
+    paths = {
+        "panoptic_json": str(panoptic_json),
+        "panoptic_root": str(panoptic_root),
+        "image_root": str(image_root),
+    }
+    load = partial(load_panoptic, classes=classes, advice=advice, image_path=image_path, **paths)
+    DatasetCatalog.register(name, load)
+    return MetadataCatalog.get(name).set(
+        **paths,
+        evaluator_type="coco_panoptic_seg",
+        ignore_label=IGNORE_LABEL,
+        **classes,
+        **more,
+    )
+
+
+def load_panoptic(
+    panoptic_json: str,
+    panoptic_root: str,
+    image_root: str,
+    classes: Mapping,
+    advice: str = "",
+    image_path: ImagePath | None = None,
+) -> list[dict]:
+    """Reads a panoptic data set in Detectron2's standard format.
+
+    Returns:
+        One dict per annotated image: "file_name", "image_id", "height", "width", "pan_seg_file_name",
+        "segments_info" ("id", "category_id" in the numbering of ``classes``, "isthing", "iscrowd", "area"),
+        and "annotations", the boxes of the things, for class statistics and filters.
+
+    Raises:
+        InputError: a file or folder is missing, or an annotation names an unknown image or category.
+    """
+    for path in (panoptic_json, panoptic_root, image_root):
+        if not Path(path).exists():
+            raise InputError(f"{path} does not exist{'; ' if advice else ''}{advice}")
+    content = read_panoptic_json(panoptic_json)
+    images = {image["id"]: image for image in content["images"]}
+    image_path = image_path or (lambda image: image["file_name"])
+    records = []
+    for annotation in content["annotations"]:
+        image = images.get(annotation["image_id"])
+        if image is None:
+            raise InputError(f"{panoptic_json}: {annotation['file_name']} belongs to no image it lists")
+        try:
+            segments = [_segment(s, classes) for s in annotation["segments_info"]]
+        except KeyError as error:
+            raise InputError(f"{panoptic_json}: {annotation['file_name']} has no usable {error}") from None
+        records.append(
+            {
+                "file_name": os.path.join(image_root, image_path(image)),
+                "image_id": image["id"],
+                "height": image["height"],
+                "width": image["width"],
+                "pan_seg_file_name": os.path.join(panoptic_root, annotation["file_name"]),
+                "segments_info": segments,
+                "annotations": [
+                    _box(segment, s)
+                    for segment, s in zip(segments, annotation["segments_info"], strict=True)
+                    if segment["isthing"] and "bbox" in s
+                ],
+            }
+        )
+    logger.info("Loaded %d images with panoptic annotations from %s", len(records), panoptic_json)
+    return records
+
+
+def _segment(segment: Mapping, classes: Mapping) -> dict:
+    things = classes["thing_dataset_id_to_contiguous_id"]
+    is_thing = segment["category_id"] in things
+    numbering = things if is_thing else classes["stuff_dataset_id_to_contiguous_id"]
+    return {
+        "id": segment["id"],
+        "category_id": numbering[segment["category_id"]],
+        "isthing": is_thing,
+        "iscrowd": segment.get("iscrowd", 0),
+        "area": segment["area"],
+    }
+
+
+def _box(segment: Mapping, source: Mapping) -> dict:
+    return {
+        "bbox": source["bbox"],
+        "bbox_mode": BoxMode.XYWH_ABS,
+        "category_id": segment["category_id"],
+        "iscrowd": segment["iscrowd"],
+    }

@@ -1,0 +1,83 @@
+"""Panoptic-FPN's semantic maps out of panoptic PNG files: 0 for things, 1 and up for stuff, 255 for void."""
+
+import io
+import os
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from solo_d2.structures.errors import InputError
+from solo_d2.structures.panoptic_png import read_ids, segment_indices, write_bytes
+from solo_d2.structures.parallel import map_in_processes
+
+from .panoptic_checks import read_panoptic_json
+from .panoptic_format import IGNORE_LABEL, panoptic_classes
+
+
+def semantic_map(ids: np.ndarray, labels: Mapping[int, int]) -> np.ndarray:
+    """Labels pixels by their segments.
+
+    Args:
+        ids: (H, W) segment ids.
+        labels: Segment id to label, 0 to 254.
+
+    Returns:
+        (H, W) uint8 labels, 255 where no listed segment is.
+    """
+    by_place = np.array([IGNORE_LABEL, *labels.values()], np.uint8)
+    return by_place[segment_indices(ids, list(labels))]
+
+
+def semantic_labels(categories: list[Mapping]) -> dict[int, int]:
+    """Label of every category id: 0 for things, 1 and up for stuff in the order of the ids."""
+    classes = panoptic_classes(categories)
+    stuff = classes["stuff_dataset_id_to_contiguous_id"]
+    return {c["id"]: 0 if c["isthing"] else stuff[c["id"]] for c in categories}
+
+
+def write_semantic_maps(
+    json_file: str | os.PathLike,
+    panoptic_root: str | os.PathLike,
+    output: str | os.PathLike,
+    workers: int | None = None,
+) -> int:
+    """Writes one PNG of labels per annotation, named like its panoptic PNG.
+
+    Args:
+        json_file: COCO panoptic annotations.
+        panoptic_root: Folder of their PNG files.
+        output: Folder to fill.
+        workers: Processes; default one per core.
+
+    Returns:
+        How many maps were written.
+
+    Raises:
+        InputError: an annotation file or PNG is missing or unusable, or there are too many stuff classes.
+    """
+    content = read_panoptic_json(json_file)
+    labels = semantic_labels(content["categories"])
+    if max(labels.values(), default=0) >= IGNORE_LABEL:
+        raise InputError(
+            f"{json_file} has more than {IGNORE_LABEL - 1} stuff classes: labels are 8 bits wide"
+        )
+    if Path(output).resolve() == Path(panoptic_root).resolve():
+        raise InputError(f"{output} holds the panoptic PNG files: name another folder for the semantic maps")
+    write = partial(_write_map, labels=labels, panoptic_root=Path(panoptic_root), output=Path(output))
+    return sum(map_in_processes(write, content["annotations"], workers))
+
+
+def _write_map(annotation: Mapping, labels: Mapping[int, int], panoptic_root: Path, output: Path) -> int:
+    name = annotation["file_name"]
+    try:
+        of_segment = {s["id"]: labels[s["category_id"]] for s in annotation["segments_info"]}
+    except KeyError as error:
+        raise InputError(f"{name} has a segment of category {error}, which the JSON does not list") from None
+    picture = Image.fromarray(semantic_map(read_ids(panoptic_root / name), of_segment))
+    with io.BytesIO() as content:
+        picture.save(content, format="PNG")
+        write_bytes(output / name, content.getvalue())
+    return 1

@@ -1,0 +1,129 @@
+"""A panoptic record -> image, instances that never overlap, and a semantic map."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from detectron2.config import CfgNode, configurable
+from detectron2.data import MetadataCatalog
+from detectron2.data import detection_utils as utils
+from detectron2.data import transforms as T
+from detectron2.structures import BitMasks, Instances
+from solo_d2.data.datasets.panoptic_format import THINGS_NAME
+from solo_d2.structures.panoptic_png import rgb_to_ids, segment_indices
+
+from .instance import InstanceMapper
+
+_UNUSED_FIELDS = ("annotations", "segments_info", "pan_seg_file_name")
+
+
+class PanopticMapper(InstanceMapper):
+    """Takes both kinds of targets from the panoptic PNG (CondInst paper, section 3.9).
+
+    Records without one, such as those of Detectron2's "separated" data sets, are mapped as by
+    ``InstanceMapper``.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        is_train: bool,
+        *,
+        thing_labels: Mapping[int, int],
+        stuff_labels: Mapping[int, int],
+        ignore_value: int,
+        **kwargs,
+    ):
+        """
+        Args:
+            is_train: Whether targets are wanted.
+            thing_labels: The records' thing category ids to classes from 0 on.
+            stuff_labels: The records' stuff category ids to labels from 1 on.
+            ignore_value: Label of pixels of no listed segment.
+            **kwargs: Of ``DatasetMapper``.
+        """
+        super().__init__(is_train, **kwargs)
+        self.thing_labels = dict(thing_labels)
+        self.stuff_labels = dict(stuff_labels)
+        self.ignore_value = ignore_value
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict:
+        things, stuff = panoptic_labels(MetadataCatalog.get(cfg.DATASETS.TRAIN[0]))
+        return {
+            **super().from_config(cfg, is_train),
+            "thing_labels": things,
+            "stuff_labels": stuff,
+            "ignore_value": cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE,
+        }
+
+    def __call__(self, dataset_dict: dict) -> dict:
+        """Maps one record; the record is not changed.
+
+        Args:
+            dataset_dict: Has "pan_seg_file_name" and "segments_info" in Detectron2's format.
+
+        Returns:
+            "image" (3, H, W) uint8; "instances" with ``gt_boxes``, ``gt_classes`` and ``gt_masks`` of the
+            things that are no crowd; "sem_seg" (H, W) int64, 0 for things (crowds too).
+        """
+        if not self.is_train or "pan_seg_file_name" not in dataset_dict:
+            return super().__call__(dataset_dict)
+        sample = {key: value for key, value in dataset_dict.items() if key not in _UNUSED_FIELDS}
+        image = utils.read_image(dataset_dict["file_name"], format=self.image_format)
+        utils.check_image_size(sample, image)
+        colours = utils.read_image(dataset_dict["pan_seg_file_name"], "RGB")
+        if colours.shape[:2] != image.shape[:2]:
+            raise utils.SizeMismatchError(
+                f"{dataset_dict['pan_seg_file_name']} is {colours.shape[:2]}, its image {image.shape[:2]}"
+            )
+        # Resized as colours, nearest pixel: Pillow does that for 8 bits only.
+        augmented = T.AugInput(image, sem_seg=colours)
+        self.augmentations(augmented)
+        planes = augmented.image.transpose(2, 0, 1)
+        sample["image"] = torch.as_tensor(np.ascontiguousarray(planes))
+        segments = dataset_dict["segments_info"]
+        place = segment_indices(rgb_to_ids(augmented.sem_seg), [s["id"] for s in segments])
+        sample["instances"] = self._instances(place, segments)
+        sample["sem_seg"] = torch.from_numpy(self._semantic(place, segments))
+        return sample
+
+    def _instances(self, place: np.ndarray, segments: Sequence[Mapping]) -> Instances:
+        """``place`` (H, W) is 1 + the index of each pixel's segment, 0 for none."""
+        areas = np.bincount(place.ravel(), minlength=len(segments) + 1)
+        things = [
+            index
+            for index, segment in enumerate(segments)
+            if segment["isthing"] and not segment.get("iscrowd") and areas[index + 1]
+        ]
+        masks = place[None] == np.array(things, np.uint16)[:, None, None] + 1
+        instances = Instances(place.shape)
+        instances.gt_masks = BitMasks(torch.from_numpy(masks))
+        instances.gt_boxes = instances.gt_masks.get_bounding_boxes()
+        classes = [self.thing_labels[segments[index]["category_id"]] for index in things]
+        instances.gt_classes = torch.tensor(classes, dtype=torch.int64)
+        return instances
+
+    def _semantic(self, place: np.ndarray, segments: Sequence[Mapping]) -> np.ndarray:
+        labels = [0 if s["isthing"] else self.stuff_labels[s["category_id"]] for s in segments]
+        return np.array([self.ignore_value, *labels], np.int64)[place]
+
+
+def panoptic_labels(metadata) -> tuple[dict[int, int], dict[int, int]]:
+    """How a data set's records number things and stuff, and how models do.
+
+    Detectron2's "standard" data sets number things and stuff together; models number things from 0 and,
+    label 0 being the things, stuff from 1.
+
+    Args:
+        metadata: Of the data set.
+
+    Returns:
+        Thing category id to class, and stuff category id to label; empty for data without stuff.
+    """
+    things = sorted(set(metadata.get("thing_dataset_id_to_contiguous_id", {}).values()))
+    stuff = sorted(set(metadata.get("stuff_dataset_id_to_contiguous_id", {}).values()))
+    if stuff and metadata.stuff_classes[stuff[0]] == THINGS_NAME:
+        stuff = stuff[1:]
+    return {c: i for i, c in enumerate(things)}, {c: i for i, c in enumerate(stuff, start=1)}

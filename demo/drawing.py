@@ -1,4 +1,4 @@
-"""Instances drawn over pictures and video frames."""
+"""Instances or panoptic segments drawn over pictures and video frames."""
 
 import math
 
@@ -34,21 +34,23 @@ def choose_parts(instances: Instances, parts: str) -> Instances:
     return chosen
 
 
-def draw_picture(picture: np.ndarray, instances: Instances, metadata, parts: str = "both") -> np.ndarray:
-    """Draws masks and/or boxes, class names and scores.
+def draw_picture(picture: np.ndarray, result: dict, metadata, parts: str = "both") -> np.ndarray:
+    """Draws masks and/or boxes, class names and scores; of a panoptic result things and stuff.
 
     Args:
         picture: RGB uint8 (H, W, 3).
-        instances: results of the picture, on the CPU.
+        result: of the picture, on the CPU: "panoptic_seg" where there is one, else "instances".
         metadata: class names and colours.
-        parts: one of ``PARTS``.
+        parts: what is drawn of instances, one of ``PARTS``.
 
     Returns:
         RGB uint8 (k * H, k * W, 3), a new array; k is 1 unless the shorter side is below ``MIN_SIDE``.
     """
     scale = math.ceil(MIN_SIDE / min(picture.shape[:2]))
     visualizer = Visualizer(picture, metadata, scale=scale, instance_mode=ColorMode.IMAGE)
-    return visualizer.draw_instance_predictions(choose_parts(instances, parts)).get_image()
+    if "panoptic_seg" in result:
+        return visualizer.draw_panoptic_seg(*result["panoptic_seg"]).get_image()
+    return visualizer.draw_instance_predictions(choose_parts(result["instances"], parts)).get_image()
 
 
 class FrameDrawer:
@@ -58,11 +60,18 @@ class FrameDrawer:
         self._visualizer = VideoVisualizer(metadata, ColorMode.IMAGE)
         self._parts = parts
 
-    def __call__(self, frame: np.ndarray, instances: Instances) -> np.ndarray:
-        """Takes and returns BGR uint8 frames (H, W, 3)."""
+    def __call__(self, frame: np.ndarray, result: dict) -> np.ndarray:
+        """Takes a frame and its result as in :func:`draw_picture`; frames are BGR uint8 (H, W, 3)."""
+        rgb = np.ascontiguousarray(frame[:, :, ::-1])
+        if "panoptic_seg" in result:
+            drawn = self._visualizer.draw_panoptic_seg_predictions(rgb, *result["panoptic_seg"])
+            return np.ascontiguousarray(drawn.get_image()[:, :, ::-1])
+        return self._draw_instances(rgb, result["instances"])
+
+    def _draw_instances(self, rgb: np.ndarray, instances: Instances) -> np.ndarray:
         # It needs boxes to follow objects, and draws none next to masks.
         chosen = choose_parts(instances, "boxes" if self._parts == "boxes" else "both")
-        drawn = self._visualizer.draw_instance_predictions(np.ascontiguousarray(frame[:, :, ::-1]), chosen)
+        drawn = self._visualizer.draw_instance_predictions(rgb, chosen)
         picture = np.ascontiguousarray(drawn.get_image()[:, :, ::-1])
         if self._parts == "both" and chosen.has("pred_masks"):
             for x0, y0, x1, y1 in chosen.pred_boxes.tensor.round().int().tolist():

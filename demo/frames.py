@@ -30,11 +30,11 @@ def segment_video(source: VideoSource, target: Path, job: Job, device: str | Non
     try:
         with open_sink(target, source.fps) as sink:
             for frames in batched(progress, job.batch_size):
-                for frame, instances in zip(frames, predictor(frames, channels="BGR"), strict=True):
-                    on_cpu = instances.to("cpu")
+                for frame, result in zip(frames, predictor.predict(frames, channels="BGR"), strict=True):
                     outcome.num_done += 1
-                    outcome.rows += coco_rows(on_cpu, outcome.num_done, source.name, categories)
-                    sink.write(draw(frame, on_cpu))
+                    instances = result["instances"]
+                    outcome.rows += coco_rows(instances, outcome.num_done, source.name, categories)
+                    sink.write(draw(frame, result))
     except KeyboardInterrupt:
         progress.write("interrupted: the frames so far are kept")
     else:

@@ -121,11 +121,10 @@ def _segment_batch(batch: Sequence[tuple[InputImage, Path]], predictor: Predicto
         except InputError as error:
             outcome.failures.append(str(error))
             tqdm.write(f"skipped: {error}", file=sys.stderr)
-    found = predictor([array for *_, array in readable], channels="RGB")
+    found = predictor.predict([array for *_, array in readable], channels="RGB")
     categories = category_ids(predictor.metadata)
-    for (image, target, array), instances in zip(readable, found, strict=True):
-        on_cpu = instances.to("cpu")
-        save_picture(draw_picture(array, on_cpu, predictor.metadata, parts), target)
-        outcome.rows += coco_rows(on_cpu, image.image_id, image.name.as_posix(), categories)
+    for (image, target, array), result in zip(readable, found, strict=True):
+        save_picture(draw_picture(array, result, predictor.metadata, parts), target)
+        outcome.rows += coco_rows(result["instances"], image.image_id, image.name.as_posix(), categories)
         outcome.num_done += 1
     return outcome

@@ -3,7 +3,7 @@
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from detectron2.modeling import build_model
 from detectron2.structures import Instances
 from solo_d2.checkpoint import SoloCheckpointer
 from solo_d2.data.datasets import register_all
+from solo_d2.data.datasets.panoptic_format import panoptic_classes
 from solo_d2.engine.run_config import build_parser, read_cfg
 from solo_d2.structures.errors import InputError
 
@@ -97,17 +98,44 @@ class Predictor:
             InputError: a picture that cannot be read or an array that is no picture.
         """
         if not isinstance(pictures, list | tuple):
-            return self._predict_batch([pictures], channels)[0]
-        starts = range(0, len(pictures), self.batch_size)
-        batches = [pictures[start : start + self.batch_size] for start in starts]
-        return [found for batch in batches for found in self._predict_batch(batch, channels)]
+            return self._predict_batch([pictures], channels)[0]["instances"]
+        return [
+            r["instances"] for batch in self._batches(pictures) for r in self._predict_batch(batch, channels)
+        ]
+
+    def predict(self, pictures: Sequence[Picture], *, channels: str | None = None) -> list[dict]:
+        """All that the model says of each picture, on the CPU.
+
+        Args:
+            pictures: as for calling the predictor.
+            channels: likewise.
+
+        Returns:
+            One dict per picture: "instances" and, of a panoptic model, "panoptic_seg": (H, W) int32 segment
+            ids, 0 where nothing is, and its segments ("id", "isthing", "category_id", ...), whose things
+            are instances that reach ``MODEL.PANOPTIC_FPN.COMBINE.INSTANCES_CONFIDENCE_THRESH``.
+
+        Raises:
+            InputError: as for calling the predictor.
+        """
+        return [
+            _on_cpu(result)
+            for batch in self._batches(pictures)
+            for result in self._predict_batch(batch, channels)
+        ]
+
+    def _batches(self, pictures: Sequence[Picture]) -> Iterator[Sequence[Picture]]:
+        for start in range(0, len(pictures), self.batch_size):
+            yield pictures[start : start + self.batch_size]
 
     @torch.no_grad()
-    def _predict_batch(self, batch: Sequence[Picture], channels: str | None) -> list[Instances]:
+    def _predict_batch(self, batch: Sequence[Picture], channels: str | None) -> list[dict]:
         arrays = [to_array(picture, self.input_format, channels) for picture in batch]
         outputs = self.model([self.model_input(array) for array in arrays])
-        found = [output["instances"] for output in outputs]
-        return [one[one.scores >= self.score_threshold] for one in found]
+        for output in outputs:
+            found = output["instances"]
+            output["instances"] = found[found.scores >= self.score_threshold]
+        return outputs
 
     def model_input(self, array: np.ndarray) -> dict:
         """Resizes a picture as for evaluation.
@@ -122,6 +150,15 @@ class Predictor:
         resized = self._resize.get_transform(array).apply_image(array)
         tensor = torch.as_tensor(np.ascontiguousarray(resized.transpose(2, 0, 1)))
         return {"image": tensor.float(), "height": height, "width": width}
+
+
+def _on_cpu(result: dict) -> dict:
+    """A model's result without the semantic scores, which are large."""
+    kept = {"instances": result["instances"].to("cpu")}
+    if "panoptic_seg" in result:
+        ids, segments = result["panoptic_seg"]
+        kept["panoptic_seg"] = ids.cpu(), segments
+    return kept
 
 
 def load_config(config: CfgNode | str | os.PathLike, opts: Sequence[str] = ()) -> CfgNode:
@@ -178,9 +215,12 @@ def load_metadata(cfg: CfgNode) -> Metadata:
     names; drawings then show class numbers.
     """
     custom = cfg.DATASETS.CUSTOM
-    for json_file in (custom.VAL_JSON, custom.TRAIN_JSON):
+    for prefix in ("VAL", "TRAIN"):
+        json_file = custom[f"{prefix}_JSON"]
         if json_file and Path(json_file).is_file():
             content = json.loads(Path(json_file).read_text(encoding="utf-8"))
+            if custom[f"{prefix}_PANOPTIC"]:
+                return Metadata(**panoptic_classes(content["categories"]))
             categories = sorted(content["categories"], key=lambda category: category["id"])
             return Metadata(
                 thing_classes=[category["name"] for category in categories],

@@ -1,11 +1,14 @@
 """Shared fixtures: recorded behaviour of the public implementations, where it is at hand."""
 
+import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from detectron2.structures import BitMasks, Boxes, Instances
 
@@ -64,3 +67,56 @@ def golden():
         return Golden(path)
 
     return get
+
+
+@pytest.fixture
+def panoptic_set(tmp_path):
+    """A panoptic annotation set of two pictures, 40 x 48 and 36 x 32: ``.json``, ``.panoptic``, ``.images``.
+
+    The first has two cats, a crowd of dogs, sky, and a void corner; the second is all sea. ``.ids`` are their
+    segment ids; ``.write(content)`` replaces the JSON.
+    """
+    from solo_d2.structures.panoptic_png import encode_ids, write_bytes
+
+    categories = [
+        {"id": 3, "name": "cat", "isthing": 1, "color": [200, 0, 0]},
+        {"id": 5, "name": "dog", "isthing": 1, "color": [0, 200, 0]},
+        {"id": 9, "name": "sky", "isthing": 0, "color": [0, 0, 200]},
+        {"id": 11, "name": "sea", "isthing": 0, "color": [0, 90, 90]},
+    ]
+    first, second = np.full((40, 48), 70000), np.full((36, 32), 1)
+    first[5:15, 4:20], first[20:30, 4:20], first[20:38, 30:46], first[:6, 40:] = 301, 302, 400, 0
+    kinds = [{70000: 9, 301: 3, 302: 3, 400: 5}, {1: 11}]
+    content = {"images": [], "annotations": [], "categories": categories}
+    for number, (ids, kind) in enumerate(zip((first, second), kinds, strict=True), start=1):
+        height, width = ids.shape
+        write_bytes(tmp_path / "png" / f"{number}.png", encode_ids(ids))
+        (tmp_path / "images").mkdir(exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 256, (height, width, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "images" / f"{number}.jpg")
+        image = {"id": number, "file_name": f"{number}.jpg", "height": height, "width": width}
+        content["images"].append(image)
+        segments = []
+        for segment, category in kind.items():
+            rows, columns = np.nonzero(ids == segment)
+            left, top = int(columns.min()), int(rows.min())
+            box = [left, top, int(columns.max()) + 1 - left, int(rows.max()) + 1 - top]
+            record = {"id": segment, "category_id": category, "area": len(rows), "bbox": box}
+            segments.append({**record, "iscrowd": int(segment == 400)})
+        content["annotations"].append(
+            {"image_id": number, "file_name": f"{number}.png", "segments_info": segments}
+        )
+    path = tmp_path / "panoptic.json"
+
+    def write(changed: dict) -> None:
+        path.write_text(json.dumps(changed))
+
+    write(content)
+    return SimpleNamespace(
+        json=str(path),
+        panoptic=str(tmp_path / "png"),
+        images=str(tmp_path / "images"),
+        content=content,
+        ids=[first, second],
+        write=write,
+    )

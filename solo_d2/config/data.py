@@ -12,7 +12,7 @@ def add_data_config(cfg: CfgNode) -> None:
     cfg.DATASETS.CUSTOM.TRAIN_IMAGES = ""
     cfg.DATASETS.CUSTOM.VAL_JSON = ""
     cfg.DATASETS.CUSTOM.VAL_IMAGES = ""
-    # For panoptic annotations: the folder of the PNG files that the annotation file names. The counts and names
-    # of the stuff classes then come from the file too.
+    # For panoptic annotations: the folder of the PNG files that the annotation file names. The stuff
+    # classes' number and names then come from it too.
     cfg.DATASETS.CUSTOM.TRAIN_PANOPTIC = ""
     cfg.DATASETS.CUSTOM.VAL_PANOPTIC = ""

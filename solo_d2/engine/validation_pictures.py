@@ -9,6 +9,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data import detection_utils as utils
 from detectron2.utils.events import get_event_storage
 from detectron2.utils.visualizer import Visualizer
+from solo_d2.structures.panoptic_png import read_ids
 
 from .evaluation_loader import NamingMapper
 
@@ -44,16 +45,25 @@ class ValidationPictures:
         for record in self._records:
             output = self._model([self._mapper(dict(record))])[0]
             stem = os.path.splitext(os.path.basename(record["file_name"]))[0]
-            picture = self._side_by_side(record, output["instances"].to("cpu"))
+            picture = self._side_by_side(record, output)
             get_event_storage().put_image(f"validation/{stem}", picture.transpose(2, 0, 1))
         self._model.train(was_training)
 
-    def _side_by_side(self, record: dict, predictions) -> np.ndarray:
+    def _side_by_side(self, record: dict, output: dict) -> np.ndarray:
         """uint8 (H, 2W, 3) RGB."""
         image = utils.read_image(record["file_name"], "RGB")
         scale = min(1.0, MAX_SIDE / max(image.shape[:2]))
         metadata = MetadataCatalog.get(self._dataset_name)
-        truth = Visualizer(image, metadata, scale=scale).draw_dataset_dict(record)
-        predictions = predictions[predictions.scores >= MIN_SCORE]
-        found = Visualizer(image, metadata, scale=scale).draw_instance_predictions(predictions)
-        return np.concatenate([truth.get_image(), found.get_image()], axis=1)
+        truth, found = (Visualizer(image, metadata, scale=scale) for _ in range(2))
+        if "pan_seg_file_name" in record:
+            ids = torch.from_numpy(read_ids(record["pan_seg_file_name"]))
+            left = truth.draw_panoptic_seg(ids, record["segments_info"])
+        else:
+            left = truth.draw_dataset_dict(record)
+        if "panoptic_seg" in output:
+            ids, segments = output["panoptic_seg"]
+            right = found.draw_panoptic_seg(ids.cpu(), segments)
+        else:
+            instances = output["instances"].to("cpu")
+            right = found.draw_instance_predictions(instances[instances.scores >= MIN_SCORE])
+        return np.concatenate([left.get_image(), right.get_image()], axis=1)

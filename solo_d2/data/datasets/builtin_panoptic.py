@@ -1,7 +1,8 @@
 """Panoptic names that configs may use without further ado.
 
-``scenes_panoptic_{train,val}``, ``coco_2017_{train,val}_panoptic_segments`` and ``cityscapes_panoptic_{train,val}``
-take instances and stuff from the panoptic annotation alone, so that instances never overlap.
+``scenes_panoptic_{train,val}``, ``coco_2017_{train,val}_panoptic_segments`` and
+``cityscapes_panoptic_{train,val}`` take instances and stuff from the panoptic annotation alone, so that
+instances never overlap.
 ``coco_2017_{train,val}_panoptic`` and ``..._panoptic_separated`` are Detectron2's.
 """
 
@@ -16,8 +17,8 @@ from .coco_categories import coco_panoptic_categories
 from .panoptic_format import add_panoptic, panoptic_classes
 
 _COCO_ADVICE = (
-    "download COCO 2017 and its panoptic annotations to {root}/coco, or set DETECTRON2_DATASETS to the folder "
-    "that holds coco/"
+    "download COCO 2017 and its panoptic annotations to {root}/coco, or set DETECTRON2_DATASETS to the "
+    "folder that holds coco/"
 )
 _CITYSCAPES_ADVICE = (
     "put Cityscapes below {root}/cityscapes and make its panoptic files with cityscapesscripts' "

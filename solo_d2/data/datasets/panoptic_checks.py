@@ -70,31 +70,36 @@ def check_json(content: Mapping, panoptic_root: str | os.PathLike, image_root: s
         image_root: folder of the images.
     """
     problems = Problems()
-    for problem in _category_problems(content["categories"]):
-        problems.add(*problem)
-    images = {}
-    for problem in _image_problems(content["images"], Path(image_root), images):
-        problems.add(*problem)
+    images: dict = {}
     categories = {c["id"] for c in content["categories"] if isinstance(c, dict) and "id" in c}
-    annotated = set()
-    for position, annotation in enumerate(content["annotations"]):
-        if not isinstance(annotation, dict) or not isinstance(annotation.get("file_name"), str):
-            problems.add("annotation without the file name of its PNG", f"annotation #{position}")
-            continue
-        name = annotation["file_name"]
-        if annotation.get("image_id") not in images:
-            problems.add("annotation of an image that the JSON does not list", name)
-        elif annotation["image_id"] in annotated:
-            problems.add("image annotated twice", name)
-        annotated.add(annotation.get("image_id"))
-        if not (Path(panoptic_root) / name).is_file():
-            problems.add("panoptic PNG that does not exist", str(Path(panoptic_root) / name))
-        for problem in _segment_problems(annotation, categories):
-            problems.add(*problem)
-    for number, image in images.items():
-        if number not in annotated:
-            problems.add("image without an annotation", str(image["file_name"]))
+    for problem in (
+        *_category_problems(content["categories"]),
+        *_image_problems(content["images"], Path(image_root), images),
+        *_annotation_problems(content["annotations"], Path(panoptic_root), images, categories),
+    ):
+        problems.add(*problem)
     return problems
+
+
+def _annotation_problems(
+    annotations: list, panoptic_root: Path, images: Mapping, categories: set
+) -> Iterator[Problem]:
+    annotated = set()
+    for position, annotation in enumerate(annotations):
+        if not isinstance(annotation, dict) or not isinstance(annotation.get("file_name"), str):
+            yield "annotation without the file name of its PNG", f"annotation #{position}"
+            continue
+        name, image = annotation["file_name"], annotation.get("image_id")
+        if image not in images:
+            yield "annotation of an image that the JSON does not list", name
+        elif image in annotated:
+            yield "image annotated twice", name
+        annotated.add(image)
+        if not (panoptic_root / name).is_file():
+            yield "panoptic PNG that does not exist", str(panoptic_root / name)
+        yield from _segment_problems(annotation, categories)
+    for image in images.keys() - annotated:
+        yield "image without an annotation", str(images[image]["file_name"])
 
 
 def _category_problems(categories: list) -> Iterator[Problem]:

@@ -1,0 +1,132 @@
+"""Every kind of mistake in an annotation set is named, counted and placed."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from solo_d2.data.datasets.panoptic_checks import Problems, check_json, check_pictures, read_panoptic_json
+from solo_d2.structures import InputError
+from solo_d2.structures.panoptic_png import encode_ids, write_bytes
+
+
+def json_lines(files):
+    return check_json(files.content, files.panoptic, files.images).lines()
+
+
+def picture_lines(files, workers=1):
+    assert not json_lines(files)
+    return check_pictures(files.content, files.panoptic, files.images, workers).lines()
+
+
+def test_a_sound_set(panoptic_set):
+    assert read_panoptic_json(panoptic_set.json) == panoptic_set.content
+    assert json_lines(panoptic_set) == [] == picture_lines(panoptic_set, workers=2)
+
+
+def test_unusable_files(panoptic_set, tmp_path):
+    with pytest.raises(InputError, match="gone.json does not exist"):
+        read_panoptic_json(tmp_path / "gone.json")
+    Path(panoptic_set.json).write_text("{")
+    with pytest.raises(InputError, match="cannot be read as JSON"):
+        read_panoptic_json(panoptic_set.json)
+    panoptic_set.write({"images": [], "annotations": []})
+    with pytest.raises(InputError, match="needs the lists images, annotations, categories"):
+        read_panoptic_json(panoptic_set.json)
+
+
+def change(path, value):
+    """A function that sets ``content[path]``, a path like "annotations 0 image_id"."""
+
+    def apply(files):
+        *parents, leaf = (int(part) if part.isdigit() else part for part in path.split())
+        target = files.content
+        for part in parents:
+            target = target[part]
+        if value is None:
+            del target[leaf]
+        else:
+            target[leaf] = value
+
+    return apply
+
+
+@pytest.mark.parametrize(
+    ("spoil", "line"),
+    [
+        (change("categories 0 id", "x"), "1 x category without a whole-number id (category #0)"),
+        (change("categories 1 id", 3), "1 x category id used twice (category 3)"),
+        (change("categories 1 isthing", None), "isthing is neither 0 nor 1 (category 5)"),
+        (change("categories 1 name", None), "1 x category without a name (category 5)"),
+        (change("categories", []), "1 x empty list of categories (categories)"),
+        (change("images 0 height", None), "1 x image without id, file_name, height or width (image #0)"),
+        (change("images 1 id", 1), "1 x image id used twice (1)"),
+        (change("images 1 file_name", "no.jpg"), "image file that does not exist ("),
+        (change("images", []), "1 x empty list of images (images)"),
+        (change("annotations 0 file_name", None), "file name of its PNG (annotation #0)"),
+        (change("annotations 0 image_id", 7), "an image that the JSON does not list (1.png)"),
+        (change("annotations 1 image_id", 1), "1 x image annotated twice (2.png)"),
+        (change("annotations 1 file_name", "no.png"), "panoptic PNG that does not exist ("),
+        (change("annotations", []), "2 x image without an annotation (1.jpg, 2.jpg)"),
+        (change("annotations 0 segments_info", "x"), "annotation without segments_info (1.png)"),
+        (change("annotations 0 segments_info 0 id", 0), "no whole number from 1 to 16777215 (1.png: 0)"),
+        (change("annotations 0 segments_info 0 id", 301), "segment id used twice in an image (1.png: 301)"),
+        (
+            change("annotations 0 segments_info 0 category_id", 4),
+            "category that the JSON does not list (1.png",
+        ),
+        (change("annotations 0 segments_info 0 area", None), "1 x segment without an area (1.png: 70000)"),
+    ],
+)
+def test_mistakes_in_the_json(panoptic_set, spoil, line):
+    spoil(panoptic_set)
+    found = json_lines(panoptic_set)
+    assert any(line in one for one in found), found
+
+
+def rewrite(files, ids):
+    write_bytes(Path(files.panoptic) / "1.png", encode_ids(ids))
+
+
+def test_ids_that_png_and_json_do_not_share(panoptic_set):
+    ids = panoptic_set.ids[0].copy()
+    ids[ids == 302] = 999
+    rewrite(panoptic_set, ids)
+    assert picture_lines(panoptic_set) == [
+        "1 x id in a PNG that the JSON does not list: its pixels count as void (1.png: 999)",
+        "1 x segment in the JSON that its PNG does not have (1.png: 302)",
+    ]
+
+
+def test_areas(panoptic_set):
+    panoptic_set.content["annotations"][0]["segments_info"][1]["area"] = 5
+    line = "1 x segment with another number of pixels than its area (1.png: segment 301 has 160, listed as 5)"
+    assert picture_lines(panoptic_set) == [line]
+
+
+def test_sizes(panoptic_set):
+    rewrite(panoptic_set, panoptic_set.ids[0][:, :40])
+    panoptic_set.content["images"][1]["width"] = 33
+    text = "\n".join(picture_lines(panoptic_set))
+    assert "1.png: (40, 40), listed as (40, 48)" in text
+    assert "2.png: (36, 32), listed as (36, 33)" in text
+    assert "2.jpg: (36, 32), listed as (36, 33)" in text
+
+
+def test_pictures_that_cannot_be_read(panoptic_set):
+    (Path(panoptic_set.images) / "2.jpg").write_text("no picture")
+    shutil.copy(Path(panoptic_set.images) / "2.jpg", Path(panoptic_set.panoptic) / "2.png")
+    Image.fromarray(np.zeros((40, 48), np.uint8)).save(Path(panoptic_set.panoptic) / "1.png")
+    lines = picture_lines(panoptic_set)
+    assert "1 x image that cannot be read (2.jpg)" in lines
+    (line,) = [line for line in lines if "2 x panoptic PNG that cannot be used" in line]
+    assert "1.png has no 8-bit RGB pixels" in line and "2.png cannot be read" in line
+
+
+def test_many_of_a_kind_are_counted():
+    problems = Problems()
+    for number in range(5):
+        problems.add("kind", str(number))
+    assert problems and problems.lines() == ["5 x kind (0, 1, 2, ...)"]

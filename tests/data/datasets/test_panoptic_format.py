@@ -1,0 +1,92 @@
+import logging
+
+import pytest
+
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.structures import BoxMode
+from solo_d2.data.datasets.panoptic_format import panoptic_classes, register_panoptic_format
+from solo_d2.structures import InputError
+
+NAME = "own_panoptic"
+
+
+@pytest.fixture
+def register(panoptic_set):
+    yield lambda: register_panoptic_format(
+        NAME, panoptic_set.json, panoptic_set.panoptic, panoptic_set.images
+    )
+    for catalog in (DatasetCatalog, MetadataCatalog):
+        if NAME in catalog:
+            catalog.remove(NAME)
+
+
+def test_classes(panoptic_set):
+    classes = panoptic_classes(panoptic_set.content["categories"][::-1])
+    assert classes == {
+        "thing_classes": ["cat", "dog"],
+        "stuff_classes": ["things", "sky", "sea"],
+        "thing_dataset_id_to_contiguous_id": {3: 0, 5: 1},
+        "stuff_dataset_id_to_contiguous_id": {0: 0, 9: 1, 11: 2},
+        "thing_colors": [[200, 0, 0], [0, 200, 0]],
+        "stuff_colors": [[82, 18, 128], [0, 0, 200], [0, 90, 90]],
+    }
+
+
+def test_a_category_may_have_id_0_and_no_colour():
+    classes = panoptic_classes(
+        [{"id": 0, "name": "sky", "isthing": 0}, {"id": 4, "name": "cat", "isthing": 1}]
+    )
+    assert classes["stuff_dataset_id_to_contiguous_id"] == {5: 0, 0: 1}
+    assert "stuff_colors" not in classes
+
+
+def test_records(register, panoptic_set, caplog):
+    metadata = register()
+    assert metadata.evaluator_type == "coco_panoptic_seg" and metadata.get("json_file") is None
+    assert metadata.panoptic_json == panoptic_set.json and metadata.ignore_label == 255
+    with caplog.at_level(logging.INFO):
+        first, second = DatasetCatalog.get(NAME)
+    assert "Loaded 2 images" in caplog.text
+    assert (first["image_id"], first["height"], first["width"]) == (1, 40, 48)
+    assert first["file_name"].endswith("images/1.jpg")
+    assert first["pan_seg_file_name"].endswith("png/1.png")
+    kinds = [(s["id"], s["category_id"], s["isthing"], s["iscrowd"]) for s in first["segments_info"]]
+    assert kinds == [(70000, 1, False, 0), (301, 0, True, 0), (302, 0, True, 0), (400, 1, True, 1)]
+    boxes = [(a["bbox"], a["bbox_mode"], a["category_id"], a["iscrowd"]) for a in first["annotations"]]
+    assert boxes[0] == ([4, 5, 16, 10], BoxMode.XYWH_ABS, 0, 0)
+    assert [box[2:] for box in boxes] == [(0, 0), (0, 0), (1, 1)]
+    assert second["annotations"] == [] and second["segments_info"][0]["category_id"] == 2
+
+
+def test_a_name_can_be_registered_again(register, panoptic_set):
+    register()
+    panoptic_set.content["categories"][0]["name"] = "lion"
+    panoptic_set.write(panoptic_set.content)
+    assert register().thing_classes == ["lion", "dog"]
+
+
+def test_broken_annotations_are_refused(register, panoptic_set):
+    panoptic_set.content["annotations"][1]["file_name"] = "no.png"
+    panoptic_set.content["annotations"][0]["segments_info"][0]["category_id"] = 77
+    panoptic_set.write(panoptic_set.content)
+    with pytest.raises(InputError, match=r"1 x segment of a category .*; and 1 more kinds .*check_panoptic"):
+        register()
+
+
+def test_missing_folders_are_named(panoptic_set):
+    with pytest.raises(InputError, match="PNG folder gone of .* does not exist"):
+        register_panoptic_format(NAME, panoptic_set.json, "gone", panoptic_set.images)
+    with pytest.raises(InputError, match="image folder gone of .* does not exist"):
+        register_panoptic_format(NAME, panoptic_set.json, panoptic_set.panoptic, "gone")
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "line"),
+    [("image_id", 9, "1.png belongs to no image"), ("segments_info", [{"id": 1}], "no usable 'category_id'")],
+)
+def test_loading_explains_what_changed_after_registration(register, panoptic_set, place, value, line):
+    register()
+    panoptic_set.content["annotations"][0][place] = value
+    panoptic_set.write(panoptic_set.content)
+    with pytest.raises(InputError, match=line):
+        DatasetCatalog.get(NAME)

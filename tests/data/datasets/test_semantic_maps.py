@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from solo_d2.data.datasets.semantic_maps import semantic_labels, semantic_map, write_semantic_maps
+from solo_d2.structures import InputError
+
+
+def test_labels_of_categories(panoptic_set):
+    assert semantic_labels(panoptic_set.content["categories"]) == {3: 0, 5: 0, 9: 1, 11: 2}
+
+
+def test_map():
+    ids = np.array([[0, 7, 300], [9, 7, 8]])
+    assert semantic_map(ids, {7: 0, 300: 4}).tolist() == [[255, 0, 4], [255, 0, 255]]
+    assert semantic_map(ids, {}).min() == 255
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_files(panoptic_set, tmp_path, workers):
+    assert write_semantic_maps(panoptic_set.json, panoptic_set.panoptic, tmp_path / "maps", workers) == 2
+    first, second = (np.asarray(Image.open(tmp_path / "maps" / f"{n}.png")) for n in (1, 2))
+    ids = panoptic_set.ids[0]
+    expected = np.select([ids == 70000, ids == 0], [1, 255], 0)
+    assert first.dtype == np.uint8 and np.array_equal(first, expected) and (second == 2).all()
+
+
+def test_mistakes_are_named(panoptic_set, tmp_path):
+    with pytest.raises(InputError, match="name another folder"):
+        write_semantic_maps(panoptic_set.json, panoptic_set.panoptic, panoptic_set.panoptic)
+    panoptic_set.content["annotations"][0]["segments_info"][0]["category_id"] = 77
+    panoptic_set.write(panoptic_set.content)
+    with pytest.raises(InputError, match="1.png has a segment of category 77"):
+        write_semantic_maps(panoptic_set.json, panoptic_set.panoptic, tmp_path / "maps")
+    stuff = [{"id": n, "name": str(n), "isthing": 0} for n in range(1, 300)]
+    panoptic_set.write({**panoptic_set.content, "categories": stuff})
+    with pytest.raises(InputError, match="more than 254 stuff classes"):
+        write_semantic_maps(panoptic_set.json, panoptic_set.panoptic, tmp_path / "maps")

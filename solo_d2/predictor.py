@@ -215,11 +215,13 @@ def load_metadata(cfg: CfgNode) -> Metadata:
     names; drawings then show class numbers.
     """
     custom = cfg.DATASETS.CUSTOM
-    for prefix in ("VAL", "TRAIN"):
-        json_file = custom[f"{prefix}_JSON"]
+    for json_file, panoptic in (
+        (custom.VAL_JSON, custom.VAL_PANOPTIC),
+        (custom.TRAIN_JSON, custom.TRAIN_PANOPTIC),
+    ):
         if json_file and Path(json_file).is_file():
             content = json.loads(Path(json_file).read_text(encoding="utf-8"))
-            if custom[f"{prefix}_PANOPTIC"]:
+            if panoptic:
                 return Metadata(**panoptic_classes(content["categories"]))
             categories = sorted(content["categories"], key=lambda category: category["id"])
             return Metadata(

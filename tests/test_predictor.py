@@ -198,3 +198,26 @@ def test_metadata_of_own_data(cfg, tmp_path):
     cfg.DATASETS.CUSTOM.VAL_JSON = "gone.json"
     cfg.DATASETS.TEST = ()
     assert load_metadata(cfg).as_dict() == {}
+
+
+def test_metadata_of_own_panoptic_data(cfg, panoptic_set):
+    cfg.DATASETS.CUSTOM.VAL_JSON = panoptic_set.json
+    cfg.DATASETS.CUSTOM.VAL_PANOPTIC = panoptic_set.panoptic
+    metadata = load_metadata(cfg)
+    assert metadata.thing_classes == ["cat", "dog"] and metadata.stuff_classes == ["things", "sky", "sea"]
+
+
+def test_all_results_of_a_model(cfg, weights, picture):
+    predictor = Predictor(cfg, weights, score_threshold=0.5, batch_size=2)
+    results = predictor.predict([picture] * 3, channels="RGB")
+    assert [set(r) for r in results] == [{"instances"}] * 3
+    assert all(len(r["instances"]) == 1 for r in results)
+    with torch.no_grad():
+        instances = predictor.model([predictor._model_input(picture)])[0]["instances"]
+    segments = [{"id": 1, "isthing": True, "category_id": 0}]
+    output = {"instances": instances, "sem_seg": torch.zeros(2, 20, 40)}
+    output["panoptic_seg"] = torch.ones(20, 40, dtype=torch.int32), segments
+    predictor.model.forward = lambda batch: [dict(output) for _ in batch]
+    (result,) = predictor.predict([picture])
+    assert set(result) == {"instances", "panoptic_seg"}
+    assert result["panoptic_seg"][0].shape == (20, 40) and result["panoptic_seg"][1] == segments

@@ -20,7 +20,11 @@ from solo_d2.structures.errors import InputError
 from .cli import prepare_parser
 from .dataset_checks import STUFF_COUNT_KEY, check_datasets, class_count_key
 
-_CUSTOM_FLAGS = ("train_json", "train_images", "train_panoptic", "val_json", "val_images", "val_panoptic")
+# What own data replaces, its name in the catalogs, and its keys below DATASETS.CUSTOM, which are flags too.
+_CUSTOM_SETS = (
+    ("TRAIN", "custom_train", "TRAIN_JSON", "TRAIN_IMAGES", "TRAIN_PANOPTIC"),
+    ("TEST", "custom_val", "VAL_JSON", "VAL_IMAGES", "VAL_PANOPTIC"),
+)
 
 
 def build_parser(epilog: str | None = None) -> argparse.ArgumentParser:
@@ -70,9 +74,9 @@ def read_cfg(args: argparse.Namespace) -> CfgNode:
     cfg = get_cfg()
     if args.config_file:
         _merge_file(cfg, args.config_file)
-    for flag in _CUSTOM_FLAGS:
-        if getattr(args, flag):
-            cfg.DATASETS.CUSTOM[flag.upper()] = getattr(args, flag)
+    for key in cfg.DATASETS.CUSTOM:
+        if getattr(args, key.lower()):
+            cfg.DATASETS.CUSTOM[key] = getattr(args, key.lower())
     _merge_options(cfg, args.opts or [])
     return cfg
 
@@ -143,8 +147,8 @@ def check_key(cfg: CfgNode, key: str, source: str) -> None:
 def _register_custom_data(cfg: CfgNode, explicit_keys: list[str]) -> None:
     """Puts the user's own COCO files in the place of DATASETS.TRAIN and DATASETS.TEST."""
     counted = None
-    for target, prefix, name in (("TRAIN", "TRAIN", "custom_train"), ("TEST", "VAL", "custom_val")):
-        metadata = _register_custom_set(cfg, prefix, name)
+    for target, name, *keys in _CUSTOM_SETS:
+        metadata = _register_custom_set(cfg, name, *keys)
         if metadata is not None:
             cfg.DATASETS[target] = (name,)
             counted = counted or metadata
@@ -156,15 +160,17 @@ def _register_custom_data(cfg: CfgNode, explicit_keys: list[str]) -> None:
         _set_class_count(cfg, STUFF_COUNT_KEY, len(counted.stuff_classes), explicit_keys)
 
 
-def _register_custom_set(cfg: CfgNode, prefix: str, name: str) -> Metadata | None:
+def _register_custom_set(
+    cfg: CfgNode, name: str, json_key: str, images_key: str, panoptic_key: str
+) -> Metadata | None:
     """Registers one of the user's own sets, of instances or panoptic; None where none is given."""
-    custom = cfg.DATASETS.CUSTOM
-    json_file, images = custom[f"{prefix}_JSON"], custom[f"{prefix}_IMAGES"]
-    panoptic = custom[f"{prefix}_PANOPTIC"]
+    json_file, images, panoptic = (cfg.DATASETS.CUSTOM[k] for k in (json_key, images_key, panoptic_key))
     if bool(json_file) != bool(images) or (panoptic and not json_file):
-        flags = " and ".join(f"--{prefix.lower()}-{what}" for what in ("json", "images"))
-        keys = " and ".join(f"DATASETS.CUSTOM.{prefix}_{what}" for what in ("JSON", "IMAGES"))
-        raise InputError(f"Own data needs both {flags} ({keys})")
+        flags = [f"--{key.lower().replace('_', '-')}" for key in (json_key, images_key)]
+        raise InputError(
+            f"Own data needs both {' and '.join(flags)} (DATASETS.CUSTOM.{json_key} and "
+            f"DATASETS.CUSTOM.{images_key})"
+        )
     if not json_file:
         return None
     if panoptic:

@@ -1,7 +1,7 @@
 import pytest
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from solo_d2.engine.dataset_checks import check_datasets, class_count_key, method_node
+from solo_d2.engine.dataset_checks import check_datasets, class_count_key, is_panoptic, method_node
 from solo_d2.structures import InputError
 
 
@@ -74,3 +74,60 @@ def test_missing_scenes_name_their_generator(solov2_cfg, tmp_path, monkeypatch):
         for name in ("scenes_train", "scenes_val"):
             DatasetCatalog.remove(name)
             MetadataCatalog.remove(name)
+
+
+@pytest.fixture
+def panoptic_cfg(tiny_cfg, panoptic_set):
+    from solo_d2.data import register_panoptic_format
+
+    tiny_cfg.MODEL.META_ARCHITECTURE = "PanopticSOLOv2"
+    tiny_cfg.MODEL.SOLOV2.NUM_CLASSES = 2
+    tiny_cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = 3
+    register_panoptic_format("two", panoptic_set.json, panoptic_set.panoptic, panoptic_set.images)
+    tiny_cfg.DATASETS.TRAIN = tiny_cfg.DATASETS.TEST = ("two",)
+    yield tiny_cfg
+    DatasetCatalog.remove("two")
+    MetadataCatalog.remove("two")
+
+
+def test_panoptic_models_have_their_instance_models_keys(panoptic_cfg):
+    assert is_panoptic(panoptic_cfg) and method_node(panoptic_cfg) is panoptic_cfg.MODEL.SOLOV2
+    assert class_count_key(panoptic_cfg) == "MODEL.SOLOV2.NUM_CLASSES"
+    check_datasets(panoptic_cfg, training=True)
+
+
+def test_wrong_stuff_count(panoptic_cfg):
+    panoptic_cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = 54
+    with pytest.raises(InputError, match="is 54, but dataset two has 2 stuff classes.*NUM_CLASSES 3"):
+        check_datasets(panoptic_cfg, training=True)
+
+
+def test_joint_numbering_is_for_training_only(panoptic_cfg):
+    metadata = MetadataCatalog.get("two")
+    joint = {
+        "thing_classes": ["cat", "dog", "sky", "sea"],
+        "stuff_classes": ["cat", "dog", "sky", "sea"],
+        "thing_dataset_id_to_contiguous_id": {3: 0, 5: 1},
+        "stuff_dataset_id_to_contiguous_id": {9: 2, 11: 3},
+    }
+    DatasetCatalog.register("joint", list)
+    kept = ("panoptic_json", "panoptic_root", "image_root", "evaluator_type")
+    MetadataCatalog.get("joint").set(**joint, **{key: metadata.get(key) for key in kept})
+    try:
+        panoptic_cfg.DATASETS.TRAIN = ("joint",)
+        check_datasets(panoptic_cfg, training=True)
+        panoptic_cfg.DATASETS.TEST = ("joint",)
+        with pytest.raises(InputError, match="numbers things and stuff together.*joint_separated"):
+            check_datasets(panoptic_cfg, training=True)
+    finally:
+        DatasetCatalog.remove("joint")
+        MetadataCatalog.remove("joint")
+
+
+def test_instance_files_of_panoptic_data_are_for_evaluation(panoptic_cfg, tmp_path):
+    MetadataCatalog.get("two").json_file = str(tmp_path / "absent.json")
+    panoptic_cfg.DATASETS.TEST = ()
+    check_datasets(panoptic_cfg, training=True)
+    panoptic_cfg.DATASETS.TEST = ("two",)
+    with pytest.raises(InputError, match="absent.json does not exist"):
+        check_datasets(panoptic_cfg, training=True)

@@ -1,10 +1,13 @@
 import json
+from pathlib import Path
 
 import pytest
 
 from solo_d2.config import get_cfg
 from solo_d2.engine.run_config import build_cfg, build_parser, check_key, read_cfg
 from solo_d2.structures import InputError
+
+PANOPTIC_CONFIG = Path(__file__).resolve().parents[2] / "configs" / "quick" / "panoptic_solov2_tiny.yaml"
 
 
 def parse(*arguments):
@@ -108,4 +111,39 @@ def test_missing_weights(tiny_files, tmp_path):
     args = own_data(tiny_files, tmp_path)
     args.eval_only = True
     with pytest.raises(InputError, match="--eval-only needs MODEL.WEIGHTS"):
+        build_cfg(args)
+
+
+def own_panoptic(files, tmp_path, *options, what="panoptic"):
+    flags = [
+        "--config-file", PANOPTIC_CONFIG, "--train-json", files.json, "--train-images", files.images,
+        "--val-json", files.json, "--val-images", files.images,
+    ]  # fmt: skip
+    if what == "panoptic":
+        flags += ["--train-panoptic", files.panoptic, "--val-panoptic", files.panoptic]
+    return parse(*flags, "OUTPUT_DIR", tmp_path / "out", *options)
+
+
+def test_own_panoptic_data_sets_both_class_counts(panoptic_set, tmp_path):
+    cfg = build_cfg(own_panoptic(panoptic_set, tmp_path))
+    assert cfg.DATASETS.TRAIN == ("custom_train",) and cfg.DATASETS.TEST == ("custom_val",)
+    assert cfg.MODEL.SOLOV2.NUM_CLASSES == 2 and cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES == 3
+    with pytest.raises(InputError, match="SEM_SEG_HEAD.NUM_CLASSES 54 on the command line .* 3 classes"):
+        build_cfg(own_panoptic(panoptic_set, tmp_path, "MODEL.SEM_SEG_HEAD.NUM_CLASSES", 54))
+
+
+def test_panoptic_folder_without_json(panoptic_set):
+    with pytest.raises(InputError, match="both --val-json and --val-images"):
+        build_cfg(parse("--val-panoptic", panoptic_set.panoptic))
+
+
+def test_panoptic_model_on_instance_data(tiny_files, tmp_path):
+    args = own_data(tiny_files, tmp_path, "MODEL.META_ARCHITECTURE", "PanopticSOLOv2")
+    with pytest.raises(InputError, match="custom_train has instances only.*--train-panoptic"):
+        build_cfg(args)
+
+
+def test_instance_model_on_panoptic_data(panoptic_set, tmp_path):
+    args = own_panoptic(panoptic_set, tmp_path, "MODEL.META_ARCHITECTURE", "SOLOv2")
+    with pytest.raises(InputError, match="custom_val is for panoptic results, which SOLOv2 does not give"):
         build_cfg(args)

@@ -1,11 +1,13 @@
 import json
 import os
+from pathlib import Path
 
 import pytest
 import torch
 
 from detectron2.engine import DefaultTrainer, HookBase
 from solo_d2.checkpoint import read_checkpoint
+from solo_d2.engine.run_config import build_cfg, build_parser
 from solo_d2.engine.trainer import Trainer, autocast_dtype, evaluated_tasks
 from solo_d2.structures import InputError
 
@@ -231,3 +233,20 @@ def test_what_cannot_be_measured_is_said_before_training(tiny_cfg, monkeypatch):
     monkeypatch.setattr("solo_d2.engine.trainer.build_evaluator", impossible)
     with pytest.raises(InputError, match="no evaluator"):
         Trainer(tiny_cfg)
+
+
+def test_panoptic_model_trains_and_evaluates(panoptic_set, tmp_path):
+    config = Path(__file__).resolve().parents[2] / "configs" / "quick" / "panoptic_solov2_tiny.yaml"
+    data = panoptic_set
+    flags = ["--config-file", config, "OUTPUT_DIR", tmp_path / "out", "SOLVER.MAX_ITER", 2]
+    flags += ["DATALOADER.NUM_WORKERS", 0, "SOLVER.IMS_PER_BATCH", 2, "TEST.VIS_IMAGES", 1]
+    for prefix in ("--train", "--val"):
+        own = [f"{prefix}-json", data.json, f"{prefix}-panoptic", data.panoptic]
+        flags = [*own, f"{prefix}-images", data.images, *flags]
+    cfg = build_cfg(build_parser().parse_args([str(flag) for flag in flags]))
+    results = Trainer(cfg).train()["panoptic_seg"]
+    assert {"PQ", "SQ_th", "RQ_st", "PQ-cat", "PQ-sea"} <= set(results)
+    written = tmp_path / "out" / "inference"
+    assert {"1.png", "2.png"} == {path.name for path in (written / "predictions").iterdir()}
+    annotations = json.loads((written / "predictions.json").read_text())["annotations"]
+    assert [a["image_id"] for a in annotations] == [1, 2]

@@ -14,7 +14,7 @@ from detectron2.config import CfgNode
 from detectron2.modeling import build_model
 from detectron2.structures import BitMasks, Boxes, Instances
 from solo_d2.config import get_cfg
-from solo_d2.engine.dataset_checks import method_node
+from solo_d2.engine.dataset_checks import is_panoptic, method_node
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 # The heads' cost is that of their cells; fewer of them keep this test to seconds for each config.
@@ -58,11 +58,13 @@ def make_instances(size: tuple[int, int], count: int, num_classes: int) -> Insta
 
 
 def make_batch(counts: list[int], num_classes: int) -> list[dict]:
+    """Of two images; with semantic labels, which models without a semantic branch do not look at."""
     generator = torch.Generator().manual_seed(sum(counts))
     return [
         {
             "image": torch.randint(0, 256, (3, *size), dtype=torch.uint8, generator=generator),
             "instances": make_instances(size, count, num_classes),
+            "sem_seg": torch.randint(0, 3, size, generator=generator) if count else torch.full(size, 255),
             "height": 2 * size[0],
             "width": 2 * size[1],
         }
@@ -89,6 +91,8 @@ def test_config_trains_and_infers(path):
             assert all(loss.isfinite() for loss in losses.values()), name
             assert losses["loss_category"] > 0
             assert (losses["loss_mask"] > 0) == (name != "empty")
+            if is_panoptic(cfg):
+                assert (losses["loss_sem_seg"] > 0) == (name != "empty")
             optimizer.zero_grad()
             sum(losses.values()).backward()
             assert all(p.grad is not None and p.grad.isfinite().all() for p in trainable), name
@@ -101,6 +105,11 @@ def test_config_trains_and_infers(path):
         assert instances.image_size == (2 * size[0], 2 * size[1])
         assert instances.pred_masks.dtype == torch.bool
         assert len(instances.pred_boxes) == len(instances.scores) == len(instances.pred_masks)
+        assert ("panoptic_seg" in result) == is_panoptic(cfg)
+        if is_panoptic(cfg):
+            ids, segments = result["panoptic_seg"]
+            assert ids.shape == result["sem_seg"].shape[1:] == instances.image_size
+            assert set(ids.unique().tolist()) - {0} == {segment["id"] for segment in segments}
 
 
 def test_results_survive_autocast_and_a_nearly_full_grid():

@@ -138,9 +138,7 @@ class TrainLoader:
         self._batch_size = total_batch_size // self._world_size
         self._num_workers = num_workers
         self._repeat_factors = repeat_factors
-        self._groups = None
-        if aspect_ratio_grouping:
-            self._groups = [int(record["width"] > record["height"]) for record in records]
+        self._groups = _orientations(records) if aspect_ratio_grouping else None
         self._reported: set[str] = set()
         self._unreadable: set[str] = set()
 
@@ -228,6 +226,14 @@ class TrainLoader:
             raise InputError(
                 f"{len(self._unreadable)} of {self._size} training images cannot be read, {last}"
             )
+
+
+def _orientations(records: list[dict]) -> list[int] | None:
+    """1 per lying and 0 per upright image; None where the records do not tell their sizes."""
+    if all("width" in record and "height" in record for record in records):
+        return [int(record["width"] > record["height"]) for record in records]
+    logger.warning("Batches mix upright and lying images: the data set does not tell the images' sizes")
+    return None
 
 
 def _as_list(outcomes: list[Outcome]) -> list[Outcome]:

@@ -24,6 +24,12 @@ INSTANCE_TASKS = ("bbox", "segm")
 LVIS_MAX_DETS = 300
 
 
+def panoptic_evaluator_class() -> type[DatasetEvaluator]:
+    """Detectron2's, where the package it stands on is installed, else this project's; the numbers agree."""
+    has_package = importlib.util.find_spec("panopticapi") is not None
+    return COCOPanopticEvaluator if has_package else PanopticEvaluator
+
+
 def build_evaluator(
     dataset_name: str,
     output_folder: str,
@@ -65,9 +71,7 @@ def build_evaluator(
     if kind == "sem_seg" or (panoptic and metadata.get("sem_seg_root")):
         evaluators.append(SemSegEvaluator(dataset_name, output_dir=output_folder))
     if panoptic:
-        has_package = importlib.util.find_spec("panopticapi") is not None
-        evaluator_class = COCOPanopticEvaluator if has_package else PanopticEvaluator
-        evaluators.append(evaluator_class(dataset_name, output_folder))
+        evaluators.append(panoptic_evaluator_class()(dataset_name, output_folder))
     if not evaluators:
         raise InputError(
             f"Dataset {dataset_name} has evaluator_type {kind!r}: coco, lvis, sem_seg and "

@@ -161,6 +161,14 @@ def test_augmentation_does_not_depend_on_the_number_of_ranks(monkeypatch):
     assert sorted(alone) == sorted(samples(0, 2, 5) + samples(1, 2, 5))
 
 
+def test_records_without_sizes_are_not_grouped(caplog):
+    records = [{"file_name": str(number)} for number in range(4)]
+    with caplog.at_level(logging.WARNING):
+        loader = TrainLoader(records, mapper=dict, total_batch_size=2, seed=1)
+    assert "does not tell the images' sizes" in caplog.text
+    assert [len(batch) for batch in islice(loader, 3)] == [2, 2, 2]
+
+
 def test_aspect_ratio_grouping():
     upright = {0, 3, 4, 8, 9, 15}
     mixed = _ids(_loader(upright=upright, aspect_ratio_grouping=False), 30)

@@ -9,6 +9,7 @@ from detectron2.engine import DefaultTrainer, HookBase
 from solo_d2.checkpoint import read_checkpoint
 from solo_d2.engine.run_config import build_cfg, build_parser
 from solo_d2.engine.trainer import Trainer, autocast_dtype, evaluated_tasks
+from solo_d2.evaluation.panoptic_evaluation import PanopticEvaluator
 from solo_d2.structures import InputError
 
 
@@ -235,7 +236,8 @@ def test_what_cannot_be_measured_is_said_before_training(tiny_cfg, monkeypatch):
         Trainer(tiny_cfg)
 
 
-def test_panoptic_model_trains_and_evaluates(panoptic_set, tmp_path):
+def test_panoptic_model_trains_and_evaluates(panoptic_set, tmp_path, monkeypatch):
+    monkeypatch.setattr("solo_d2.evaluation.build.panoptic_evaluator_class", lambda: PanopticEvaluator)
     config = Path(__file__).resolve().parents[2] / "configs" / "quick" / "panoptic_solov2_tiny.yaml"
     data = panoptic_set
     flags = ["--config-file", config, "OUTPUT_DIR", tmp_path / "out", "SOLVER.MAX_ITER", 2]

@@ -22,7 +22,10 @@ def registered(tmp_path):
             ("cityscapes_panoptic", ""),
         )
     ]
-    kept = {n: (DatasetCatalog.pop(n), MetadataCatalog.pop(n)) for n in names if n in DatasetCatalog}
+    kept = {n: (DatasetCatalog[n], MetadataCatalog[n]) for n in names if n in DatasetCatalog}
+    for name in kept:
+        DatasetCatalog.remove(name)
+        MetadataCatalog.remove(name)
     register_panoptic(tmp_path)
     yield tmp_path
     for name in names:

@@ -10,6 +10,7 @@ from detectron2.structures import Boxes, Instances
 from solo_d2.layers import aligned_bilinear, resize
 
 from .restoring import restore_size
+
 # Bytes of float32 pixels that may be alive at once while masks are resized.
 _CHUNK_BYTES = 1 << 26
 

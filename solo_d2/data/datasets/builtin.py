@@ -1,8 +1,8 @@
 """Names that configs may use without further ado: the built-in scenes, COCO 2017, LVIS and Cityscapes.
 
 ``scenes_*``, ``coco_2017_*``, ``lvis_v0.5_*``, ``lvis_v1_*`` and ``cityscapes_instances_*``, each with
-``train`` and ``val``; ``builtin_panoptic.py`` has the panoptic ones. Registration reads no file; a missing one
-is reported when the data set is first used.
+``train`` and ``val``; ``builtin_panoptic.py`` has the panoptic ones. Registration reads no file; one that
+is missing is reported when the data set is first used.
 """
 
 import os

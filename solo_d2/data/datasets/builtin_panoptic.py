@@ -13,6 +13,7 @@ from detectron2.data import DatasetCatalog
 from detectron2.data.datasets import register_coco_panoptic, register_coco_panoptic_separated
 from solo_d2.data.scenes import SPLITS, panoptic_categories
 
+from .cityscapes import CITYSCAPES_IDS, CITYSCAPES_NAMES
 from .coco_categories import coco_panoptic_categories
 from .panoptic_format import add_panoptic, panoptic_classes
 
@@ -24,17 +25,7 @@ _CITYSCAPES_ADVICE = (
     "put Cityscapes below {root}/cityscapes and make its panoptic files with cityscapesscripts' "
     "createPanopticImgs.py, or set DETECTRON2_DATASETS to the folder that holds cityscapes/"
 )
-# (id, name) of the classes that count in the evaluation.
-_CITYSCAPES_THINGS = (
-    (24, "person"),
-    (25, "rider"),
-    (26, "car"),
-    (27, "truck"),
-    (28, "bus"),
-    (31, "train"),
-    (32, "motorcycle"),
-    (33, "bicycle"),
-)
+# (id, name) of the stuff classes that count in the evaluation.
 _CITYSCAPES_STUFF = (
     (7, "road"),
     (8, "sidewalk"),
@@ -92,7 +83,10 @@ def _add_cityscapes(root: Path, split: str) -> None:
     fine = root / "cityscapes" / "gtFine" / f"cityscapes_panoptic_{split}"
     categories = [
         {"id": number, "name": name, "isthing": isthing}
-        for isthing, classes in ((1, _CITYSCAPES_THINGS), (0, _CITYSCAPES_STUFF))
+        for isthing, classes in (
+            (1, zip(CITYSCAPES_IDS, CITYSCAPES_NAMES, strict=True)),
+            (0, _CITYSCAPES_STUFF),
+        )
         for number, name in classes
     ]
     _add(

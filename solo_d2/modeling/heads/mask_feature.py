@@ -32,9 +32,7 @@ class MaskFeatureHead(PyramidFusion):
             coordinates: Whether the deepest level sees them.
             dcn_type: "DCN" or "DCNv2" makes every convolution deformable, "" none.
         """
-        super().__init__(
-            in_channels, num_levels, channels, norm, coordinates=coordinates, dcn_type=dcn_type
-        )
+        super().__init__(in_channels, num_levels, channels, norm, coordinates=coordinates, dcn_type=dcn_type)
         self.predictor = conv_block(channels, out_channels, norm, kernel_size=1, dcn_type=dcn_type)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:

@@ -1,13 +1,14 @@
 """Models registered in Detectron2's ``META_ARCH_REGISTRY``."""
 
 from .condinst import CondInst
-from .panoptic import PanopticSegmenter, PanopticSOLOv2
-from .solo import DecoupledSOLO, SOLO
+from .panoptic import PanopticCondInst, PanopticSegmenter, PanopticSOLOv2
+from .solo import SOLO, DecoupledSOLO
 from .solov2 import SOLOv2
 
 __all__ = [
     "CondInst",
     "DecoupledSOLO",
+    "PanopticCondInst",
     "PanopticSOLOv2",
     "PanopticSegmenter",
     "SOLO",

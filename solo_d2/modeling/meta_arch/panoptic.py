@@ -15,6 +15,7 @@ from solo_d2.modeling.heads import ConcatSemanticHead, FPNSemanticHead, FusionSe
 from solo_d2.postprocessing import PanopticMerge, restore_size
 from solo_d2.structures import InputError
 
+from .condinst import CondInst
 from .dense_segmenter import DenseSegmenter
 from .solov2 import SOLOv2
 
@@ -156,3 +157,8 @@ def semantic_head_from_config(cfg: CfgNode, shapes: dict[str, ShapeSpec]) -> nn.
 @META_ARCH_REGISTRY.register()
 class PanopticSOLOv2(PanopticSegmenter, SOLOv2):
     """SOLOv2 with a semantic branch."""
+
+
+@META_ARCH_REGISTRY.register()
+class PanopticCondInst(PanopticSegmenter, CondInst):
+    """CondInst with a semantic branch."""

@@ -14,7 +14,8 @@ from solo_d2.modeling.meta_arch.panoptic import PanopticSegmenter
 from solo_d2.postprocessing import PanopticMerge
 from solo_d2.structures import InputError
 
-TINY = Path(__file__).resolve().parents[3] / "configs" / "quick" / "panoptic_solov2_tiny.yaml"
+CONFIGS = Path(__file__).resolve().parents[3] / "configs"
+TINY = CONFIGS / "quick" / "panoptic_solov2_tiny.yaml"
 
 
 class Identity(nn.Module):
@@ -161,18 +162,30 @@ def test_config_switches():
         build_model(cfg)
 
 
-def test_instance_part_is_solov2s():
+@pytest.mark.parametrize("method", ["SOLOv2", "CondInst"])
+def test_instance_part_is_the_segmenters(method):
     cfg = get_cfg()
-    cfg.merge_from_file(str(TINY))
+    cfg.merge_from_file(str(CONFIGS / "quick" / f"panoptic_{method.lower()}_tiny.yaml"))
+    # An untrained model finds something, too.
+    cfg.MODEL.SOLOV2.SCORE_THR = cfg.MODEL.SOLOV2.UPDATE_THR = 0.0
+    cfg.MODEL.FCOS.INFERENCE_TH_TEST = 0.0
     panoptic = build_model(cfg).eval()
-    cfg.MODEL.META_ARCHITECTURE = "SOLOv2"
-    cfg.MODEL.SOLOV2.SCORE_THR = 0.0
+    cfg.MODEL.META_ARCHITECTURE = method
     plain = build_model(cfg).eval()
     weights = panoptic.state_dict()
     assert {k for k in weights if not k.startswith("sem_seg_head.")} == set(plain.state_dict())
     plain.load_state_dict({k: weights[k] for k in plain.state_dict()})
-    panoptic.grid_inference = plain.grid_inference
     inputs = [{"image": torch.rand(3, 64, 96) * 255}]
     with torch.no_grad():
         ours, expected = panoptic(inputs)[0]["instances"], plain(inputs)[0]["instances"]
+    assert len(expected) > 0
     assert torch.equal(ours.pred_masks, expected.pred_masks) and torch.equal(ours.scores, expected.scores)
+
+
+def test_condinst_merges_with_its_papers_thresholds():
+    cfg = get_cfg()
+    cfg.merge_from_file(str(CONFIGS / "PanopticCondInst" / "panoptic_condinst_R50_1x.yaml"))
+    cfg.MODEL.DEVICE = "cpu"
+    model = build_model(cfg)
+    assert model.panoptic_merge == PanopticMerge(0.4, 4096, 0.45)
+    assert model.sem_seg_head.predictor.in_channels == 4 * 256

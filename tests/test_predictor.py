@@ -213,7 +213,7 @@ def test_all_results_of_a_model(cfg, weights, picture):
     assert [set(r) for r in results] == [{"instances"}] * 3
     assert all(len(r["instances"]) == 1 for r in results)
     with torch.no_grad():
-        instances = predictor.model([predictor._model_input(picture)])[0]["instances"]
+        instances = predictor.model([predictor.model_input(picture)])[0]["instances"]
     segments = [{"id": 1, "isthing": True, "category_id": 0}]
     output = {"instances": instances, "sem_seg": torch.zeros(2, 20, 40)}
     output["panoptic_seg"] = torch.ones(20, 40, dtype=torch.int32), segments

@@ -8,10 +8,12 @@ The kernels of ``solo_d2/ops/csrc`` are optional. They are compiled where torch 
 import os
 import platform
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
 from setuptools import Extension, find_packages, setup
+from setuptools.command.build_py import build_py
 
 try:
     from torch.utils.cpp_extension import BuildExtension
@@ -98,6 +100,16 @@ class BuildKernels(BuildExtension):
         print(f"solo_d2: built no kernels, the PyTorch references will run: {self.reason}")
 
 
+class BuildWithConfigs(build_py):
+    """Puts ``configs/`` into the installed package, where ``solo_d2.model_zoo`` looks for it."""
+
+    def run(self):
+        super().run()
+        if not self.editable_mode:
+            target = Path(self.build_lib) / "solo_d2" / "model_zoo" / "configs"
+            shutil.copytree(ROOT / "configs", target, dirs_exist_ok=True)
+
+
 setup(
     name="solo_d2",
     version=VERSION,
@@ -108,7 +120,8 @@ setup(
     packages=find_packages(include=["solo_d2", "solo_d2.*"]),
     # Filled in when it is built; without torch at hand there is nothing to build it with.
     ext_modules=[Extension("solo_d2._C", [])] if HAS_TORCH else [],
-    cmdclass={"build_ext": BuildKernels},
+    cmdclass={"build_ext": BuildKernels, "build_py": BuildWithConfigs},
+    package_data={"solo_d2.model_zoo": ["models.json"]},
     python_requires=">=3.10",
     install_requires=[
         "torch>=2.4",
@@ -118,6 +131,7 @@ setup(
         "opencv-python-headless>=4.8",
         "pillow>=10.1",
         "pycocotools>=2.0.7",
+        "safetensors>=0.4.3",
         "shapely>=2.0",
         "tensorboard>=2.12",
         "tqdm>=4.60",

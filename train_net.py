@@ -18,18 +18,18 @@ import os
 import solo_d2  # noqa: F401  (registers the models)
 from detectron2.engine import default_setup
 from detectron2.utils import comm
-from solo_d2.checkpoint import SoloCheckpointer
 from solo_d2.engine.cli import run_cli
 from solo_d2.engine.launching import launch_training
 from solo_d2.engine.run_config import build_cfg, build_parser, read_cfg
 from solo_d2.engine.trainer import Trainer
+from solo_d2.engine.weights import build_checkpointer
 from solo_d2.evaluation.results import write_results
 
 
 def evaluate(cfg, resume: bool) -> dict:
     """Evaluates MODEL.WEIGHTS, or with ``resume`` the last checkpoint, on DATASETS.TEST."""
     model = Trainer.build_model(cfg)
-    checkpointer = SoloCheckpointer(model, cfg.OUTPUT_DIR, exact=True)
+    checkpointer = build_checkpointer(cfg, model, cfg.OUTPUT_DIR, exact=True)
     checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=resume)
     return Trainer.test(cfg, model)
 

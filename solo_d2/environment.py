@@ -25,6 +25,7 @@ REPORTED_PACKAGES = (
     "faster-coco-eval",
     "fvcore",
     "iopath",
+    "safetensors",
     "tensorboard",
 )
 # What tells the two providers of the name ``detectron2`` apart: a folder that only the real one has,

@@ -1,4 +1,4 @@
-"""The three-line predictor: config and weights in, then pictures to ``Instances``."""
+"""The three-line predictor: a config and weights, or a published model's name, then pictures to results."""
 
 import json
 import logging
@@ -15,10 +15,11 @@ from detectron2.data import Metadata, MetadataCatalog
 from detectron2.data import transforms as T
 from detectron2.modeling import build_model
 from detectron2.structures import Instances
-from solo_d2.checkpoint import SoloCheckpointer
 from solo_d2.data.datasets import register_all
 from solo_d2.data.datasets.panoptic_format import panoptic_classes
 from solo_d2.engine.run_config import build_parser, read_cfg
+from solo_d2.engine.weights import build_checkpointer
+from solo_d2.model_zoo import config_file
 from solo_d2.structures.errors import InputError
 
 Picture = str | os.PathLike | Image.Image | np.ndarray
@@ -31,7 +32,7 @@ class Predictor:
 
     Examples:
         >>> from solo_d2 import Predictor
-        >>> predictor = Predictor("configs/SOLOv2/solov2_R50_3x.yaml", weights="model.pth")
+        >>> predictor = Predictor("mmdet/solov2_R50_3x")  # fetches the weights on first use
         >>> instances = predictor("image.jpg")
         >>> instances.pred_masks.shape, instances.scores, instances.pred_classes
 
@@ -53,7 +54,8 @@ class Predictor:
     ):
         """
         Args:
-            config: config file, or a config node with this project's keys.
+            config: config file, name of a published model (docs/MODEL_ZOO.md), or a config node with this
+                project's keys.
             weights: weight file; ``cfg.MODEL.WEIGHTS`` where empty.
             opts: "KEY", "VALUE", ... that override the config, as on the command line.
             device: such as "cuda:1"; where None ``cfg.MODEL.DEVICE``, or the CPU without a GPU.
@@ -76,7 +78,7 @@ class Predictor:
         self.metadata = load_metadata(self.cfg)
         self._resize = T.ResizeShortestEdge([self.cfg.INPUT.MIN_SIZE_TEST] * 2, self.cfg.INPUT.MAX_SIZE_TEST)
         self.model = build_model(self.cfg).eval()
-        load_every_weight(self.model, self.cfg.MODEL.WEIGHTS)
+        build_checkpointer(self.cfg, self.model, exact=True).load(self.cfg.MODEL.WEIGHTS)
 
     def __call__(
         self, pictures: Picture | Sequence[Picture], *, channels: str | None = None
@@ -165,13 +167,15 @@ def load_config(config: CfgNode | str | os.PathLike, opts: Sequence[str] = ()) -
     """A config of its own from a file or another config, with overrides.
 
     Args:
-        config: path of a YAML file, or a config node, which is not changed.
+        config: path of a YAML file, name of a published model, or a config node, which is not changed.
         opts: "KEY", "VALUE", ... overrides.
 
     Raises:
         InputError: a missing file, broken YAML, an unknown key or a value of the wrong type.
     """
     if not isinstance(config, CfgNode):
+        if not Path(config).is_file() and Path(config).suffix != ".yaml":
+            config = config_file(os.fspath(config))
         return read_cfg(build_parser().parse_args(["--config-file", os.fspath(config), *opts]))
     cfg = config.clone()
     cfg.defrost()
@@ -188,24 +192,6 @@ def available_device(wanted: str) -> str:
         logger.info("no GPU is available: running on the CPU")
         return "cpu"
     return wanted
-
-
-def load_every_weight(model: torch.nn.Module, path: str) -> None:
-    """Loads a weight file that has to hold the whole model, not only a backbone to train from.
-
-    Raises:
-        InputError: unreadable or unsuitable file, or weights that it lacks or that are NaN in it.
-    """
-    own = {name: value for name, value in model.state_dict().items() if value.is_floating_point()}
-    for value in own.values():
-        value.fill_(float("nan"))
-    SoloCheckpointer(model, exact=True).load(path)
-    missing = [name for name, value in own.items() if value.isnan().any()]
-    if missing:
-        raise InputError(
-            f"{path} lacks {len(missing)} of the model's {len(own)} weights ({missing[0]}, ...): it is no "
-            "trained model for this config. Name one with weights=... or MODEL.WEIGHTS"
-        )
 
 
 def load_metadata(cfg: CfgNode) -> Metadata:

@@ -144,11 +144,17 @@ def test_bad_weights(cfg, weights, tmp_path):
     with pytest.raises(InputError, match=r"cut\.pth"):
         Predictor(cfg, cut)
     torch.save({"model": BACKBONE | {"scores": torch.zeros(3)}}, tmp_path / "other.pth")
-    with pytest.raises(InputError, match="classes"):
+    with pytest.raises(InputError, match=r"scores \(3,\) in the file, \(2,\) here"):
         Predictor(cfg, tmp_path / "other.pth")
     torch.save({"model": BACKBONE}, tmp_path / "backbone.pth")
     with pytest.raises(InputError, match=r"lacks 1 of the model's 3 weights \(scores"):
         Predictor(cfg, tmp_path / "backbone.pth")
+
+
+def test_published_models_have_names(weights):
+    assert load_config("mmdet/solov2_light_448_R18_3x").INPUT.MIN_SIZE_TEST == 448
+    with pytest.raises(InputError, match="did you mean mmdet/solov2_R50_3x"):
+        Predictor("mmdet/solov2_R5_3x", weights)
 
 
 def test_bad_pictures(cfg, weights, picture, tmp_path):

@@ -1,32 +1,38 @@
-"""Checkpoints that are whole or absent, and that say plainly why they do not fit."""
+"""Checkpoints that are whole or absent, of any known layout, and that say plainly why they do not fit."""
 
 import os
-import pickle
-import zipfile
+from urllib.parse import urlparse
 
 import torch
 
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.utils import comm
-from detectron2.utils.file_io import PathManager
 from solo_d2.structures.errors import InputError
 
-from .torchvision_resnet import is_torchvision_resnet, to_native
-
-_MAX_NAMES_SHOWN = 4
+from . import fit as fits
+from .layouts import ADAPTERS
+from .native import NativeWeights, read_native
+from .preprocessing import Preprocessing
+from .weight_file import read_weight_file, save_atomically
 
 
 class SoloCheckpointer(DetectionCheckpointer):
-    """``DetectionCheckpointer`` with atomic files, plain errors and no executable pickles.
+    """``DetectionCheckpointer`` with foreign layouts, atomic files, plain errors and no executable pickles.
+
+    Weights load strictly. A file may lack whole parts of the model, as a backbone's lacks the head, but
+    no single weights; and the layer with a row per class may differ in its number of rows, as on other
+    classes. Both are reported, and with ``exact`` both are errors.
 
     Args:
         model: the model, possibly inside ``DistributedDataParallel``.
         save_dir: folder of the checkpoints; "" where nothing is saved.
-        exact: a weight whose shape differs from the model's is an error. Without it such weights
-            stay at their initial values with a warning (fine-tuning on other classes).
+        exact: every weight of the model has to be in the file, with the same shape.
         resumable: whether saved files count as the run's last checkpoint for ``--resume``.
         checkpointables: further objects with ``state_dict`` to save and restore; their state
             has to consist of tensors and plain Python values.
+        preprocessing: what the config does to images; a difference from what the weights expect is
+            reported.
+        group: the config group of the meta-architecture, such as "MODEL.SOLOV2", for messages.
     """
 
     def __init__(
@@ -36,11 +42,16 @@ class SoloCheckpointer(DetectionCheckpointer):
         *,
         exact: bool = False,
         resumable: bool = True,
+        preprocessing: Preprocessing | None = None,
+        group: str = "MODEL",
         **checkpointables,
     ):
         super().__init__(model, save_dir, save_to_disk=comm.is_main_process(), **checkpointables)
         self.exact = exact
         self.resumable = resumable
+        self.preprocessing = preprocessing or Preprocessing()
+        self.group = group
+        self._opened: dict | None = None
 
     def save(self, name: str, **kwargs) -> None:
         """Writes ``save_dir/name.pth``; a crash meanwhile leaves the former file, if any.
@@ -89,83 +100,75 @@ class SoloCheckpointer(DetectionCheckpointer):
         return self.load(path, checkpointables=[])
 
     def load(self, path: str, checkpointables: list[str] | None = None) -> dict:
-        """Loads a weight file.
+        """Loads a weight file of any known layout; see :mod:`solo_d2.checkpoint.layouts`.
 
         Args:
-            path: a ``.pth`` or ``.pkl`` file, or an address that Detectron2's PathManager knows;
-                "" loads nothing.
+            path: a ``.pth``, ``.pkl`` or ``.safetensors`` file, or an address that Detectron2's
+                PathManager knows; "" loads nothing.
             checkpointables: names of the further objects to restore; None: all.
 
         Returns:
             what the file holds beyond the model and the checkpointables.
 
         Raises:
-            InputError: if the file is missing, truncated, no checkpoint, or made for another
-                model or (with ``exact``) for other classes.
+            InputError: if the file is missing, truncated, no checkpoint, made for another
+                model or (with ``exact``) for other classes, or contradicts the config.
         """
-        if path and "?" not in path and not path.endswith(".pkl"):
-            self._check_fit(path, read_checkpoint(path))
-        elif path and path.endswith(".pkl"):
-            _local_file(path)
-        return super().load(path, checkpointables)
+        if path and not urlparse(path).query:
+            native = read_native(path)
+            if not native.heuristics:
+                self.check(path, native)
+                self._opened = {**native.rest, "model": native.weights}
+        try:
+            return super().load(path, checkpointables)
+        finally:
+            self._opened = None
 
     def _load_file(self, filename: str) -> dict:
-        """Reads a local file; ``.pkl`` in Detectron2's own way."""
-        if filename.endswith(".pkl"):
-            return super()._load_file(filename)
-        checkpoint = read_checkpoint(filename)
-        return checkpoint if "model" in checkpoint else {"model": checkpoint}
+        """What :meth:`load` has read already, or a file whose names Detectron2 has to match."""
+        if self._opened is not None:
+            return self._opened
+        native = read_native(filename)
+        return {**native.rest, "model": native.weights, "matching_heuristics": True}
 
-    def _check_fit(self, path: str, checkpoint: dict) -> None:
-        """Compares names and shapes of the file's weights with the model's."""
-        weights = checkpoint.get("model", checkpoint)
-        if not isinstance(weights, dict):
-            raise InputError(f"{path} is no checkpoint: it holds no dictionary of weights")
-        if checkpoint.get("matching_heuristics"):
-            return
-        weights = {name.removeprefix("module."): value for name, value in weights.items()}
+    def _load_model(self, checkpoint: dict):
+        """Copies the weights that fit; :meth:`load` has reported the others."""
+        if self._opened is None:
+            return super()._load_model(checkpoint)
+        weights = checkpoint.pop("model")
         own = self.model.state_dict()
-        shared = [name for name in own if name in weights]
-        if not shared:
-            raise InputError(
-                f"{path} was made for another model: none of its {len(weights)} weights has the "
-                f"name of one of this model's {len(own)}. Check MODEL.META_ARCHITECTURE and "
-                "MODEL.WEIGHTS, or convert the file first."
-            )
-        misfits = [
-            f"{name} {tuple(weights[name].shape)} in the file, {tuple(own[name].shape)} here"
-            for name in shared
-            if tuple(weights[name].shape) != tuple(own[name].shape)
-        ]
-        if not misfits:
-            return
-        shown = "; ".join(misfits[:_MAX_NAMES_SHOWN])
-        if len(misfits) > _MAX_NAMES_SHOWN:
-            shown += f"; and {len(misfits) - _MAX_NAMES_SHOWN} more"
-        if self.exact:
-            raise InputError(
-                f"{path} does not fit this config: {shown}. If these are the last layers, the "
-                "number of classes (NUM_CLASSES) differs from the one the file was trained with."
-            )
-        self.logger.warning(
-            "%s has other shapes than the model, these layers keep their initial values: %s",
-            path,
-            shown,
+        fitting = {n: w for n, w in weights.items() if n in own and w.shape == own[n].shape}
+        self.model.load_state_dict(fitting, strict=False)
+        return None
+
+    def check(self, path: str, native: NativeWeights) -> None:
+        """Raises for weights that may not be loaded and reports on those that may."""
+        fit = fits.compare(native.weights, self.model.state_dict())
+        fits.require_overlap(fit, path, ", ".join(adapter.title for adapter in ADAPTERS))
+        wrong = fits.problems(
+            fit,
+            group=self.group,
+            exact=self.exact,
+            whole_model=native.whole_model,
+            folded_statistics=native.folded_statistics,
         )
-
-
-def save_atomically(data: dict, path: str) -> None:
-    """``torch.save`` into a temporary neighbour that then takes the file's place."""
-    temporary = f"{path}.tmp"
-    with open(temporary, "wb") as f:
-        torch.save(data, f)
-        f.flush()
-        os.fsync(f.fileno())
-    os.replace(temporary, path)
+        if wrong:
+            raise InputError(f"{path} does not fit this config: {'; '.join(wrong)}")
+        origin = f" ({native.layout.title})" if native.layout else ""
+        self.logger.info("%s%s: %d weights match", path, origin, len(fit.matched))
+        for note in native.notes:
+            self.logger.info("%s: %s", path, note)
+        for remark in fits.remarks(fit, folded_statistics=native.folded_statistics):
+            self.logger.warning("%s: %s", path, remark)
+        for difference in native.preprocessing.differences(self.preprocessing):
+            self.logger.warning("%s: %s", path, difference)
+        size = native.preprocessing.size_difference(self.preprocessing)
+        if size:
+            self.logger.info("%s: %s", path, size)
 
 
 def read_checkpoint(path: str) -> dict:
-    """Reads a checkpoint of tensors and plain values onto the CPU; never runs code of the file.
+    """Reads a checkpoint as it is; never runs code of the file.
 
     Args:
         path: a file, or an address that Detectron2's PathManager knows.
@@ -176,37 +179,4 @@ def read_checkpoint(path: str) -> dict:
     Raises:
         InputError: if the file is missing, damaged, no checkpoint or would execute code.
     """
-    local = _local_file(path)
-    try:
-        checkpoint = torch.load(local, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(local))
-    except (RuntimeError, EOFError, pickle.UnpicklingError, KeyError, ValueError, OSError) as error:
-        raise InputError(
-            f"{path} cannot be read as a checkpoint ({_first_line(error)}): it is truncated, "
-            "damaged or no weight file. Copy it again or choose another one."
-        ) from error
-    if not isinstance(checkpoint, dict):
-        raise InputError(f"{path} is no checkpoint: it holds a {type(checkpoint).__name__}")
-    if is_torchvision_resnet(checkpoint):
-        return {"model": to_native(checkpoint)}
-    return checkpoint
-
-
-def _local_file(path: str) -> str:
-    """The file behind a path, or behind an address after downloading it."""
-    if "://" in path:
-        try:
-            return PathManager.get_local_path(path)
-        except Exception as error:  # whatever the address's handler raises, the remedy is the same
-            raise InputError(
-                f"{path} could not be downloaded ({_first_line(error)}). Download it elsewhere and "
-                "set MODEL.WEIGHTS to the file, or to '' for random weights."
-            ) from error
-    if not os.path.isfile(path):
-        raise InputError(f"Weight file {path} does not exist. Check MODEL.WEIGHTS or --resume.")
-    return path
-
-
-def _first_line(error: Exception) -> str:
-    """The start of an error's text, short enough to stand inside one line."""
-    text = (str(error) or type(error).__name__).splitlines()[0]
-    return text.split(". ")[0][:120].rstrip(".")
+    return read_weight_file(path)

@@ -7,7 +7,7 @@ import torch
 
 from detectron2.engine import SimpleTrainer
 from detectron2.utils import comm
-from solo_d2.checkpoint.checkpointer import save_atomically
+from solo_d2.checkpoint.weight_file import save_atomically
 
 _MAX_FILES_SHOWN = 8
 

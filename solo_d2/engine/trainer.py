@@ -11,7 +11,6 @@ from detectron2.engine import DefaultTrainer, TrainerBase, hooks
 from detectron2.solver import build_optimizer, get_default_optimizer_params
 from detectron2.solver.build import maybe_add_gradient_clipping
 from detectron2.utils import comm
-from solo_d2.checkpoint.checkpointer import SoloCheckpointer
 from solo_d2.data.loader import build_train_loader
 from solo_d2.evaluation.build import INSTANCE_TASKS, build_evaluator
 from solo_d2.structures.errors import InputError
@@ -21,6 +20,7 @@ from .evaluation_loader import build_test_loader
 from .hooks import BestCheckpoint, EMAHook, PreciseBN
 from .train_step import TrainStep
 from .validation_pictures import ValidationPictures
+from .weights import build_checkpointer
 
 _AMP_DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 _WRITER_PERIOD = 20  # iterations between two lines of metrics, as in Detectron2
@@ -55,7 +55,7 @@ class Trainer(DefaultTrainer):
             max_norm=cfg.SOLVER.CLIP_GRADIENTS.CLIP_VALUE if clips_total_norm(cfg) else None,
         )
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
-        self.checkpointer = SoloCheckpointer(model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
+        self.checkpointer = build_checkpointer(cfg, model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
         self.start_iter = 0
         self.max_iter = cfg.SOLVER.MAX_ITER
         self.last_results = {}

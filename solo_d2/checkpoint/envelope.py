@@ -1,0 +1,78 @@
+"""What surrounds the weights in a checkpoint: nested dictionaries, prefixes, averages, optimizer state."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from solo_d2.structures.errors import InputError
+
+# Where frameworks keep the weights, in the order of preference. Published files of those that average have
+# the average there already.
+_HOLDERS = ("model", "state_dict", "model_state", "model_state_dict", "blobs")
+_AVERAGES = ("ema_state_dict", "model_ema", "state_dict_ema")
+_PREFIXES = ("module.", "model.")
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """An opened checkpoint.
+
+    Attributes:
+        weights: tensors by name, without common prefixes.
+        rest: the checkpoint's other entries.
+        notes: what was removed, in plain words.
+    """
+
+    weights: dict[str, Tensor]
+    rest: dict = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def open_envelope(checkpoint: Mapping, path: str = "the file") -> Envelope:
+    """Finds the weights in a checkpoint.
+
+    Args:
+        checkpoint: the content of a weight file.
+        path: for messages.
+
+    Raises:
+        InputError: there are no weights.
+    """
+    rest, weights, notes = {}, checkpoint, []
+    while (
+        holder := next((key for key in _HOLDERS if isinstance(weights.get(key), Mapping)), None)
+    ) is not None:
+        rest |= {key: value for key, value in weights.items() if key != holder}
+        weights = weights[holder]
+    averages = [key for key in _AVERAGES if rest.pop(key, None) is not None]
+    if averages:
+        notes.append(f"{averages[0]} is not used: the weights beside it are")
+    tensors = {
+        name: _tensor(value) for name, value in weights.items() if isinstance(value, Tensor | np.ndarray)
+    }
+    if not tensors:
+        raise InputError(f"{path} is no checkpoint: it holds no dictionary of weights")
+    tensors = _without_prefixes(tensors)
+    copies = [name for name in tensors if name.startswith("ema_")]
+    if copies:
+        notes.append(f"{len(copies)} moving averages (ema_...) are not used: the weights beside them are")
+    kept = {name: value for name, value in tensors.items() if not name.startswith("ema_")}
+    return Envelope(kept, rest, tuple(notes))
+
+
+def _without_prefixes(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Strips what wrappers such as ``DistributedDataParallel`` put before every name."""
+    for prefix in (*_PREFIXES, *_PREFIXES):
+        named = [name for name in tensors if not name.startswith("ema_")]
+        if named and all(name.startswith(prefix) for name in named):
+            tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
+    return tensors
+
+
+def _tensor(value: Tensor | np.ndarray) -> Tensor:
+    if isinstance(value, Tensor):
+        return value.detach()
+    return torch.from_numpy(np.array(value))

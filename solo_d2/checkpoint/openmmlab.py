@@ -1,0 +1,118 @@
+"""The original SOLO's (mmdet 1), mmdet 2's and mmdet 3's detectors."""
+
+from .adapter import Adapter
+from .name_rules import Rule, below
+from .preprocessing import TORCHVISION
+from .resnet import BOTTOM_UP, COUNTER, TORCHVISION_RULES
+
+_BACKBONE = below(TORCHVISION_RULES, "backbone.", BOTTOM_UP)
+# P2 is the neck's level 0.
+_NECK: tuple[Rule, ...] = (
+    ("neck.lateral_convs.{l}.conv", "backbone.fpn_lateral{l+2}"),
+    ("neck.fpn_convs.{l}.conv", "backbone.fpn_output{l+2}"),
+)
+
+
+def _block(foreign: str, native: str) -> tuple[Rule, ...]:
+    """An ordinary convolution block: convolution and norm."""
+    return ((f"{foreign}.conv", native), (f"{foreign}.gn", f"{native}.norm"))
+
+
+def _deformable_block(foreign: str, native: str) -> tuple[Rule, ...]:
+    """A block whose convolution has offsets."""
+    return (
+        (f"{foreign}.conv.conv_offset", f"{native}.offset"),
+        (f"{foreign}.conv", f"{native}.conv"),
+        (f"{foreign}.gn", f"{native}.conv.norm"),
+    )
+
+
+def _adapter(
+    name: str, title: str, marks, predictors, towers, mask_feature: str, mask_predictor: str
+) -> Adapter:
+    """An adapter of the SOLO family.
+
+    Args:
+        name: the adapter's.
+        title: the adapter's.
+        marks: the adapter's.
+        predictors: rules of last layers.
+        towers: pairs of a list of blocks and the native tower.
+        mask_feature: SOLOv2's mask feature branch.
+        mask_predictor: its last block.
+    """
+    blocks = [(f"{foreign}.{{k}}", f"{native}.{{k}}") for foreign, native in towers]
+    blocks.append((f"{mask_feature}.convs_all_levels.{{l}}.conv{{k}}", "mask_head.branches.{l}.convs.{k}"))
+    blocks.append((f"{mask_feature}.{mask_predictor}", "mask_head.predictor"))
+    return Adapter(
+        name=name,
+        title=title,
+        marks=marks,
+        rules=(*_BACKBONE, *_NECK, *predictors, *(rule for pair in blocks for rule in _block(*pair))),
+        deformable_rules=tuple(rule for pair in blocks for rule in _deformable_block(*pair)),
+        preprocessing=TORCHVISION,
+        expendable=(COUNTER,),
+    )
+
+
+def _original(name: str, title: str, category: str, masks: str) -> Adapter:
+    """SOLO and SOLOv2, or Decoupled SOLO, whose last layers have names of their own."""
+    return _adapter(
+        name,
+        title,
+        (f"bbox_head.{category}.",),
+        (
+            (f"bbox_head.{category}", "head.category_predictor"),
+            ("bbox_head.solo_kernel", "head.kernel_predictor"),
+            (f"bbox_head.{masks}_list.{{l}}", "head.mask_predictors.{l}"),
+            (f"bbox_head.{masks}_list_x.{{l}}", "head.predictors_x.{l}"),
+            (f"bbox_head.{masks}_list_y.{{l}}", "head.predictors_y.{l}"),
+        ),
+        (
+            ("bbox_head.cate_convs", "head.category_tower"),
+            ("bbox_head.kernel_convs", "head.kernel_tower"),
+            ("bbox_head.ins_convs", "head.mask_tower"),
+            ("bbox_head.ins_convs_x", "head.mask_tower_x"),
+            ("bbox_head.ins_convs_y", "head.mask_tower_y"),
+        ),
+        "mask_feat_head",
+        "conv_pred.0",
+    )
+
+
+def _mmdet(name: str, title: str, head: str, mask_feature: str) -> Adapter:
+    return _adapter(
+        name,
+        title,
+        (f"{head}.conv_cls.", f"{head}.cls_convs.", mask_feature.removesuffix(".mask_feature_head")),
+        (
+            (f"{head}.conv_cls", "head.category_predictor"),
+            (f"{head}.conv_kernel", "head.kernel_predictor"),
+            (f"{head}.conv_mask_list.{{l}}", "head.mask_predictors.{l}"),
+            (f"{head}.conv_mask_list_x.{{l}}", "head.predictors_x.{l}"),
+            (f"{head}.conv_mask_list_y.{{l}}", "head.predictors_y.{l}"),
+        ),
+        (
+            (f"{head}.cls_convs", "head.category_tower"),
+            (f"{head}.kernel_convs", "head.kernel_tower"),
+            (f"{head}.mask_convs", "head.mask_tower"),
+            (f"{head}.mask_convs_x", "head.mask_tower_x"),
+            (f"{head}.mask_convs_y", "head.mask_tower_y"),
+        ),
+        mask_feature,
+        "conv_pred",
+    )
+
+
+ORIGINAL_SOLO = _original("original", "the original SOLO", "solo_cate", "solo_ins")
+ORIGINAL_DECOUPLED_SOLO = _original(
+    "original-decoupled", "the original Decoupled SOLO", "dsolo_cate", "dsolo_ins"
+)
+# Ports of mmdet's heads that keep the mask feature branch beside the head, as the original did.
+MMDET_MASK_FEAT_HEAD = _mmdet(
+    "mmdet-mask-feat-head", "mmdet with a separate mask_feat_head", "mask_head", "mask_feat_head"
+)
+MMDET = _mmdet("mmdet", "mmdet 2 and 3", "mask_head", "mask_head.mask_feature_head")
+MMDET_BBOX_HEAD = _mmdet(
+    "mmdet-bbox-head", "mmdet with the head named bbox_head", "bbox_head", "mask_feat_head"
+)

@@ -1,0 +1,101 @@
+"""ResNet backbones: torchvision, timm and mmcv, Caffe2 (MSRA's and FAIR's), Detectron2's own, DenseCL."""
+
+from .adapter import Adapter
+from .name_rules import Rule, below
+from .preprocessing import CAFFE, TORCHVISION, Preprocessing
+
+BOTTOM_UP = "backbone.bottom_up."
+COUNTER = (r"\.num_batches_tracked$", "a counter of batch normalisation that frozen layers do not have")
+_CLASSIFIER = (r"^(fc|linear|pred|fc1000)[._]", "the ImageNet classifier")
+
+TORCHVISION_RULES: tuple[Rule, ...] = (
+    ("conv1", "stem.conv1"),
+    ("bn1", "stem.conv1.norm"),
+    ("layer{s}.{b}.conv{c}.conv_offset", "res{s+1}.{b}.conv{c}_offset"),
+    ("layer{s}.{b}.conv{c}", "res{s+1}.{b}.conv{c}"),
+    ("layer{s}.{b}.bn{c}", "res{s+1}.{b}.conv{c}.norm"),
+    ("layer{s}.{b}.downsample.0", "res{s+1}.{b}.shortcut"),
+    ("layer{s}.{b}.downsample.1", "res{s+1}.{b}.shortcut.norm"),
+)
+
+# Caffe2 has no dots: every name is a rule of its own. The affine parameters of a norm are "_bn_s", "_bn_b".
+_CAFFE2_LEAVES = (
+    ("_w", ".weight"),
+    ("_bn_s", ".norm.weight"),
+    ("_bn_b", ".norm.bias"),
+    ("_bn_rm", ".norm.running_mean"),
+    ("_bn_riv", ".norm.running_var"),
+)
+_CAFFE2_LAYERS = (
+    ("res{s}_{b}_branch1", "res{s}.{b}.shortcut"),
+    ("res{s}_{b}_branch2a", "res{s}.{b}.conv1"),
+    ("res{s}_{b}_branch2b", "res{s}.{b}.conv2"),
+    ("res{s}_{b}_branch2c", "res{s}.{b}.conv3"),
+)
+_CAFFE2_RULES: tuple[Rule, ...] = (
+    ("conv1_w", "stem.conv1.weight"),
+    *((f"res_conv1{one}", f"stem.conv1{other}") for one, other in _CAFFE2_LEAVES[1:]),
+    *((a + one, b + other) for a, b in _CAFFE2_LAYERS for one, other in _CAFFE2_LEAVES),
+)
+
+
+def _backbone(name: str, title: str, marks, rules, preprocessing: Preprocessing, expendable=()) -> Adapter:
+    return Adapter(
+        name=name,
+        title=title,
+        marks=marks,
+        rules=rules,
+        preprocessing=preprocessing,
+        expendable=(COUNTER, _CLASSIFIER, *expendable),
+        whole_model=False,
+    )
+
+
+TORCHVISION_RESNET = _backbone(
+    "torchvision",
+    "torchvision's and timm's ResNets",
+    ("conv1.weight", "layer1.0.conv1."),
+    below(TORCHVISION_RULES, "", BOTTOM_UP),
+    TORCHVISION,
+)
+# OpenSelfSup, mmpretrain and detectors without a recognised head.
+OPENMMLAB_RESNET = _backbone(
+    "openmmlab-resnet",
+    "OpenMMLab's ResNets",
+    ("backbone.conv1.", "backbone.layer1.0.conv1."),
+    below(TORCHVISION_RULES, "backbone.", BOTTOM_UP),
+    TORCHVISION,
+    ((r"^(neck|head)\.", "a part of the model the backbone was trained in"),),
+)
+DENSECL = _backbone(
+    "densecl",
+    "DenseCL",
+    ("encoder_q.0.conv1.",),
+    below(TORCHVISION_RULES, "encoder_q.0.", BOTTOM_UP),
+    TORCHVISION,
+    (
+        (r"^encoder_q\.1\.", "DenseCL's projection heads"),
+        (r"^encoder_k\.", "DenseCL's momentum encoder"),
+        (r"^queue", "DenseCL's queues"),
+        (r"^(backbone|neck)\.", "a second name of DenseCL's query encoder"),
+    ),
+)
+CAFFE2_RESNET = _backbone(
+    "caffe2",
+    "Caffe2's ResNets (MSRA, FAIR)",
+    ("conv1_w", "res2_0_branch2a_w"),
+    below(_CAFFE2_RULES, "", BOTTOM_UP),
+    CAFFE,
+    (
+        (r"_momentum$", "the optimizer's state"),
+        (r"^conv1_b$", "a bias that Detectron2's ResNets do not have"),
+    ),
+)
+# Which mean and stride they want depends on the file: R-50.pkl exists from torchvision and from MSRA.
+DETECTRON2_RESNET = _backbone(
+    "detectron2-resnet",
+    "Detectron2's ResNets",
+    ("stem.conv1.", "res2.0.conv1."),
+    below((("stem", "stem"), ("res{s}", "res{s}")), "", BOTTOM_UP),
+    Preprocessing(),
+)

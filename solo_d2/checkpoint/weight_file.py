@@ -1,0 +1,187 @@
+"""Weight files: read without running code of theirs, written whole or not at all."""
+
+import json
+import os
+import pickle
+import re
+import zipfile
+from collections.abc import Callable, Mapping
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from detectron2.utils.file_io import PathManager
+from solo_d2.structures.errors import InputError
+
+from .array_pickle import ForbiddenObject, read_array_pickle
+
+SAFETENSORS = ".safetensors"
+# What ends up under a weight file's name by mistake, by its first bytes.
+_IMPOSTORS = (
+    (b"<", "a web page, probably the host's error message: download the file itself"),
+    (b"version https://git-lfs", "a pointer of Git LFS: fetch the file itself with `git lfs pull`"),
+    (b"\x89PNG", "a picture"),
+    (b"\xff\xd8\xff", "a picture"),
+    (b"\x1f\x8b", "a gzip archive: unpack it first"),
+    (b"{", "a JSON file"),
+)
+
+
+def read_weight_file(path: str, *, allow_pickle: bool = False) -> dict:
+    """Reads a ``.pth``, ``.pkl`` or ``.safetensors`` file onto the CPU.
+
+    Args:
+        path: a file, or an address that Detectron2's PathManager knows.
+        allow_pickle: unpickle what cannot be read otherwise. **This runs code that the file contains.**
+
+    Returns:
+        The file's dictionary; a ``.safetensors`` file gives {"model": tensors, **metadata}.
+
+    Raises:
+        InputError: the file is missing, damaged, no weight file, or would run code.
+    """
+    local = local_file(path)
+    try:
+        content = _reader(local)(local)
+    except InputError:
+        raise
+    except (ForbiddenObject, pickle.UnpicklingError) as error:
+        if not (allow_pickle and _forbidden(error)):
+            raise InputError(_refusal(path, local, error)) from error
+        content = _run_pickle(path, local)
+    except (RuntimeError, EOFError, KeyError, ValueError, OSError, SafetensorError) as error:
+        raise InputError(_damage(path, local, error)) from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} is no checkpoint: it holds a {type(content).__name__}")
+    return content
+
+
+def _reader(local: str) -> Callable[[str], object]:
+    if local.endswith(SAFETENSORS):
+        return _read_safetensors
+    if local.endswith(".pkl") and not zipfile.is_zipfile(local):
+        return _read_pkl
+    return _read_torch
+
+
+def _read_torch(local: str) -> object:
+    return torch.load(local, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(local))
+
+
+def _read_pkl(local: str) -> object:
+    with open(local, "rb") as file:
+        return read_array_pickle(file)
+
+
+def _read_safetensors(local: str) -> dict:
+    with safe_open(local, framework="pt") as file:
+        metadata = {key: _plain(value) for key, value in (file.metadata() or {}).items()}
+        return {**metadata, "model": {name: file.get_tensor(name) for name in file.keys()}}
+
+
+def _plain(text: str) -> object:
+    """safetensors keeps strings only; :func:`write_weight_file` writes other values as JSON."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _run_pickle(path: str, local: str) -> object:
+    try:
+        if local.endswith(".pkl") and not zipfile.is_zipfile(local):
+            with open(local, "rb") as file:
+                return pickle.load(file, encoding="latin1")
+        return torch.load(local, map_location="cpu", weights_only=False)
+    except Exception as error:  # it is other people's code that runs here
+        raise InputError(f"{path} cannot be unpickled ({_first_line(error)})") from error
+
+
+def write_weight_file(path: str, weights: Mapping[str, Tensor], **metadata) -> None:
+    """Writes weights; a crash meanwhile leaves the former file, if any.
+
+    Args:
+        path: where to; ``.safetensors`` or, with any other ending, PyTorch's format.
+        weights: tensors by name.
+        metadata: plain values to store beside them.
+    """
+    if not path.endswith(SAFETENSORS):
+        save_atomically({"model": dict(weights), **metadata}, path)
+        return
+    tensors = {name: value.contiguous() for name, value in weights.items()}
+    texts = {key: json.dumps(value) for key, value in metadata.items()}
+    temporary = f"{path}.tmp"
+    with open(temporary, "wb") as file:
+        mode = os.fstat(file.fileno()).st_mode
+    save_file(tensors, temporary, texts)
+    os.chmod(temporary, mode)  # safetensors makes files for the owner only
+    os.replace(temporary, path)
+
+
+def save_atomically(data: dict, path: str) -> None:
+    """``torch.save`` into a temporary neighbour that then takes the file's place."""
+    temporary = f"{path}.tmp"
+    with open(temporary, "wb") as f:
+        torch.save(data, f)
+        f.flush()
+        os.fsync(f.fileno())
+    os.replace(temporary, path)
+
+
+def local_file(path: str) -> str:
+    """The file behind a path, or behind an address after downloading it.
+
+    Raises:
+        InputError: there is none.
+    """
+    if "://" in path:
+        try:
+            return PathManager.get_local_path(path)
+        except InputError:
+            raise
+        except Exception as error:  # whatever the address's handler raises, the remedy is the same
+            raise InputError(
+                f"{path} could not be downloaded ({_first_line(error)}). Download it elsewhere and "
+                "set MODEL.WEIGHTS to the file, or to '' for random weights."
+            ) from error
+    if not os.path.isfile(path):
+        raise InputError(f"Weight file {path} does not exist. Check MODEL.WEIGHTS or --resume.")
+    return path
+
+
+def _forbidden(error: Exception) -> str:
+    """The Python object a pickle asked for; "" where it is damaged otherwise."""
+    if isinstance(error, ForbiddenObject):
+        return str(error)
+    named = re.search(r"GLOBAL ([\w.]+)", str(error))
+    return f"the Python object {named[1]}" if named else ""
+
+
+def _refusal(path: str, local: str, error: Exception) -> str:
+    wanted = _forbidden(error)
+    if not wanted:
+        return _damage(path, local, error)
+    return (
+        f"{path} cannot be read without running code: it asks for {wanted}. If you trust its origin, "
+        "convert it once with `python tools/convert_checkpoint.py --allow-pickle`."
+    )
+
+
+def _damage(path: str, local: str, error: Exception) -> str:
+    with open(local, "rb") as file:
+        start = file.read(64).lstrip()
+    for beginning, what in _IMPOSTORS:
+        if start.startswith(beginning):
+            return f"{path} is no weight file but {what}."
+    return (
+        f"{path} cannot be read as a checkpoint ({_first_line(error)}): it is truncated, "
+        "damaged or no weight file. Copy it again or choose another one."
+    )
+
+
+def _first_line(error: Exception) -> str:
+    """The start of an error's text, short enough to stand inside one line."""
+    text = (str(error) or type(error).__name__).splitlines()[0]
+    return text.split(". ")[0][:120].rstrip(".")

@@ -1,0 +1,131 @@
+"""The published files in ``models.json``: what they are, where they lie, what their publishers measured."""
+
+import functools
+import json
+import re
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from solo_d2.structures.errors import InputError
+
+# What addresses of these files begin with: MODEL.WEIGHTS solo_d2://mmdet/solov2_R50_3x.
+PREFIX = "solo_d2://"
+_FILE = Path(__file__).with_name("models.json")
+# Publishers that put the beginning of the file's SHA-256 into its name do it like this.
+_HASH = re.compile(r"-([0-9a-f]{8,64})\.\w+$")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A publisher.
+
+    Attributes:
+        title: its name.
+        repository: its code.
+        results: where in the repository the results stand.
+        files: what the addresses of its files begin with.
+        licence: of its files, as far as it says.
+    """
+
+    title: str
+    repository: str
+    results: str
+    files: str
+    licence: str
+
+
+@dataclass(frozen=True)
+class PublishedFile:
+    """A trained model, or a backbone to train from.
+
+    Attributes:
+        name: source and own name, such as "mmdet/solov2_R50_3x"; for a model also its config below ``zoo/``.
+        source: the publisher.
+        file: the file's address after the publisher's ``files``.
+        backbone: such as "R50" or "R101-DCN".
+        method: such as "SOLOv2 light"; "" for a backbone.
+        schedule: "1x" or "3x"; how a backbone was trained.
+        published_ap: COCO val2017 mask AP; for a backbone VOC box AP; None where none is stated.
+    """
+
+    name: str
+    source: Source
+    file: str
+    backbone: str
+    method: str
+    schedule: str
+    published_ap: float | None
+
+    @property
+    def url(self) -> str:
+        return self.source.files + self.file
+
+    @property
+    def address(self) -> str:
+        """What MODEL.WEIGHTS takes."""
+        return PREFIX + self.name
+
+    @property
+    def sha256_start(self) -> str:
+        """The beginning of the file's SHA-256 that its name states; "" where it states none."""
+        found = _HASH.search(self.file)
+        return found[1] if found else ""
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All published files, by kind and in the order of ``models.json``."""
+
+    sources: dict[str, Source]
+    models: dict[str, PublishedFile]
+    backbones: dict[str, PublishedFile]
+
+    def find(self, name: str) -> PublishedFile:
+        """A file by name.
+
+        Raises:
+            InputError: there is none; with the nearest names there are.
+        """
+        files = self.models | self.backbones
+        if name in files:
+            return files[name]
+        close = get_close_matches(name, files, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(close)}?" if close else "docs/MODEL_ZOO.md lists them"
+        raise InputError(f"there is no published model {name}: {hint}")
+
+
+@functools.cache
+def load_catalogue() -> Catalogue:
+    """Reads ``models.json``."""
+    content = json.loads(_FILE.read_text(encoding="utf-8"))
+    sources = {name: Source(**values) for name, values in content["sources"].items()}
+
+    def entry(values: dict, method: str, schedule: str, ap: float | None) -> PublishedFile:
+        name = values["name"]
+        return PublishedFile(
+            name=name,
+            source=sources[name.partition("/")[0]],
+            file=values["file"],
+            backbone=values["backbone"],
+            method=method,
+            schedule=schedule,
+            published_ap=ap,
+        )
+
+    models = [entry(v, v["method"], v["schedule"], v["mask_ap"]) for v in content["models"]]
+    backbones = [entry(v, "", v["training"], v["voc_box_ap"]) for v in content["backbones"]]
+    return Catalogue(sources, {m.name: m for m in models}, {b.name: b for b in backbones})
+
+
+def architecture_of(published: PublishedFile) -> str:
+    """What models that differ only in their training have in common: method and backbone."""
+    return f"{published.method} {published.backbone}"
+
+
+def architectures() -> dict[str, str]:
+    """Each architecture and the first published model that has it."""
+    found: dict[str, str] = {}
+    for model in load_catalogue().models.values():
+        found.setdefault(architecture_of(model), model.name)
+    return found

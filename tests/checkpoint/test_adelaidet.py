@@ -1,0 +1,27 @@
+"""AdelaiDet's flat towers."""
+
+from solo_d2.checkpoint.adelaidet import ADELAIDET, FREESOLO
+
+NAMES = {
+    "ins_head.cate_tower.0.weight": "head.category_tower.0.weight",
+    "ins_head.cate_tower.1.bias": "head.category_tower.0.norm.bias",
+    "ins_head.cate_tower.9.weight": "head.category_tower.3.weight",
+    "ins_head.kernel_tower.10.weight": "head.kernel_tower.3.norm.weight",
+    "ins_head.cate_pred.bias": "head.category_predictor.bias",
+    "mask_head.convs_all_levels.3.conv2.1.weight": "mask_head.branches.3.convs.2.norm.weight",
+    "mask_head.conv_pred.0.weight": "mask_head.predictor.weight",
+    "backbone.fpn_lateral2.weight": "backbone.fpn_lateral2.weight",
+}
+
+
+def test_names_there_and_back():
+    weights = {name: index for index, name in enumerate(NAMES)}
+    for adapter in (ADELAIDET, FREESOLO):
+        native = adapter.to_native(weights)
+        assert native == {NAMES[name]: index for name, index in weights.items()}
+        assert adapter.from_native(native) == weights
+
+
+def test_they_differ_in_preprocessing():
+    assert (ADELAIDET.preprocessing.channels, FREESOLO.preprocessing.channels) == ("BGR", "RGB")
+    assert ADELAIDET.preprocessing.stride_in_1x1 and not FREESOLO.preprocessing.stride_in_1x1

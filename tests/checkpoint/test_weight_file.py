@@ -1,0 +1,119 @@
+"""Files that are whole, cut, malicious or something else entirely."""
+
+import os
+import pickle
+import stat
+
+import numpy as np
+import pytest
+import torch
+
+from solo_d2.checkpoint.weight_file import read_weight_file, save_atomically, write_weight_file
+from solo_d2.structures import InputError
+
+WEIGHTS = {"a.weight": torch.arange(6.0).view(2, 3).t(), "half": torch.ones(2, dtype=torch.bfloat16)}
+
+
+class Malicious:
+    def __reduce__(self):
+        return print, ("executed",)
+
+
+class Harmless:
+    """A class that old checkpoints may hold."""
+
+
+@pytest.mark.parametrize("ending", [".pth", ".safetensors"])
+def test_round_trip(tmp_path, ending):
+    path = str(tmp_path / f"m{ending}")
+    write_weight_file(path, WEIGHTS, origin="mmdet", preprocessing={"mean": [1.5], "stride_in_1x1": False})
+    content = read_weight_file(path)
+    assert content["origin"] == "mmdet"
+    assert content["preprocessing"] == {"mean": [1.5], "stride_in_1x1": False}
+    assert all(torch.equal(content["model"][name], value) for name, value in WEIGHTS.items())
+    assert [p.name for p in tmp_path.iterdir()] == [f"m{ending}"]
+    umask = os.umask(0)
+    os.umask(umask)
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o666 & ~umask
+
+
+def test_foreign_safetensors_metadata(tmp_path):
+    from safetensors.torch import save_file
+
+    save_file({"w": torch.ones(1)}, str(tmp_path / "m.safetensors"), {"format": "pt", "depth": "18"})
+    content = read_weight_file(str(tmp_path / "m.safetensors"))
+    assert content["format"] == "pt" and content["depth"] == 18
+
+
+def test_a_failed_save_leaves_the_old_file(tmp_path):
+    path = tmp_path / "m.pth"
+    save_atomically({"model": torch.ones(2)}, str(path))
+    with pytest.raises((pickle.PicklingError, AttributeError, TypeError)):
+        save_atomically({"model": lambda: None}, str(path))
+    assert torch.equal(read_weight_file(str(path))["model"], torch.ones(2))
+
+
+@pytest.mark.parametrize("ending", [".pth", ".safetensors", ".pkl"])
+@pytest.mark.parametrize("size", [0, 10, 60, -1])
+def test_truncated(tmp_path, ending, size):
+    path = tmp_path / f"m{ending}"
+    if ending == ".pkl":
+        path.write_bytes(pickle.dumps({"model": {"w": np.arange(100.0)}}))
+    else:
+        write_weight_file(str(path), WEIGHTS)
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(InputError) as error:
+        read_weight_file(str(path))
+    text = str(error.value)
+    assert str(path) in text and "truncated" in text and "\n" not in text
+
+
+@pytest.mark.parametrize("name", ["new.pth", "legacy.pth", "plain.pkl", "renamed.pth"])
+def test_nothing_is_executed_unless_asked_for(tmp_path, name, capsys):
+    path = tmp_path / name
+    content = {"state_dict": {"w": torch.ones(1)}, "meta": Malicious()}
+    if name in ("new.pth", "legacy.pth"):
+        torch.save(content, path, _use_new_zipfile_serialization=name == "new.pth")
+    else:
+        path.write_bytes(pickle.dumps({"w": np.ones(1), "meta": Malicious()}))
+    with pytest.raises(InputError, match=f"{name} cannot be read") as error:
+        read_weight_file(str(path))
+    assert "executed" not in capsys.readouterr().out
+    assert "\n" not in str(error.value)
+    if name != "renamed.pth":
+        assert "--allow-pickle" in str(error.value)
+        content = read_weight_file(str(path), allow_pickle=True)
+        assert "executed" in capsys.readouterr().out and content
+
+
+def test_allowing_pickles_does_not_hide_damage(tmp_path):
+    (tmp_path / "m.pth").write_bytes(b"\x80\x02}q\x00")
+    with pytest.raises(InputError, match="truncated"):
+        read_weight_file(str(tmp_path / "m.pth"), allow_pickle=True)
+
+
+@pytest.mark.parametrize(
+    ("start", "what"),
+    [
+        (b"<!DOCTYPE html><html>", "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS"),
+        (b"\x89PNG\r\n\x1a\n", "a picture"),
+        (b"\x1f\x8b\x08", "a gzip archive"),
+        (b'{"a": 1}', "a JSON file"),
+    ],
+)
+@pytest.mark.parametrize("ending", [".pth", ".pkl", ".safetensors"])
+def test_other_files(tmp_path, start, what, ending):
+    path = tmp_path / f"m{ending}"
+    path.write_bytes(start + b"\n" * 100)
+    with pytest.raises(InputError, match=f"m{ending} is no weight file but {what}"):
+        read_weight_file(str(path))
+
+
+def test_missing_files_and_lists(tmp_path):
+    for name in ("absent.pth", "absent.pkl", "absent.safetensors"):
+        with pytest.raises(InputError, match=f"{name} does not exist"):
+            read_weight_file(str(tmp_path / name))
+    torch.save([1, 2], tmp_path / "list.pth")
+    with pytest.raises(InputError, match="no checkpoint: it holds a list"):
+        read_weight_file(str(tmp_path / "list.pth"))

@@ -1,0 +1,102 @@
+"""Configs and models by name; every published model's config builds and runs an image."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from detectron2.modeling import build_model
+from solo_d2 import model_zoo
+from solo_d2.checkpoint import adapter_named
+from solo_d2.engine.dataset_checks import method_name
+from solo_d2.engine.weights import preprocessing_of
+from solo_d2.model_zoo import config_file, load_catalogue
+from solo_d2.model_zoo.catalogue import architectures
+from solo_d2.model_zoo.handler import cached_path
+from solo_d2.structures import InputError
+
+MODELS = load_catalogue().models
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+SIZE = (64, 96)
+
+
+def test_every_config_below_zoo_is_a_published_model():
+    files = {
+        p.relative_to(CONFIGS / "zoo").with_suffix("").as_posix() for p in (CONFIGS / "zoo").glob("*/*.yaml")
+    }
+    assert files == set(MODELS)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_config_treats_images_as_its_layout_expects(name):
+    cfg = model_zoo.get_config(name)
+    assert cfg.MODEL.WEIGHTS == MODELS[name].address
+    expected = adapter_named(name.partition("/")[0]).preprocessing
+    assert expected.differences(preprocessing_of(cfg)) == []
+
+
+def without_weights(cfg):
+    cfg.merge_from_list(["MODEL.WEIGHTS", "", "MODEL.DEVICE", "cpu"])
+    for key in ("PIXEL_MEAN", "PIXEL_STD"):
+        cfg.MODEL[key] = []
+    cfg.MODEL.RESNETS.STRIDE_IN_1X1 = False
+    return str(cfg.MODEL)
+
+
+def test_models_of_one_architecture_have_one_config():
+    """So that running one of each in the next test runs them all."""
+    first = {
+        architecture: without_weights(model_zoo.get_config(name))
+        for architecture, name in architectures().items()
+    }
+    for name, published in MODELS.items():
+        assert (
+            without_weights(model_zoo.get_config(name)) == first[f"{published.method} {published.backbone}"]
+        )
+
+
+@pytest.mark.parametrize("name", architectures().values())
+def test_it_builds_and_runs_an_image(name):
+    cfg = model_zoo.get_config(name)
+    cfg.MODEL.DEVICE = "meta"  # initial values cost more time than they are worth here
+    node = cfg.MODEL[method_name(cfg)]
+    node.NUM_GRIDS = [8, 7, 5, 4, 3]
+    with torch.device("meta"):
+        model = build_model(cfg)
+    model = model.to_empty(device="cpu").eval()
+    for key, value in model.state_dict().items():
+        value.fill_(float(key.endswith(("norm.weight", "running_var"))))
+    model.pixel_mean.zero_()
+    model.pixel_std.fill_(1.0)
+    image = torch.randint(0, 256, (3, *SIZE), dtype=torch.uint8)
+    with torch.no_grad():
+        [result] = model([{"image": image, "height": 50, "width": 75}])
+    instances = result["instances"]
+    assert instances.image_size == (50, 75) and instances.pred_masks.shape[1:] == (50, 75)
+    assert instances.scores.isfinite().all()
+
+
+def test_names_and_paths():
+    path = config_file("mmdet/solov2_R50_3x")
+    assert path.is_file() and path == config_file("zoo/mmdet/solov2_R50_3x.yaml")
+    assert config_file("SOLOv2/solov2_R50_3x").parent.name == "SOLOv2"
+    for name in ("../setup", "mmdet/solov2_R50", ""):
+        with pytest.raises(InputError, match="there is no config"):
+            config_file(name)
+
+
+def test_get(tmp_path, monkeypatch):
+    name = "mmdet/solov2_light_448_R18_3x"
+    model = model_zoo.get(name, pretrained=False, device="cpu")
+    assert not model.training and model.device.type == "cpu"
+    monkeypatch.setenv("FVCORE_CACHE", str(tmp_path))
+    monkeypatch.setattr("solo_d2.model_zoo.handler.download", lambda url, target, digest: target)
+    adapter = adapter_named("mmdet")
+    weights = {key: torch.full_like(value, 0.5) for key, value in model.state_dict().items()}
+    path = cached_path(MODELS[name])
+    path.parent.mkdir(parents=True)
+    torch.save({"state_dict": adapter.from_native(weights)}, path)
+    pretrained = model_zoo.get(name, device="cpu")
+    assert all((value == 0.5).all() for value in pretrained.state_dict().values())
+    with pytest.raises(InputError, match="no published model SOLOv2/solov2_R50_3x"):
+        model_zoo.get("SOLOv2/solov2_R50_3x")

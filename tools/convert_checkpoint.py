@@ -1,0 +1,94 @@
+#!/usr/bin/env python
+"""Renames published weights to this project's names, or back.
+
+MODEL.WEIGHTS and the predictor read every known layout themselves: converting is for files that are to be
+kept, passed on or used by other programs.
+
+python tools/convert_checkpoint.py --input solov2_r50_fpn_3x_coco.pth --output solov2_R50_3x.safetensors
+python tools/convert_checkpoint.py --input SOLOv2_R50_3x.pth --output m.pth \\
+    --config-file original/solov2_R50_3x
+python tools/convert_checkpoint.py --input model_final.pth --output for_mmdet.pth --to mmdet
+"""
+
+import argparse
+import logging
+import os
+
+import torch
+
+import solo_d2  # noqa: F401  (registers the models)
+from detectron2.modeling import build_model
+from solo_d2.checkpoint import ADAPTERS, NativeWeights, adapter_named, read_native, write_weight_file
+from solo_d2.checkpoint.native import LAYOUT_KEY, PREPROCESSING_KEY
+from solo_d2.engine.cli import prepare_parser, run_cli
+from solo_d2.engine.weights import build_checkpointer
+from solo_d2.predictor import load_config
+from solo_d2.structures.errors import InputError
+
+logger = logging.getLogger("solo_d2.convert_checkpoint")
+_ENDINGS = (".pth", ".safetensors")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--input", required=True, help="weight file, address, or solo_d2://<published model>")
+    parser.add_argument("--output", required=True, help="file to write, .pth or .safetensors")
+    parser.add_argument("--config-file", help="config, or name of one, that the weights have to fit")
+    names = ", ".join(adapter.name for adapter in ADAPTERS)
+    parser.add_argument("--to", metavar="LAYOUT", help=f"write this foreign layout instead: {names}")
+    parser.add_argument(
+        "--allow-pickle",
+        action="store_true",
+        help="read old pickles by RUNNING THE CODE IN THEM: only for files you trust",
+    )
+    return prepare_parser(parser)
+
+
+def check_fit(native: NativeWeights, config: str, path: str) -> None:
+    """Raises ``InputError`` for weights that the config's model cannot take; reports on them otherwise."""
+    cfg = load_config(config, ["MODEL.DEVICE", "meta"])
+    with torch.device("meta"):  # shapes are enough
+        model = build_model(cfg)
+    build_checkpointer(cfg, model, exact=native.whole_model).check(path, native)
+
+
+def report(native: NativeWeights, path: str) -> None:
+    """Says what the file is and what it expects."""
+    kind = native.layout.title if native.layout else "this project's own names, or an unknown layout"
+    what = "a whole model" if native.whole_model else "a backbone"
+    logger.info("%s: %s, %s, %d weights", path, kind, what, len(native.weights))
+    expected = native.preprocessing.as_dict()
+    if expected:
+        logger.info("images as the weights expect them: %s", expected)
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    arguments = build_parser().parse_args()
+    if not arguments.output.endswith(_ENDINGS):
+        raise InputError(f"--output {arguments.output}: it has to end in {' or '.join(_ENDINGS)}")
+    target = adapter_named(arguments.to) if arguments.to else None
+    folder = os.path.dirname(arguments.output) or "."
+    if not os.path.isdir(folder):
+        raise InputError(f"--output {arguments.output}: the folder {folder} does not exist")
+    native = read_native(arguments.input, allow_pickle=arguments.allow_pickle)
+    report(native, arguments.input)
+    if arguments.config_file:
+        check_fit(native, arguments.config_file, arguments.input)
+    else:
+        for note in native.notes:
+            logger.info("%s", note)
+    if target:
+        write_weight_file(arguments.output, target.from_native(native.weights))
+    else:
+        metadata = {PREPROCESSING_KEY: native.preprocessing.as_dict()}
+        if native.layout:
+            metadata[LAYOUT_KEY] = native.layout.name
+        write_weight_file(arguments.output, native.weights, **metadata)
+    logger.info("wrote %s", arguments.output)
+
+
+if __name__ == "__main__":
+    run_cli(main)

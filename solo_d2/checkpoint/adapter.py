@@ -26,6 +26,7 @@ class Adapter:
         expendable: pairs of a pattern and a reason: foreign entries that no model here has a use for.
         preprocessing: what the models of this layout expect of their input.
         whole_model: whether such files hold a trained model, not only a backbone.
+        lists_of_one: beginnings of native names of scalars that the layout keeps as lists of one number.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Adapter:
     deformable_rules: tuple[Rule, ...] = ()
     expendable: tuple[tuple[str, str], ...] = ()
     whole_model: bool = True
+    lists_of_one: tuple[str, ...] = ()
     _tables: dict[bool, NameTable] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self):
@@ -55,13 +57,20 @@ class Adapter:
         renamed = {}
         for name, value in weights.items():
             inside = bool(blocks) and any(name.startswith(f"{block}.") for block in blocks)
-            renamed[self._tables[inside].to_native(name) or name] = value
+            native = self._tables[inside].to_native(name) or name
+            renamed[native] = value.reshape(()) if self._is_list_of_one(native) else value
         return renamed
 
     def from_native(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The inverse of :meth:`to_native`; a name that no rule knows stays."""
         table = self._tables[True]
-        return {table.from_native(name) or name: value for name, value in weights.items()}
+        return {
+            table.from_native(name) or name: value.reshape(1) if self._is_list_of_one(name) else value
+            for name, value in weights.items()
+        }
+
+    def _is_list_of_one(self, native: str) -> bool:
+        return native.startswith(self.lists_of_one) if self.lists_of_one else False
 
     def why_expendable(self, name: str) -> str | None:
         """Why an entry of a file in this layout is of no use here; None for a weight."""

@@ -8,25 +8,26 @@ from .preprocessing import CAFFE, TORCHVISION
 from .resnet import COUNTER
 
 
-def _tower(foreign: str, native: str) -> tuple[Rule, ...]:
+def flat_tower(foreign: str, native: str) -> tuple[Rule, ...]:
     """A flat sequence of convolution, norm and ReLU."""
     return ((f"{foreign}.{{3*k}}", f"{native}.{{k}}"), (f"{foreign}.{{3*k+1}}", f"{native}.{{k}}.norm"))
 
 
-def _block(foreign: str, native: str) -> tuple[Rule, ...]:
+def flat_block(foreign: str, native: str) -> tuple[Rule, ...]:
+    """A sequence of convolution and norm."""
     return ((f"{foreign}.0", native), (f"{foreign}.1", f"{native}.norm"))
 
 
 _RULES: tuple[Rule, ...] = (
     ("backbone", "backbone"),
-    *_tower("ins_head.cate_tower", "head.category_tower"),
-    *_tower("ins_head.kernel_tower", "head.kernel_tower"),
+    *flat_tower("ins_head.cate_tower", "head.category_tower"),
+    *flat_tower("ins_head.kernel_tower", "head.kernel_tower"),
     ("ins_head.cate_pred", "head.category_predictor"),
     ("ins_head.kernel_pred", "head.kernel_predictor"),
-    *_block("mask_head.convs_all_levels.{l}.conv{k}", "mask_head.branches.{l}.convs.{k}"),
-    *_block("mask_head.conv_pred", "mask_head.predictor"),
+    *flat_block("mask_head.convs_all_levels.{l}.conv{k}", "mask_head.branches.{l}.convs.{k}"),
+    *flat_block("mask_head.conv_pred", "mask_head.predictor"),
 )
-_PIXELS = (r"^pixel_(mean|std)$", "set by the config here")
+PIXELS = (r"^pixel_(mean|std)$", "set by the config here")
 
 ADELAIDET = Adapter(
     name="adelaidet",
@@ -34,7 +35,7 @@ ADELAIDET = Adapter(
     marks=("ins_head.cate_pred.", "ins_head.kernel_pred."),
     rules=_RULES,
     preprocessing=CAFFE,
-    expendable=(COUNTER, _PIXELS),
+    expendable=(COUNTER, PIXELS),
 )
 FREESOLO = replace(
     ADELAIDET,
@@ -44,7 +45,7 @@ FREESOLO = replace(
     preprocessing=TORCHVISION,
     expendable=(
         COUNTER,
-        _PIXELS,
+        PIXELS,
         (r"^_iter$", "FreeSOLO's count of iterations"),
         (r"^ins_head\.emb_pred\.", "FreeSOLO's embedding layer, which only its training uses"),
     ),

@@ -21,14 +21,21 @@ _KEYS = tuple(
         (r"head\.(mask_)?predictors(_[xy])?\.", "{}.NUM_GRIDS", "{}.NUM_GRIDS"),
         (r"head\.\w+_tower\w*\.\d+\.offset\.", "{}.TYPE_DCN", "{}.NUM_DCN_CONVS"),
         (r"head\.\w+_tower\w*\.\d+\.conv\.", "{}.INSTANCE_CHANNELS", "{}.NUM_DCN_CONVS"),
+        (r"head\.class_tower", "MODEL.FPN.OUT_CHANNELS", "{}.NUM_CLS_CONVS"),
+        (r"head\.box_tower", "MODEL.FPN.OUT_CHANNELS", "{}.NUM_BOX_CONVS"),
         (r"head\.\w+_tower", "{}.INSTANCE_CHANNELS", "{}.NUM_INSTANCE_CONVS"),
+        (r"head\.class_predictor\.", "{}.NUM_CLASSES", "MODEL.META_ARCHITECTURE"),
+        (r"head\.box_predictor\.|head\.scales\.", "{}.FPN_STRIDES", "{}.BOX_ON"),
+        (r"head\.controller\.", "MODEL.CONDINST.MASK_HEAD", "MODEL.META_ARCHITECTURE"),
+        (r"mask_branch\.", "MODEL.CONDINST.MASK_BRANCH", "MODEL.CONDINST.MASK_BRANCH"),
+        (r"semantic_branch\.", "{}.NUM_CLASSES", "MODEL.CONDINST.MASK_BRANCH.SEMANTIC_LOSS_ON"),
         (r"mask_head\..*offset\.", "{}.TYPE_DCN", "{}.USE_DCN_IN_MASK"),
         (r"mask_head\.predictor", "{}.NUM_MASKS", "{}.USE_DCN_IN_MASK"),
         (r"mask_head\.", "{}.MASK_CHANNELS", "{}.MASK_IN_FEATURES"),
     )
 )
 # The layers a model with other classes replaces.
-_CLASS_LAYERS = re.compile(r"head\.category_predictor\.(weight|bias)")
+_CLASS_LAYERS = re.compile(r"(head\.(category|class)_predictor|semantic_branch\.1)\.(weight|bias)")
 
 
 def key_of_shape(name: str, group: str) -> str:

@@ -6,6 +6,7 @@ from solo_d2.structures.errors import InputError
 
 from .adapter import Adapter
 from .adelaidet import ADELAIDET, FREESOLO
+from .condinst import ADELAIDET_CONDINST, ADELAIDET_CONDINST_BIFPN, MMDET_CONDINST
 from .openmmlab import (
     MMDET,
     MMDET_BBOX_HEAD,
@@ -19,6 +20,9 @@ from .resnet import CAFFE2_RESNET, DENSECL, DETECTRON2_RESNET, OPENMMLAB_RESNET,
 ADAPTERS: tuple[Adapter, ...] = (
     FREESOLO,
     ADELAIDET,
+    ADELAIDET_CONDINST_BIFPN,
+    ADELAIDET_CONDINST,
+    MMDET_CONDINST,
     ORIGINAL_SOLO,
     ORIGINAL_DECOUPLED_SOLO,
     MMDET_BBOX_HEAD,

@@ -25,7 +25,7 @@ class Template:
     def __init__(self, text: str):
         """
         Args:
-            text: the template; every field occurs once.
+            text: the template; a field that occurs twice stands for the same number.
         """
         self._text = text
         self._fields = {
@@ -33,9 +33,11 @@ class Template:
         }
         parts = _FIELD.split(text)
         self.literal = "".join(parts[::4])
-        pattern = "".join(
-            f"{re.escape(parts[i])}(?P<{parts[i + 2]}>\\d+)" for i in range(0, len(parts) - 1, 4)
-        )
+        pattern, seen = "", set()
+        for i in range(0, len(parts) - 1, 4):
+            field = parts[i + 2]
+            pattern += re.escape(parts[i]) + (f"(?P={field})" if field in seen else f"(?P<{field}>\\d+)")
+            seen.add(field)
         self._pattern = re.compile(f"{pattern}{re.escape(parts[-1])}(?P<REST>\\..+)?")
 
     def parse(self, name: str) -> tuple[dict[str, int], str] | None:

@@ -5,7 +5,7 @@ from .name_rules import Rule, below
 from .preprocessing import TORCHVISION
 from .resnet import BOTTOM_UP, COUNTER, TORCHVISION_RULES
 
-_BACKBONE = below(TORCHVISION_RULES, "backbone.", BOTTOM_UP)
+BACKBONE = below(TORCHVISION_RULES, "backbone.", BOTTOM_UP)
 # P2 is the neck's level 0.
 _NECK: tuple[Rule, ...] = (
     ("neck.lateral_convs.{l}.conv", "backbone.fpn_lateral{l+2}"),
@@ -13,7 +13,7 @@ _NECK: tuple[Rule, ...] = (
 )
 
 
-def _block(foreign: str, native: str) -> tuple[Rule, ...]:
+def conv_block(foreign: str, native: str) -> tuple[Rule, ...]:
     """An ordinary convolution block: convolution and norm."""
     return ((f"{foreign}.conv", native), (f"{foreign}.gn", f"{native}.norm"))
 
@@ -48,7 +48,7 @@ def _adapter(
         name=name,
         title=title,
         marks=marks,
-        rules=(*_BACKBONE, *_NECK, *predictors, *(rule for pair in blocks for rule in _block(*pair))),
+        rules=(*BACKBONE, *_NECK, *predictors, *(rule for pair in blocks for rule in conv_block(*pair))),
         deformable_rules=tuple(rule for pair in blocks for rule in _deformable_block(*pair)),
         preprocessing=TORCHVISION,
         expendable=(COUNTER,),

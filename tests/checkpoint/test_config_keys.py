@@ -28,6 +28,10 @@ GROUP = "MODEL.SOLOV2"
             "MODEL.SOLOV2.MASK_IN_FEATURES",
         ),
         ("mask_head.predictor.offset.weight", "MODEL.SOLOV2.TYPE_DCN", "MODEL.SOLOV2.USE_DCN_IN_MASK"),
+        ("head.class_tower.3.weight", "MODEL.FPN.OUT_CHANNELS", "NUM_CLS_CONVS"),
+        ("head.scales.4", "FPN_STRIDES", "BOX_ON"),
+        ("mask_branch.tower.0.weight", "MODEL.CONDINST.MASK_BRANCH", "MODEL.CONDINST.MASK_BRANCH"),
+        ("semantic_branch.1.weight", "NUM_CLASSES", "MODEL.CONDINST.MASK_BRANCH.SEMANTIC_LOSS_ON"),
         ("something.else", "MODEL.META_ARCHITECTURE", "MODEL.META_ARCHITECTURE"),
     ],
 )
@@ -39,4 +43,5 @@ def test_keys(name, shape, presence):
 
 def test_class_layer():
     assert is_class_layer("head.category_predictor.weight")
+    assert is_class_layer("head.class_predictor.bias") and is_class_layer("semantic_branch.1.weight")
     assert not is_class_layer("head.category_tower.0.weight")

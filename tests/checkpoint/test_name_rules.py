@@ -18,6 +18,8 @@ from solo_d2.checkpoint.name_rules import NameTable, Template, below
         ("conv1", "xconv1.weight", None),
         ("conv1_w", "conv1_w", ({}, "")),
         ("a.b", "axb.weight", None),
+        ("level.{l}.conv{l}", "level.12.conv12.bias", ({"l": 12}, ".bias")),
+        ("level.{l}.conv{l}", "level.1.conv2.bias", None),
     ],
 )
 def test_template_reads(template, name, expected):

@@ -31,7 +31,10 @@ def test_golden_names_there_and_back(recording, recorded_weights):
     assert len(native) == len(weights)
     back = adapter.from_native(native)
     assert back.keys() == weights.keys()
-    assert all(back[name] is weights[name] for name in weights)
+    assert all(back[name].shape == weights[name].shape for name in weights)
+    numbers = {name: torch.tensor(index) for index, name in enumerate(weights)}
+    back = adapter.from_native(adapter.to_native(numbers))
+    assert {name: int(value) for name, value in back.items()} == {n: int(v) for n, v in numbers.items()}
 
 
 @pytest.mark.parametrize("recording", RECORDED)
@@ -61,14 +64,3 @@ def test_golden_freesolo(recorded_weights, build_shapes):
     fit = compare(native.weights, model.state_dict())
     assert (fit.missing, fit.left_over) == ((), ())
     assert set(fit.misfits) == {"head.category_predictor.weight", "head.category_predictor.bias"}
-
-
-@pytest.mark.parametrize(("recording", "name"), list(RECORDED.items())[3::4])
-def test_golden_weights_are_the_same_tensors(recording, name, recorded_weights, build_shapes):
-    """Values travel with names: a name mapped to another weight of the same shape would be noticed."""
-    weights = recorded_weights(recording)
-    adapter = detect(weights)
-    numbered = {key: torch.tensor(index) for index, key in enumerate(weights)}
-    native = adapter.to_native(numbered)
-    order = [int(value) for value in native.values()]
-    assert order == sorted(order) and name.split("/")[0] == adapter.name.split("-")[0]

@@ -40,9 +40,10 @@ def caffe2_name(name: str) -> str:
 
 
 class Model(nn.Module):
-    def __init__(self, depth: int, stages: tuple[bool, ...] = (False,) * 4):
+    def __init__(self, depth: int, stages: tuple[bool, ...] = (False,) * 4, stride_in_1x1: bool = True):
         super().__init__()
         cfg = get_cfg()
+        cfg.MODEL.RESNETS.STRIDE_IN_1X1 = stride_in_1x1
         cfg.MODEL.BACKBONE.NAME = "build_resnet_fpn_backbone"
         cfg.MODEL.RESNETS.DEPTH = depth
         cfg.MODEL.RESNETS.RES2_OUT_CHANNELS = 64 if depth < 50 else 256
@@ -70,6 +71,27 @@ def test_every_weight_of_torchvision_is_named(depth):
     assert set(native.weights) == expected_names(depth) and not native.whole_model
     assert len(native.notes) == 2 and "2 not used: the ImageNet classifier" in native.notes
     assert TORCHVISION_RESNET.from_native(TORCHVISION_RESNET.to_native(weights)) == weights
+
+
+@pytest.mark.parametrize("depth", [18, 50])
+def test_same_features_as_torchvision(depth):
+    """The computation, not only the names; where torchvision is at hand, as beside the real Detectron2."""
+    models = pytest.importorskip("torchvision.models")
+    generator = torch.Generator().manual_seed(0)
+    theirs = getattr(models, f"resnet{depth}")().eval()
+    for name, value in theirs.state_dict().items():
+        if name.endswith(("running_mean", "running_var", "bn1.bias", "bn2.weight")):
+            value.copy_(torch.rand(value.shape, generator=generator) + 0.5)
+    ours = Model(depth, stride_in_1x1=False).backbone.bottom_up.eval()
+    native = to_native(theirs.state_dict()).weights
+    ours.load_state_dict({name.removeprefix("backbone.bottom_up."): value for name, value in native.items()})
+    image = torch.randn(1, 3, 64, 96, generator=generator)
+    with torch.no_grad():
+        x = theirs.maxpool(theirs.relu(theirs.bn1(theirs.conv1(image))))
+        features = ours(image)
+        for stage in range(1, 5):
+            x = getattr(theirs, f"layer{stage}")(x)
+            torch.testing.assert_close(features[f"res{stage + 1}"], x, rtol=1e-4, atol=1e-5)
 
 
 def test_known_names():

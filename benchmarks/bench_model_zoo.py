@@ -56,8 +56,9 @@ def run_network(model: torch.nn.Module, images: torch.Tensor) -> None:
     """Backbone and heads; what depends on a picture's instances is left out."""
     features = model.backbone(images)
     model.head([features[name] for name in model.in_features])
-    if hasattr(model, "mask_head"):
-        model.mask_head([features[name] for name in model.mask_in_features])
+    masks = getattr(model, "mask_branch", None) or getattr(model, "mask_head", None)
+    if masks is not None:
+        masks([features[name] for name in model.mask_in_features])
 
 
 def count(name: str) -> dict:

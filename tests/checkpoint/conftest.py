@@ -25,6 +25,8 @@ RECORDED = {
     "mmdet3_solov2-light_r18_fpn_ms-3x_coco": "mmdet/solov2_light_448_R18_3x",
     "mmdet3_solov2-light_r50_fpn_ms-3x_coco": "mmdet/solov2_light_448_R50_3x",
     "adelaidet_solov2_r50": "adelaidet/solov2_R50_3x",
+    "adelaidet_condinst_r50": "adelaidet/condinst_R50_3x",
+    "mmdet3_condinst_r50_fpn_ms-poly-90k_coco_instance": "mmdet/condinst_R50_1x",
 }
 
 

@@ -40,6 +40,8 @@ def without_weights(cfg):
     for key in ("PIXEL_MEAN", "PIXEL_STD"):
         cfg.MODEL[key] = []
     cfg.MODEL.RESNETS.STRIDE_IN_1X1 = False
+    for key in ("THRESH_WITH_CTR", "SQRT_SCORE", "CLIP_BEFORE_NMS"):
+        cfg.MODEL.FCOS[key] = False
     return str(cfg.MODEL)
 
 
@@ -60,7 +62,8 @@ def test_it_builds_and_runs_an_image(name):
     cfg = model_zoo.get_config(name)
     cfg.MODEL.DEVICE = "meta"  # initial values cost more time than they are worth here
     node = cfg.MODEL[method_name(cfg)]
-    node.NUM_GRIDS = [8, 7, 5, 4, 3]
+    if "NUM_GRIDS" in node:
+        node.NUM_GRIDS = [8, 7, 5, 4, 3]
     with torch.device("meta"):
         model = build_model(cfg)
     model = model.to_empty(device="cpu").eval()

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from solo_d2.checkpoint.condinst import MMDET_CONDINST
 from solo_d2.losses import PointLoss
 from solo_d2.modeling.heads import DynamicMaskHead, FCOSHead, MaskBranch
 from solo_d2.modeling.meta_arch import CondInst
@@ -28,28 +29,6 @@ class StoredFeatures(nn.Module):
 
     size_divisibility = 32
     padding_constraints: dict = {}
-
-
-def rename(key: str) -> str:
-    """Maps a recorded parameter name to ours."""
-    for old, new in (
-        ("bbox_head.cls_convs.", "head.class_tower."),
-        ("bbox_head.reg_convs.", "head.box_tower."),
-        ("bbox_head.conv_cls.", "head.class_predictor."),
-        ("bbox_head.conv_reg.", "head.box_predictor."),
-        ("bbox_head.conv_centerness.", "head.centerness_predictor."),
-        ("bbox_head.controller.", "head.controller."),
-        *((f"bbox_head.scales.{i}.scale", f"head.scales.{i}") for i in range(len(FEATURES))),
-        ("mask_head.mask_feature_head.convs_all_levels.", "mask_branch.refiners."),
-        ("mask_head.mask_feature_head.conv_branch.", "mask_branch.tower."),
-        ("mask_head.mask_feature_head.conv_pred.", "mask_branch.predictor."),
-        *((f".{i}.conv{i}.", f".{i}.") for i in range(3)),
-        (".conv.", "."),
-        (".gn.", ".norm."),
-        (".bn.", ".norm."),
-    ):
-        key = key.replace(old, new)
-    return key
 
 
 def group_norm(channels: int) -> nn.Module:
@@ -106,7 +85,7 @@ def build(recording) -> CondInst:
             mask_stride=mask["mask_out_stride"],
         ),
     )
-    weights = {rename(k): v for k, v in recording.load("state_dict").items()}
+    weights = MMDET_CONDINST.to_native(recording.load("state_dict"))
     assert set(weights) == set(model.state_dict())
     model.load_state_dict(weights)
     return model
@@ -189,10 +168,9 @@ def test_golden_losses_and_gradients(recording, case):
         assert (feature.grad - reference).abs().max() < 1e-4 * reference.abs().max()
     gradients = {name: p.grad for name, p in model.named_parameters()}
     assert all(g is not None for g in gradients.values())
-    for key, reference in expected.items():
-        if key.startswith("pgrad/"):
-            ours = gradients[rename(key.removeprefix("pgrad/"))]
-            assert (ours - reference).abs().max() < 1e-4 * reference.abs().max() + 1e-8, key
+    recorded = {key.removeprefix("pgrad/"): g for key, g in expected.items() if key.startswith("pgrad/")}
+    for name, reference in MMDET_CONDINST.to_native(recorded).items():
+        assert (gradients[name] - reference).abs().max() < 1e-4 * reference.abs().max() + 1e-8, name
 
 
 @pytest.mark.parametrize("geometry", ["same", "rescaled"])

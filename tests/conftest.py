@@ -1,5 +1,6 @@
 """Shared fixtures: recorded behaviour of the public implementations, where it is at hand."""
 
+import ast
 import json
 import os
 from pathlib import Path
@@ -10,7 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
+from detectron2.modeling import build_model
 from detectron2.structures import BitMasks, Boxes, Instances
+from solo_d2 import model_zoo
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
@@ -120,3 +123,33 @@ def panoptic_set(tmp_path):
         ids=[first, second],
         write=write,
     )
+
+
+@pytest.fixture
+def recorded_weights(golden):
+    """Returns ``weights(recording, device)``: random tensors with a published file's names and shapes."""
+
+    def weights(recording: str, device: str = "meta") -> dict[str, torch.Tensor]:
+        text = (golden("keys").folder / f"{recording}.txt").read_text()
+        generator = torch.Generator(device).manual_seed(0) if device != "meta" else None
+        result = {}
+        for line in text.splitlines():
+            name, shape, dtype = line.split("\t")
+            values = torch.rand(ast.literal_eval(shape), generator=generator, device=device)
+            result[name] = values.to(getattr(torch, dtype.removeprefix("torch.")))
+        return result
+
+    return weights
+
+
+@pytest.fixture
+def build_shapes():
+    """Returns ``build(published model, *overrides)``: its config and a model that has shapes only."""
+
+    def build(name: str, *overrides):
+        cfg = model_zoo.get_config(name)
+        cfg.merge_from_list(["MODEL.DEVICE", "meta", *overrides])
+        with torch.device("meta"):
+            return cfg, build_model(cfg)
+
+    return build

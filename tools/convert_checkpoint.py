@@ -13,13 +13,22 @@ python tools/convert_checkpoint.py --input model_final.pth --output for_mmdet.pt
 import argparse
 import logging
 import os
+from dataclasses import replace
 
 import torch
 
 import solo_d2  # noqa: F401  (registers the models)
 from detectron2.modeling import build_model
-from solo_d2.checkpoint import ADAPTERS, NativeWeights, adapter_named, read_native, write_weight_file
+from solo_d2.checkpoint import (
+    ADAPTERS,
+    NativeWeights,
+    Preprocessing,
+    adapter_named,
+    read_native,
+    write_weight_file,
+)
 from solo_d2.checkpoint.native import LAYOUT_KEY, PREPROCESSING_KEY
+from solo_d2.checkpoint.preprocessing import CAFFE, TORCHVISION
 from solo_d2.engine.cli import prepare_parser, run_cli
 from solo_d2.engine.weights import build_checkpointer
 from solo_d2.predictor import load_config
@@ -27,6 +36,7 @@ from solo_d2.structures.errors import InputError
 
 logger = logging.getLogger("solo_d2.convert_checkpoint")
 _ENDINGS = (".pth", ".safetensors")
+_PREPROCESSING = {"torchvision": TORCHVISION, "caffe": CAFFE}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -39,11 +49,24 @@ def build_parser() -> argparse.ArgumentParser:
     names = ", ".join(adapter.name for adapter in ADAPTERS)
     parser.add_argument("--to", metavar="LAYOUT", help=f"write this foreign layout instead: {names}")
     parser.add_argument(
+        "--preprocessing",
+        choices=_PREPROCESSING,
+        help="what the weights expect of images, where their layout is usually used otherwise: such as "
+        "torchvision for an AdelaiDet model that was trained from DenseCL's backbone",
+    )
+    parser.add_argument(
         "--allow-pickle",
         action="store_true",
         help="read old pickles by RUNNING THE CODE IN THEM: only for files you trust",
     )
     return prepare_parser(parser)
+
+
+def with_preprocessing(native: NativeWeights, preprocessing: Preprocessing) -> NativeWeights:
+    """The same weights with other expectations, but the test size of their layout."""
+    known = native.preprocessing
+    sized = replace(preprocessing, short_side=known.short_side, long_side=known.long_side)
+    return replace(native, preprocessing=sized)
 
 
 def check_fit(native: NativeWeights, config: str, path: str) -> None:
@@ -74,6 +97,8 @@ def main() -> None:
     if not os.path.isdir(folder):
         raise InputError(f"--output {arguments.output}: the folder {folder} does not exist")
     native = read_native(arguments.input, allow_pickle=arguments.allow_pickle)
+    if arguments.preprocessing:
+        native = with_preprocessing(native, _PREPROCESSING[arguments.preprocessing])
     report(native, arguments.input)
     if arguments.config_file:
         check_fit(native, arguments.config_file, arguments.input)

@@ -42,11 +42,7 @@ FREESOLO = replace(
     name="freesolo",
     title="FreeSOLO",
     marks=("ins_head.cate_pred.", "ins_head.emb_pred."),
+    rules=(*_RULES, ("ins_head.emb_pred", "head.embedding_predictor")),
     preprocessing=TORCHVISION,
-    expendable=(
-        COUNTER,
-        PIXELS,
-        (r"^_iter$", "FreeSOLO's count of iterations"),
-        (r"^ins_head\.emb_pred\.", "FreeSOLO's embedding layer, which only its training uses"),
-    ),
+    expendable=(COUNTER, PIXELS, (r"^_iter$", "FreeSOLO's count of iterations")),
 )

@@ -11,7 +11,7 @@ from solo_d2.structures.errors import InputError
 
 from . import fit as fits
 from .layouts import ADAPTERS
-from .native import NativeWeights, read_native
+from .native import PREPROCESSING_KEY, NativeWeights, read_native
 from .preprocessing import Preprocessing
 from .weight_file import read_weight_file, save_atomically
 
@@ -30,8 +30,8 @@ class SoloCheckpointer(DetectionCheckpointer):
         resumable: whether saved files count as the run's last checkpoint for ``--resume``.
         checkpointables: further objects with ``state_dict`` to save and restore; their state
             has to consist of tensors and plain Python values.
-        preprocessing: what the config does to images; a difference from what the weights expect is
-            reported.
+        preprocessing: what the config does to images; saved with the weights, and compared with what
+            loaded ones expect.
         group: the config group of the meta-architecture, such as "MODEL.SOLOV2", for messages.
     """
 
@@ -56,13 +56,16 @@ class SoloCheckpointer(DetectionCheckpointer):
     def save(self, name: str, **kwargs) -> None:
         """Writes ``save_dir/name.pth``; a crash meanwhile leaves the former file, if any.
 
+        What the config does to images is written with the weights, as converted files have it.
+
         Args:
             name: file name without ".pth".
             kwargs: plain values to store beside the model.
         """
         if not self.save_dir or not self.save_to_disk:
             return
-        data = {"model": self.model.state_dict(), **kwargs}
+        expected = {PREPROCESSING_KEY: self.preprocessing.as_dict()}
+        data = {"model": self.model.state_dict(), **expected, **kwargs}
         for key, checkpointable in self.checkpointables.items():
             data[key] = checkpointable.state_dict()
         path = os.path.join(self.save_dir, f"{name}.pth")

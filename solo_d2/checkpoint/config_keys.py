@@ -17,6 +17,7 @@ _KEYS = tuple(
         (r"backbone\.fpn_.*norm\.", "MODEL.FPN.OUT_CHANNELS", "MODEL.FPN.NORM"),
         (r"backbone\.", "MODEL.FPN.OUT_CHANNELS", "MODEL.FPN.IN_FEATURES"),
         (r"head\.category_predictor\.", "{}.NUM_CLASSES", "MODEL.META_ARCHITECTURE"),
+        (r"head\.embedding_predictor\.", "MODEL.FREESOLO.NUM_EMBEDDINGS", "MODEL.META_ARCHITECTURE"),
         (r"head\.kernel_predictor\.", "{}.NUM_MASKS", "MODEL.META_ARCHITECTURE"),
         (r"head\.(mask_)?predictors(_[xy])?\.", "{}.NUM_GRIDS", "{}.NUM_GRIDS"),
         (r"head\.\w+_tower\w*\.\d+\.offset\.", "{}.TYPE_DCN", "{}.NUM_DCN_CONVS"),

@@ -138,12 +138,16 @@ def require_overlap(fit: Fit, path: str, known_layouts: str) -> None:
     )
 
 
+# Parts of a model inside its first level of names: a pyramid, a pre-training's projection heads and
+# FreeSOLO's embedding come and go without the rest.
+_INNER_PARTS = ("backbone.bottom_up", "backbone.neck", "head.embedding_predictor")
+
+
 def _part(name: str) -> str:
     """The part of the model a weight belongs to: "head", "backbone.bottom_up", "backbone.fpn", ..."""
-    first, _, rest = name.partition(".")
-    if first != "backbone":
-        return first
-    return "backbone.bottom_up" if rest.startswith("bottom_up.") else "backbone.fpn"
+    inner = next((part for part in _INNER_PARTS if name.startswith(f"{part}.")), None)
+    first = name.partition(".")[0]
+    return inner or ("backbone.fpn" if first == "backbone" else first)
 
 
 def _parts(names: Iterable[str]) -> str:

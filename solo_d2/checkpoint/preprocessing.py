@@ -50,13 +50,13 @@ class Preprocessing:
         ]
 
     def size_difference(self, config: "Preprocessing") -> str:
-        """How the test size differs from the one the weights' results were published with; "" if not."""
+        """How the test size differs from the one the weights were published or trained with; "" if not."""
         sizes = [(one.short_side, one.long_side) for one in (self, config)]
         if None in sizes[0] or None in sizes[1] or sizes[0] == sizes[1]:
             return ""
         return (
-            f"INPUT.MIN_SIZE_TEST and MAX_SIZE_TEST are {sizes[1][0]} and {sizes[1][1]}; the published "
-            f"results of these weights were made with {sizes[0][0]} and {sizes[0][1]}"
+            f"INPUT.MIN_SIZE_TEST and MAX_SIZE_TEST are {sizes[1][0]} and {sizes[1][1]}; the results known "
+            f"of these weights were made with {sizes[0][0]} and {sizes[0][1]}"
         )
 
     def as_dict(self) -> dict:

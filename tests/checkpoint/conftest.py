@@ -1,12 +1,4 @@
-"""Recorded names and shapes of published files, with weights made up."""
-
-import ast
-
-import pytest
-import torch
-
-from detectron2.modeling import build_model
-from solo_d2 import model_zoo
+"""Published models by the recordings of their names and shapes."""
 
 # Recording -> the published model of the same layout and architecture.
 RECORDED = {
@@ -28,32 +20,3 @@ RECORDED = {
     "adelaidet_condinst_r50": "adelaidet/condinst_R50_3x",
     "mmdet3_condinst_r50_fpn_ms-poly-90k_coco_instance": "mmdet/condinst_R50_1x",
 }
-
-
-@pytest.fixture
-def recorded_weights(golden):
-    """Returns ``weights(recording, device)``: tensors with the recorded names, shapes and dtypes."""
-
-    def weights(recording: str, device: str = "meta") -> dict[str, torch.Tensor]:
-        text = (golden("keys").folder / f"{recording}.txt").read_text()
-        result = {}
-        for line in text.splitlines():
-            name, shape, dtype = line.split("\t")
-            dtype = getattr(torch, dtype.removeprefix("torch."))
-            result[name] = torch.zeros(ast.literal_eval(shape), dtype=dtype, device=device)
-        return result
-
-    return weights
-
-
-@pytest.fixture
-def build_shapes():
-    """Returns ``build(published model)``: its config and a model that has shapes only."""
-
-    def build(name: str):
-        cfg = model_zoo.get_config(name)
-        cfg.MODEL.DEVICE = "meta"
-        with torch.device("meta"):
-            return cfg, build_model(cfg)
-
-    return build

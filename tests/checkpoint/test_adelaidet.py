@@ -22,6 +22,13 @@ def test_names_there_and_back():
         assert adapter.from_native(native) == weights
 
 
+def test_the_embedding_is_freesolos():
+    weights = {"ins_head.emb_pred.weight": 0}
+    assert FREESOLO.to_native(weights) == {"head.embedding_predictor.weight": 0}
+    assert FREESOLO.from_native(FREESOLO.to_native(weights)) == weights
+    assert ADELAIDET.to_native(weights) == weights
+
+
 def test_they_differ_in_preprocessing():
     assert (ADELAIDET.preprocessing.channels, FREESOLO.preprocessing.channels) == ("BGR", "RGB")
     assert ADELAIDET.preprocessing.stride_in_1x1 and not FREESOLO.preprocessing.stride_in_1x1

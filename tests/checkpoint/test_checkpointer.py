@@ -134,6 +134,15 @@ def test_preprocessing_is_compared(tmp_path, caplog):
     assert "made with 800 and 1333" in caplog.text
 
 
+def test_preprocessing_is_saved(tmp_path, caplog):
+    trained = Preprocessing(channels="RGB", mean=(1.0, 2.0, 3.0))
+    SoloCheckpointer(make_model(), str(tmp_path), preprocessing=trained).save("m")
+    SoloCheckpointer(make_model(), preprocessing=trained).load(str(tmp_path / "m.pth"))
+    assert "these weights want" not in caplog.text
+    SoloCheckpointer(make_model(), preprocessing=Preprocessing(channels="BGR")).load(str(tmp_path / "m.pth"))
+    assert "INPUT.FORMAT is BGR, these weights want RGB" in caplog.text
+
+
 def test_pickles_of_arrays(tmp_path):
     model, other = make_model(), make_model()
     weights = {name: value.numpy() for name, value in model.state_dict().items()}

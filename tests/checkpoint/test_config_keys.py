@@ -20,6 +20,7 @@ GROUP = "MODEL.SOLOV2"
         ("head.kernel_tower.3.conv.weight", "MODEL.SOLOV2.INSTANCE_CHANNELS", "MODEL.SOLOV2.NUM_DCN_CONVS"),
         ("head.mask_tower_x.3.offset.weight", "MODEL.SOLOV2.TYPE_DCN", "MODEL.SOLOV2.NUM_DCN_CONVS"),
         ("head.kernel_predictor.weight", "MODEL.SOLOV2.NUM_MASKS", "MODEL.META_ARCHITECTURE"),
+        ("head.embedding_predictor.bias", "MODEL.FREESOLO.NUM_EMBEDDINGS", "MODEL.META_ARCHITECTURE"),
         ("head.mask_predictors.2.weight", "MODEL.SOLOV2.NUM_GRIDS", "MODEL.SOLOV2.NUM_GRIDS"),
         ("head.predictors_x.2.weight", "MODEL.SOLOV2.NUM_GRIDS", "MODEL.SOLOV2.NUM_GRIDS"),
         (

@@ -82,6 +82,17 @@ def test_whole_parts_may_be_missing_or_extra():
     assert "lacks 4 of the model's 8 weights" in problem
 
 
+def test_a_pretrained_encoder_keeps_its_projections():
+    """DenseCL of this project: backbone, projection heads and a second encoder in one file."""
+    extra = {"backbone.neck.whole.0.weight": (2, 2), "key_encoder.bottom_up.stem.conv1.weight": (4, 3)}
+    fit = fit_of(drop=["backbone.fpn_lateral2.weight", *HEAD], **extra)
+    assert problems_of(fit) == []
+    assert remarks(fit, folded_statistics=False) == [
+        "it has no backbone.fpn, head: the model's start from their initial values",
+        "the model has no backbone.neck, key_encoder: the file's are not used",
+    ]
+
+
 def test_a_backbone_may_lack_offsets_and_statistics():
     offset, mean = list(MODEL)[1:3]
     fit = fit_of(drop=[offset, mean], **{"backbone.bottom_up.res2.0.norm.running_var": (4,)})

@@ -1,56 +1,96 @@
 """The converter as a user calls it, on recorded layouts with made-up weights."""
 
-import ast
 import pickle
 import time
 
 import pytest
 import torch
 
-from solo_d2.checkpoint import read_native, read_weight_file
+from solo_d2.checkpoint import detect, read_native, read_weight_file
+from solo_d2.checkpoint.adelaidet import FREESOLO
+from solo_d2.checkpoint.resnet import DENSECL
+from solo_d2.engine.weights import build_checkpointer
+from tests.checkpoint.conftest import RECORDED
 
-PUBLISHED = {
-    "original_solo_r50_fpn_1x_coco": "original/solo_R50_1x",
-    "original_decoupled-solo_r50_fpn_1x_coco": "original/decoupled_solo_R50_1x",
-    "original_decoupled-solo-light_r50_fpn_3x_coco": "original/decoupled_solo_light_R50_3x",
-    "original_solov2_r50_fpn_1x_coco": "original/solov2_R50_1x",
-    "mmdet3_solov2_r50_fpn_1x_coco": "mmdet/solov2_R50_1x",
-    "mmdet3_solov2-light_r18_fpn_ms-3x_coco": "mmdet/solov2_light_448_R18_3x",
-    "adelaidet_solov2_r50": "adelaidet/solov2_R50_3x",
-}
 LIGHT = "mmdet3_solov2-light_r18_fpn_ms-3x_coco"
 
 
 @pytest.fixture
-def make_file(golden, tmp_path):
-    """Returns ``make(recording)``: a file of the recorded layout and its weights."""
+def make_file(recorded_weights, tmp_path):
+    """Returns ``make(recording)``: a file of the recorded layout and its weights; leaves no large files."""
 
     def make(recording: str):
-        weights = {}
-        for line in (golden("keys").folder / f"{recording}.txt").read_text().splitlines():
-            name, shape, dtype = line.split("\t")
-            dtype = getattr(torch, dtype.removeprefix("torch."))
-            weights[name] = torch.full(ast.literal_eval(shape), len(weights) % 7).to(dtype)
+        weights = recorded_weights(recording, "cpu")
         path = tmp_path / f"{recording}.pth"
         torch.save({"meta": {"epoch": 12}, "state_dict": weights, "optimizer": {"lr": 0.1}}, path)
         return path, weights
 
-    return make
+    yield make
+    for path in tmp_path.iterdir():
+        path.unlink()
+
+
+def same_values(native: dict, adapter, foreign: dict) -> bool:
+    """Whether a model's weights are a foreign file's, by their foreign names."""
+    back = adapter.from_native(native)
+    kept = {name: value for name, value in foreign.items() if adapter.why_expendable(name) is None}
+    return kept.keys() <= back.keys() and all(torch.equal(back[n], value) for n, value in kept.items())
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recording", PUBLISHED)
-def test_golden_full_size_layouts(run_tool, make_file, tmp_path, recording):
+@pytest.mark.parametrize("recording", [name for name in RECORDED if "r50" in name])
+def test_golden_full_size_layouts(run_tool, make_file, build_shapes, tmp_path, recording):
     path, weights = make_file(recording)
+    converted = tmp_path / "converted.safetensors"
     start = time.perf_counter()
-    run_tool("convert_checkpoint", "--input", path, "--output", tmp_path / "m.safetensors")
-    assert time.perf_counter() - start < 20
     run_tool(
         "convert_checkpoint",
-        *("--input", tmp_path / "m.safetensors", "--output", tmp_path / "n.pth"),
-        *("--config-file", PUBLISHED[recording]),
+        *("--input", path, "--output", converted, "--config-file", RECORDED[recording]),
     )
-    assert len(read_native(str(tmp_path / "n.pth")).weights) <= len(weights)
+    assert time.perf_counter() - start < 20
+    cfg, model = build_shapes(RECORDED[recording])
+    model = model.to_empty(device="cpu")
+    build_checkpointer(cfg, model, exact=True).load(str(converted))
+    assert same_values(model.state_dict(), detect(weights), weights)
+
+
+@pytest.mark.slow
+def test_golden_full_size_freesolo(run_tool, make_file, build_shapes, tmp_path):
+    """Its only recorded model is R101's; SOLOv2 goes on from it without its embedding."""
+    path, weights = make_file("freesolo_r101")
+    converted = tmp_path / "converted.safetensors"
+    start = time.perf_counter()
+    run_tool("convert_checkpoint", "--input", path, "--output", converted)
+    assert time.perf_counter() - start < 20
+    cfg, model = build_shapes("original/solov2_R101_3x", "MODEL.SOLOV2.NUM_CLASSES", 2)
+    model = model.to_empty(device="cpu")
+    build_checkpointer(cfg, model, exact=True).load(str(converted))
+    embedding = {name for name in weights if name.startswith("ins_head.emb_pred.")}
+    assert same_values(
+        model.state_dict(), FREESOLO, {n: value for n, value in weights.items() if n not in embedding}
+    )
+
+
+@pytest.mark.slow
+def test_full_size_densecl(run_tool, build_shapes, tmp_path):
+    """A backbone under the query encoder's names, which a model to be trained starts from."""
+    cfg, model = build_shapes("mmdet/solov2_R50_1x")
+    bottom_up = {n: v for n, v in model.state_dict().items() if n.startswith("backbone.bottom_up.")}
+    weights = DENSECL.from_native({name: torch.rand(value.shape) for name, value in bottom_up.items()})
+    assert all(name.startswith("encoder_q.0.") for name in weights)
+    torch.save({"state_dict": weights}, tmp_path / "densecl.pth")
+    start = time.perf_counter()
+    run_tool(
+        "convert_checkpoint",
+        *("--input", tmp_path / "densecl.pth", "--output", tmp_path / "backbone.pth"),
+        *("--config-file", "mmdet/solov2_R50_1x"),
+    )
+    assert time.perf_counter() - start < 20
+    model = model.to_empty(device="cpu")
+    build_checkpointer(cfg, model).load(str(tmp_path / "backbone.pth"))
+    assert same_values(model.state_dict(), DENSECL, weights)
+    for path in tmp_path.iterdir():
+        path.unlink()
 
 
 def test_golden_there_and_back(run_tool, make_file, tmp_path, capsys, caplog):
@@ -59,7 +99,7 @@ def test_golden_there_and_back(run_tool, make_file, tmp_path, capsys, caplog):
         run_tool(
             "convert_checkpoint",
             *("--input", path, "--output", tmp_path / "m.safetensors"),
-            *("--config-file", PUBLISHED[LIGHT]),
+            *("--config-file", RECORDED[LIGHT]),
         )
     assert "mmdet 2 and 3, a whole model" in caplog.text
     assert "not used: a counter of batch normalisation" in caplog.text
@@ -77,6 +117,17 @@ def test_golden_there_and_back(run_tool, make_file, tmp_path, capsys, caplog):
     wanted = {name: value for name, value in weights.items() if not name.endswith("num_batches_tracked")}
     assert back.keys() == wanted.keys()
     assert all(torch.equal(back[name], value) for name, value in wanted.items())
+
+
+def test_preprocessing_can_be_told(run_tool, tmp_path):
+    weights = {"ins_head.cate_pred.bias": torch.ones(3), "ins_head.kernel_pred.bias": torch.ones(3)}
+    torch.save(weights, tmp_path / "m.pth")
+    convert = ["convert_checkpoint", "--input", tmp_path / "m.pth", "--output", tmp_path / "n.pth"]
+    run_tool(*convert)
+    assert read_native(str(tmp_path / "n.pth")).preprocessing.channels == "BGR"
+    run_tool(*convert, "--preprocessing", "torchvision")
+    native = read_native(str(tmp_path / "n.pth"))
+    assert native.preprocessing.channels == "RGB" and native.layout.name == "adelaidet"
 
 
 def one_line(run_tool, capsys, *arguments) -> str:

@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """Measures the published models' networks: parameters and operations, with --time also CPU time and memory.
 
-python benchmarks/bench_model_zoo.py --count          # counts only; any machine gives the same
-python benchmarks/bench_model_zoo.py --time           # an otherwise idle machine; one process per model
+python benchmarks/bench_model_zoo.py --count    # counts only; any machine gives the same
+python benchmarks/bench_model_zoo.py --time     # an otherwise idle machine; one process per architecture
 
 Results go to benchmarks/results/model_zoo.json, from which tools/model_zoo_table.py writes docs/MODEL_ZOO.md.
 One row per architecture: models that differ in training only share it. Weights are random, so no candidate
@@ -29,7 +29,7 @@ from solo_d2.engine.cli import prepare_parser, run_cli
 from solo_d2.model_zoo.catalogue import architectures
 
 RESULTS = Path(__file__).parent / "results" / "model_zoo.json"
-REPEATS = 7  # of which the median counts, after two to warm up
+REPEATS = 3  # of which the median counts, after one to warm up
 STRIDE = 32  # of the padding
 
 
@@ -87,12 +87,12 @@ def measure(name: str) -> dict:
     image = torch.randint(0, 256, (3, height, width)).float()
     seconds = []
     with torch.no_grad():
-        for _ in range(REPEATS + 2):
+        for _ in range(REPEATS + 1):
             start = time.perf_counter()
             model([{"image": image, "height": height, "width": width}])
             seconds.append(time.perf_counter() - start)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return {"cpu_seconds": round(statistics.median(seconds[2:]), 2), "peak_memory_mib": round(peak / 2**20)}
+    return {"cpu_seconds": round(statistics.median(seconds[1:]), 2), "peak_memory_mib": round(peak / 2**20)}
 
 
 def machine() -> str:

@@ -8,6 +8,7 @@ python tools/convert_checkpoint.py --input solov2_r50_fpn_3x_coco.pth --output s
 python tools/convert_checkpoint.py --input SOLOv2_R50_3x.pth --output m.pth \\
     --config-file original/solov2_R50_3x
 python tools/convert_checkpoint.py --input model_final.pth --output for_mmdet.pth --to mmdet
+python tools/convert_checkpoint.py --input model_final.pth --output backbone.pth --to torchvision
 """
 
 import argparse
@@ -21,6 +22,7 @@ import solo_d2  # noqa: F401  (registers the models)
 from detectron2.modeling import build_model
 from solo_d2.checkpoint import (
     ADAPTERS,
+    Adapter,
     NativeWeights,
     Preprocessing,
     adapter_named,
@@ -77,6 +79,23 @@ def check_fit(native: NativeWeights, config: str, path: str) -> None:
     build_checkpointer(cfg, model, exact=native.whole_model).check(path, native)
 
 
+def to_foreign(native: NativeWeights, target: Adapter) -> dict[str, torch.Tensor]:
+    """Weights in a foreign layout; one for backbones takes those of the backbone.
+
+    Raises:
+        InputError: the layout has no names for them.
+    """
+    nameless = set(target.without_name(native.weights))
+    if nameless and (target.whole_model or len(nameless) == len(native.weights)):
+        raise InputError(
+            f"--to {target.name}: the layout has no name for {len(nameless)} of {len(native.weights)} "
+            f"weights, such as {min(nameless)}: it belongs to another method"
+        )
+    if nameless:
+        logger.info("%s has no names for %d weights: they are left out", target.title, len(nameless))
+    return target.from_native({n: value for n, value in native.weights.items() if n not in nameless})
+
+
 def report(native: NativeWeights, path: str) -> None:
     """Says what the file is and what it expects."""
     kind = native.layout.title if native.layout else "this project's own names, or an unknown layout"
@@ -106,7 +125,7 @@ def main() -> None:
         for note in native.notes:
             logger.info("%s", note)
     if target:
-        write_weight_file(arguments.output, target.from_native(native.weights))
+        write_weight_file(arguments.output, to_foreign(native, target))
     else:
         metadata = {PREPROCESSING_KEY: native.preprocessing.as_dict()}
         if native.layout:

@@ -51,23 +51,27 @@ hash. Without a network the error says what to fetch and where to put it.
 AdelaiDet, FreeSOLO, DenseCL, torchvision, timm and Caffe2 are recognised by their names. How a layout's
 models treat images (colour order, mean, std, stride) is compared with the config and a difference is
 reported. On data with other classes only the last layer starts anew. FreeSOLO's repository names no lasting
-address of its models: they load by path.
+address of its models: they load by path. Its licence is NVIDIA's Source Code License, non-commercial.
 
-**Nobody has run these files through this project on COCO here.** The AP columns are what the publishers
-state. What is tested is that the same weights give the same computation: recorded weights of the public
-implementation go through these adapters and reproduce its outputs, losses and instances
-(`tests/modeling/meta_arch/test_grid_segmenter.py`), and recorded names and shapes of the layouts are
-compared with these configs (`tests/checkpoint/test_layouts.py`).
+**Nobody has run these files through this project on COCO here.** What is tested is that the same weights
+give the same computation: recorded weights of the public implementations go through these adapters and
+reproduce their outputs, losses and instances (`tests/modeling/meta_arch/`), and the recorded names and
+shapes of whole files fit these configs (`tests/checkpoint/test_layouts.py`).
+
+Columns named "published" are what the publisher of the table states; "SHA-256" is what the name of its file
+says. Columns from "input" on are measured here, by `benchmarks/bench_model_zoo.py` with random weights on
+one 4:3 picture of the config's test size: backbone and heads. What depends on a picture's instances (SOLO's
+mask channels, dynamic convolutions, NMS) is not in them. Frozen norms are not counted as parameters;
+multiply-adds, which many papers call FLOPs, are those of convolutions and matrix products.
 """
 
-MEASUREMENT = """\
-## Measured here
-
-One row per architecture, by `benchmarks/bench_model_zoo.py` on one 4:3 picture of the config's test size:
-backbone and heads. What depends on a picture's instances (SOLO's mask channels, dynamic convolutions, NMS)
-is not in it, and frozen norms are not counted as parameters. Multiply-adds are those of convolutions and
-matrix products.
-"""
+MEASURED_COLUMNS = {
+    "input": "input",
+    "parameters_million": "parameters, M",
+    "multiply_adds_billion": "multiply-adds, G",
+    "cpu_seconds": "CPU, s",
+    "peak_memory_mib": "peak memory, MiB",
+}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -93,29 +97,37 @@ def file_link(published: PublishedFile) -> str:
     return f"[file]({published.url})"
 
 
-def model_table(models: list[PublishedFile]) -> str:
-    rows = [
-        [
-            f"[{m.name}](../configs/zoo/{m.name}.yaml)",
-            m.method,
-            m.backbone,
-            m.schedule.replace("x", "×"),
-            shown(m.published_ap),
-            m.sha256_start or "–",
-            file_link(m),
-        ]
-        for m in models
-    ]
-    header = ["name and config", "method", "backbone", "schedule", "published mask AP", "SHA-256", "weights"]
-    return table(header, rows)
+def model_table(models: list[PublishedFile], rows: dict) -> str:
+    """A publisher's models: what it states of them, then what is measured here of their architectures.
+
+    Args:
+        models: the models.
+        rows: measured values by architecture; a column that none has is left out.
+    """
+    present = [key for key in MEASURED_COLUMNS if any(key in row for row in rows.values())]
+    header = ["name and config", "method", "backbone", "schedule", "published mask AP", "weights", "SHA-256"]
+    lines = []
+    for m in models:
+        measured = rows.get(architecture_of(m), {})
+        published = [m.method, m.backbone, m.schedule.replace("x", "×"), shown(m.published_ap)]
+        lines.append(
+            [
+                f"[{m.name}](../configs/zoo/{m.name}.yaml)",
+                *published,
+                file_link(m),
+                m.sha256_start or "–",
+                *(shown(measured.get(key)) for key in present),
+            ]
+        )
+    return table([*header, *(MEASURED_COLUMNS[key] for key in present)], lines)
 
 
 def backbone_table(backbones: list[PublishedFile]) -> str:
     rows = [
-        [f"`{b.address}`", b.backbone, b.schedule, shown(b.published_ap), b.sha256_start or "–", file_link(b)]
+        [f"`{b.address}`", b.backbone, b.schedule, shown(b.published_ap), file_link(b), b.sha256_start or "–"]
         for b in backbones
     ]
-    return table(["MODEL.WEIGHTS", "backbone", "trained", "published VOC box AP", "SHA-256", "weights"], rows)
+    return table(["MODEL.WEIGHTS", "backbone", "trained", "published VOC box AP", "weights", "SHA-256"], rows)
 
 
 def provenance(source: Source) -> str:
@@ -123,34 +135,18 @@ def provenance(source: Source) -> str:
     return f"From [{source.title}]({source.repository}).{published} Licence of the files: {source.licence}.\n"
 
 
-def measured_table(measured: dict, models: list[PublishedFile]) -> str:
-    columns = {
-        "input": "input",
-        "parameters_million": "parameters, M",
-        "multiply_adds_billion": "multiply-adds, G",
-        "cpu_seconds": "CPU, s",
-        "peak_memory_mib": "peak memory, MiB",
-    }
-    rows = measured["rows"]
-    present = [key for key in columns if any(key in row for row in rows.values())]
-    order = dict.fromkeys(architecture_of(model) for model in models)
-    lines = [[name, *(shown(rows[name].get(key)) for key in present)] for name in order if name in rows]
-    return table(["architecture", *(columns[key] for key in present)], lines)
-
-
 def write_page(catalogue: Catalogue, measured: dict) -> str:
     """The whole page."""
     parts = [INTRODUCTION]
+    if measured.get("machine"):
+        how = "median of three runs, memory of the whole process"
+        parts.append(f"Time and memory: {measured['machine']}; {how}.\n")
     for key, source in catalogue.sources.items():
         models = [m for m in catalogue.models.values() if m.source == source]
         backbones = [b for b in catalogue.backbones.values() if b.source == source]
         parts.append(f"## {key}: {source.title}\n\n{provenance(source)}")
-        parts += [model_table(models)] if models else []
+        parts += [model_table(models, measured["rows"])] if models else []
         parts += [backbone_table(backbones)] if backbones else []
-    parts.append(MEASUREMENT)
-    if measured.get("machine"):
-        parts.append(f"Time and memory: {measured['machine']}.\n")
-    parts.append(measured_table(measured, list(catalogue.models.values())))
     return "\n".join(parts)
 
 

@@ -69,6 +69,10 @@ class Adapter:
             for name, value in weights.items()
         }
 
+    def without_name(self, weights: Iterable[str]) -> list[str]:
+        """The native names that the layout has no name for: weights of another method or part."""
+        return [name for name in weights if self._tables[True].from_native(name) is None]
+
     def _is_list_of_one(self, native: str) -> bool:
         return native.startswith(self.lists_of_one) if self.lists_of_one else False
 

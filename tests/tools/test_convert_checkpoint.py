@@ -119,6 +119,22 @@ def test_golden_there_and_back(run_tool, make_file, tmp_path, capsys, caplog):
     assert all(torch.equal(back[name], value) for name, value in wanted.items())
 
 
+def test_a_layout_of_another_method_is_refused(run_tool, tmp_path, capsys, caplog):
+    weights = {
+        "backbone.bottom_up.stem.conv1.weight": torch.ones(2),
+        "head.mask_predictors.0.bias": torch.ones(3),
+    }
+    torch.save(weights, tmp_path / "m.pth")
+    convert = ["--input", tmp_path / "m.pth", "--output", tmp_path / "n.pth"]
+    error = one_line(run_tool, capsys, *convert, "--to", "adelaidet")
+    assert "no name for 1 of 2 weights, such as head.mask_predictors.0.bias" in error
+    assert not (tmp_path / "n.pth").exists()
+    with caplog.at_level("INFO"):
+        run_tool("convert_checkpoint", *convert, "--to", "torchvision")
+    assert "no names for 1 weights: they are left out" in caplog.text
+    assert list(read_weight_file(str(tmp_path / "n.pth"))["model"]) == ["conv1.weight"]
+
+
 def test_preprocessing_can_be_told(run_tool, tmp_path):
     weights = {"ins_head.cate_pred.bias": torch.ones(3), "ins_head.kernel_pred.bias": torch.ones(3)}
     torch.save(weights, tmp_path / "m.pth")

@@ -30,13 +30,17 @@ _KEYS = tuple(
         (r"head\.controller\.", "MODEL.CONDINST.MASK_HEAD", "MODEL.META_ARCHITECTURE"),
         (r"mask_branch\.", "MODEL.CONDINST.MASK_BRANCH", "MODEL.CONDINST.MASK_BRANCH"),
         (r"semantic_branch\.", "{}.NUM_CLASSES", "MODEL.CONDINST.MASK_BRANCH.SEMANTIC_LOSS_ON"),
+        (r"sem_seg_head\.predictor\.", "MODEL.SEM_SEG_HEAD.NUM_CLASSES", "MODEL.SEM_SEG_HEAD.NAME"),
+        (r"sem_seg_head\.", "MODEL.SEM_SEG_HEAD.CONVS_DIM", "MODEL.SEM_SEG_HEAD.NAME"),
         (r"mask_head\..*offset\.", "{}.TYPE_DCN", "{}.USE_DCN_IN_MASK"),
         (r"mask_head\.predictor", "{}.NUM_MASKS", "{}.USE_DCN_IN_MASK"),
         (r"mask_head\.", "{}.MASK_CHANNELS", "{}.MASK_IN_FEATURES"),
     )
 )
 # The layers a model with other classes replaces.
-_CLASS_LAYERS = re.compile(r"(head\.(category|class)_predictor|semantic_branch\.1)\.(weight|bias)")
+_CLASS_LAYERS = re.compile(
+    r"(head\.(category|class)_predictor|semantic_branch\.1|sem_seg_head\.predictor)\.(weight|bias)"
+)
 
 
 def key_of_shape(name: str, group: str) -> str:

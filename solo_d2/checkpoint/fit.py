@@ -103,12 +103,12 @@ def problems(fit: Fit, *, group: str, exact: bool, whole_model: bool, folded_sta
 def remarks(fit: Fit, *, folded_statistics: bool) -> list[str]:
     """What is missing or left over in weights that may be loaded, and why that is all right."""
     found = []
-    dropped = [name for name in fit.misfits if is_class_layer(name)]
-    if dropped:
-        there, here = fit.misfits[dropped[0]]
-        found.append(
-            f"{there[0]} classes in the file, {here[0]} here: only {' and '.join(dropped)} start anew"
-        )
+    dropped: dict[tuple[int, int], list[str]] = {}  # by the numbers of classes in the file and here
+    for name, (there, here) in fit.misfits.items():
+        if is_class_layer(name):
+            dropped.setdefault((there[0], here[0]), []).append(name)
+    for (there, here), names in dropped.items():
+        found.append(f"{there} classes in the file, {here} here: only {' and '.join(names)} start anew")
     statistics = [n for n in fit.missing if folded_statistics and n.endswith(_STATISTICS)]
     if statistics:
         found.append("it has no running statistics: this layout's norms contain them already")

@@ -33,6 +33,8 @@ GROUP = "MODEL.SOLOV2"
         ("head.scales.4", "FPN_STRIDES", "BOX_ON"),
         ("mask_branch.tower.0.weight", "MODEL.CONDINST.MASK_BRANCH", "MODEL.CONDINST.MASK_BRANCH"),
         ("semantic_branch.1.weight", "NUM_CLASSES", "MODEL.CONDINST.MASK_BRANCH.SEMANTIC_LOSS_ON"),
+        ("sem_seg_head.predictor.bias", "MODEL.SEM_SEG_HEAD.NUM_CLASSES", "MODEL.SEM_SEG_HEAD.NAME"),
+        ("sem_seg_head.convs.0.weight", "MODEL.SEM_SEG_HEAD.CONVS_DIM", "MODEL.SEM_SEG_HEAD.NAME"),
         ("something.else", "MODEL.META_ARCHITECTURE", "MODEL.META_ARCHITECTURE"),
     ],
 )
@@ -45,4 +47,5 @@ def test_keys(name, shape, presence):
 def test_class_layer():
     assert is_class_layer("head.category_predictor.weight")
     assert is_class_layer("head.class_predictor.bias") and is_class_layer("semantic_branch.1.weight")
+    assert is_class_layer("sem_seg_head.predictor.weight")
     assert not is_class_layer("head.category_tower.0.weight")

@@ -54,6 +54,16 @@ def test_other_classes():
     assert problem.endswith("(the number of classes differs): change MODEL.SOLOV2.NUM_CLASSES")
 
 
+def test_things_and_stuff_have_numbers_of_classes():
+    names = ("head.category_predictor.bias", "sem_seg_head.predictor.bias")
+    fit = compare(tensors({names[0]: (80,), names[1]: (54,)}), tensors({names[0]: (5,), names[1]: (3,)}))
+    assert problems_of(fit) == []
+    assert remarks(fit, folded_statistics=False) == [
+        "80 classes in the file, 5 here: only head.category_predictor.bias start anew",
+        "54 classes in the file, 3 here: only sem_seg_head.predictor.bias start anew",
+    ]
+
+
 def test_other_shapes_name_the_key():
     for exact in (False, True):
         [problem] = problems_of(fit_of(**{"head.category_tower.0.weight": (8, 4)}), exact)

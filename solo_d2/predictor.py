@@ -17,6 +17,7 @@ from detectron2.modeling import build_model
 from detectron2.structures import Instances
 from solo_d2.data.datasets import register_all
 from solo_d2.data.datasets.panoptic_format import panoptic_classes
+from solo_d2.engine.dataset_checks import class_agnostic_metadata
 from solo_d2.engine.run_config import build_parser, read_cfg
 from solo_d2.engine.weights import build_checkpointer
 from solo_d2.model_zoo import config_file
@@ -195,11 +196,14 @@ def available_device(wanted: str) -> str:
 
 
 def load_metadata(cfg: CfgNode) -> Metadata:
-    """Class names and category ids: of own data's annotation file, else of the test data set.
+    """Class names and category ids: of own data's annotation file, else of the test data set; objects are just
+    objects with ``TEST.CLASS_AGNOSTIC``.
 
     A config of own data (``DATASETS.CUSTOM``) whose annotation file is not on this machine has no
     names; drawings then show class numbers.
     """
+    if cfg.TEST.CLASS_AGNOSTIC:
+        return class_agnostic_metadata(cfg)
     custom = cfg.DATASETS.CUSTOM
     for json_file, panoptic in (
         (custom.VAL_JSON, custom.VAL_PANOPTIC),

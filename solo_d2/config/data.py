@@ -1,10 +1,10 @@
-"""Keys for a user's own COCO-format data."""
+"""Keys for a user's own COCO-format data, and for augmentations that Detectron2 has no keys for."""
 
 from detectron2.config import CfgNode
 
 
 def add_data_config(cfg: CfgNode) -> None:
-    """Adds ``DATASETS.CUSTOM``; see docs/custom_dataset.md."""
+    """Adds ``DATASETS.CUSTOM`` (docs/custom_dataset.md), ``INPUT.COPY_PASTE`` and ``INPUT.STRONG_COLOR``."""
     cfg.DATASETS.CUSTOM = CfgNode()
     # A COCO-format annotation file and the folder its file names are relative to. When TRAIN_JSON (VAL_JSON)
     # is set it replaces DATASETS.TRAIN (DATASETS.TEST), and the class count and names come from the file.
@@ -16,3 +16,25 @@ def add_data_config(cfg: CfgNode) -> None:
     # classes' number and names then come from it too.
     cfg.DATASETS.CUSTOM.TRAIN_PANOPTIC = ""
     cfg.DATASETS.CUSTOM.VAL_PANOPTIC = ""
+    _add_augmentation_keys(cfg)
+
+
+def _add_augmentation_keys(cfg: CfgNode) -> None:
+    """Augmentations of the instance mapper, in training only."""
+    # Simple copy-paste (Ghiasi et al., CVPR 2021; FreeSOLO, section 6.3.1): with this probability a random
+    # choice of another training image's instances is pasted. Needs MASK_FORMAT "bitmask".
+    cfg.INPUT.COPY_PASTE = CfgNode()
+    cfg.INPUT.COPY_PASTE.ENABLED = False
+    cfg.INPUT.COPY_PASTE.PROB = 0.5
+    # Instances of which more than this fraction is covered by pasted ones are dropped.
+    cfg.INPUT.COPY_PASTE.MAX_COVERED = 0.9
+    # Changes of colour as self-supervised methods make them (MoCo-v2, section 3), after resizing.
+    cfg.INPUT.STRONG_COLOR = CfgNode()
+    cfg.INPUT.STRONG_COLOR.ENABLED = False
+    # Brightness, contrast and saturation change by a factor in 1 -+ this, hue by -+ this many turns.
+    cfg.INPUT.STRONG_COLOR.JITTER = [0.4, 0.4, 0.4, 0.1]
+    cfg.INPUT.STRONG_COLOR.JITTER_PROB = 0.8
+    cfg.INPUT.STRONG_COLOR.GRAY_PROB = 0.2
+    # Least and greatest standard deviation of the Gaussian blur, in pixels of the network input.
+    cfg.INPUT.STRONG_COLOR.BLUR_SIGMA = [0.1, 2.0]
+    cfg.INPUT.STRONG_COLOR.BLUR_PROB = 0.5

@@ -1,8 +1,6 @@
 """The training loader: what it yields is a pure function of data, seed and iteration."""
 
 import logging
-import struct
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -15,18 +13,16 @@ from detectron2.data import (
     DatasetFromList,
     get_detection_dataset_dicts,
 )
-from detectron2.data.detection_utils import SizeMismatchError
 from detectron2.data.samplers import RepeatFactorTrainingSampler, TrainingSampler
 from detectron2.utils import comm
 from solo_d2.structures.errors import InputError
 
-from .mappers import InstanceMapper, PanopticMapper
+from .copy_paste import CopyPaste
+from .mappers import UNREADABLE, CopyPasteMapper, InstanceMapper, PanopticMapper
 from .stream import BatchStream, StreamItem, seeded_by_position
 
 logger = logging.getLogger(__name__)
 
-# What image libraries raise at a file they cannot read; anything else is a bug and is not caught.
-UNREADABLE = (OSError, EOFError, SyntaxError, SizeMismatchError, struct.error, zlib.error)
 MAX_UNREADABLE_FRACTION = 0.1
 MAX_UNREADABLE_IN_A_ROW = 10
 
@@ -105,6 +101,7 @@ class TrainLoader:
         num_workers: int = 0,
         aspect_ratio_grouping: bool = True,
         repeat_factors: torch.Tensor | None = None,
+        copy_paste: CopyPaste | None = None,
     ):
         """
         Args:
@@ -115,6 +112,7 @@ class TrainLoader:
             num_workers: processes that read and map; 0 does so in this one.
             aspect_ratio_grouping: whether a batch holds only upright or only lying images.
             repeat_factors: (N,) how often each record appears per epoch; None for once.
+            copy_paste: pastes objects of other records onto samples; None for not.
 
         Raises:
             InputError: no record, or a batch that the processes cannot share evenly.
@@ -134,7 +132,7 @@ class TrainLoader:
         self.start_iter = 0
         self._size = len(records)
         self._records = DatasetFromList(records, copy=False)
-        self._mapper = mapper
+        self._mapper = CopyPasteMapper(mapper, self._records, copy_paste) if copy_paste else mapper
         self._batch_size = total_batch_size // self._world_size
         self._num_workers = num_workers
         self._repeat_factors = repeat_factors
@@ -144,7 +142,7 @@ class TrainLoader:
 
     @classmethod
     def from_config(cls, cfg: CfgNode, mapper: Callable[[dict], dict | None] | None = None) -> dict:
-        """Reads ``DATASETS.TRAIN``, ``DATALOADER``, ``SOLVER.IMS_PER_BATCH`` and ``SEED``."""
+        """Reads ``DATASETS.TRAIN``, ``DATALOADER``, ``INPUT``, ``SOLVER.IMS_PER_BATCH`` and ``SEED``."""
         if not cfg.DATASETS.TRAIN:
             raise InputError("DATASETS.TRAIN is empty: name a registered data set to train on")
         unknown = [name for name in cfg.DATASETS.TRAIN if name not in DatasetCatalog]
@@ -174,7 +172,13 @@ class TrainLoader:
             "num_workers": cfg.DATALOADER.NUM_WORKERS,
             "aspect_ratio_grouping": cfg.DATALOADER.ASPECT_RATIO_GROUPING,
             "repeat_factors": repeat_factors,
+            "copy_paste": cls._copy_paste_from_config(cfg),
         }
+
+    @classmethod
+    def _copy_paste_from_config(cls, cfg: CfgNode) -> CopyPaste | None:
+        node = cfg.INPUT.COPY_PASTE
+        return CopyPaste(prob=node.PROB, max_covered=node.MAX_COVERED) if node.ENABLED else None
 
     def __iter__(self) -> Iterator[list[dict]]:
         """Yields batches from iteration ``start_iter`` on, without end.

@@ -4,7 +4,7 @@ import os
 from difflib import get_close_matches
 
 from detectron2.config import CfgNode
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 from detectron2.modeling import META_ARCH_REGISTRY
 from solo_d2.data.mappers.panoptic import panoptic_labels
 from solo_d2.modeling.meta_arch import PanopticSegmenter
@@ -37,6 +37,15 @@ def class_count_key(cfg: CfgNode) -> str:
     return f"MODEL.{method_name(cfg)}.NUM_CLASSES"
 
 
+def class_agnostic_metadata(cfg: CfgNode) -> Metadata:
+    """Names for what a class-agnostic evaluation shows: whatever the model's classes are, an object."""
+    count = method_node(cfg).get("NUM_CLASSES", 1)
+    return Metadata(
+        thing_classes=["object"] * count,
+        thing_dataset_id_to_contiguous_id={number + 1: number for number in range(count)},
+    )
+
+
 def check_datasets(cfg: CfgNode, training: bool) -> None:
     """Checks that the datasets exist and have the classes the model is built for.
 
@@ -54,10 +63,11 @@ def check_datasets(cfg: CfgNode, training: bool) -> None:
     trained, tested = list(cfg.DATASETS.TRAIN if training else ()), list(cfg.DATASETS.TEST)
     for name in [*trained, *tested]:
         _check_exists(name, name in tested)
-    _check_classes([*trained, *tested], class_count_key(cfg), method_node(cfg).get("NUM_CLASSES"))
+    compared = trained if cfg.TEST.CLASS_AGNOSTIC else [*trained, *tested]
+    _check_classes(compared, class_count_key(cfg), method_node(cfg).get("NUM_CLASSES"))
     if is_panoptic(cfg):
         _check_stuff([*trained, *tested], cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES)
-    for name in tested:
+    for name in () if cfg.TEST.CLASS_AGNOSTIC else tested:
         _check_measurable(name, cfg.MODEL.META_ARCHITECTURE, is_panoptic(cfg))
 
 

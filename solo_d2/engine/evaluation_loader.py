@@ -2,7 +2,7 @@
 
 from detectron2.config import CfgNode
 from detectron2.data import DatasetMapper, build_detection_test_loader
-from solo_d2.data.loader import UNREADABLE
+from solo_d2.data.mappers import UNREADABLE
 from solo_d2.structures.errors import InputError
 
 

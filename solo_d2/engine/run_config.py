@@ -151,7 +151,8 @@ def _register_custom_data(cfg: CfgNode, explicit_keys: list[str]) -> None:
         metadata = _register_custom_set(cfg, name, *keys)
         if metadata is not None:
             cfg.DATASETS[target] = (name,)
-            counted = counted or metadata
+            if target == "TRAIN" or not cfg.TEST.CLASS_AGNOSTIC:
+                counted = counted or metadata
     if counted is None:
         return
     if class_count_key(cfg):

@@ -17,6 +17,7 @@ from solo_d2.structures.errors import InputError
 
 from .dataset_checks import method_node
 from .evaluation_loader import build_test_loader
+from .fresh_weights import FreshWeights
 from .hooks import BestCheckpoint, EMAHook, PreciseBN
 from .train_step import TrainStep
 from .validation_pictures import ValidationPictures
@@ -118,7 +119,8 @@ class Trainer(DefaultTrainer):
             output_folder = os.path.join(cfg.OUTPUT_DIR, "inference")
         given = method_node(cfg).get("MAX_PER_IMG", 0)
         limit = max(given, cfg.TEST.DETECTIONS_PER_IMAGE)
-        return build_evaluator(dataset_name, output_folder, limit, evaluated_tasks(cfg))
+        tasks, agnostic = evaluated_tasks(cfg), cfg.TEST.CLASS_AGNOSTIC
+        return build_evaluator(dataset_name, output_folder, limit, tasks, agnostic)
 
     def build_hooks(self):
         """Returns the hooks; their order matters and is explained line by line."""
@@ -189,6 +191,7 @@ class Trainer(DefaultTrainer):
         Raises:
             InputError: if a weight file is missing, damaged or does not fit.
         """
+        fresh = FreshWeights(self.bare_model, self.cfg.MODEL.FRESH_WEIGHTS)
         try:
             super().resume_or_load(resume=resume)
         except (KeyError, ValueError) as error:
@@ -198,6 +201,8 @@ class Trainer(DefaultTrainer):
                 f"The checkpoint in {self.cfg.OUTPUT_DIR} belongs to another training set-up "
                 f"({error}): resume with the config it was made with, or choose another OUTPUT_DIR"
             ) from error
+        if not (resume and self.checkpointer.has_checkpoint()):
+            fresh.restore()
         self.data_loader.seed = self.seed
         self.data_loader.start_iter = self.start_iter
 

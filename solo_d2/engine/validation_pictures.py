@@ -11,6 +11,7 @@ from detectron2.utils.events import get_event_storage
 from detectron2.utils.visualizer import Visualizer
 from solo_d2.structures.panoptic_png import read_ids
 
+from .dataset_checks import class_agnostic_metadata
 from .evaluation_loader import NamingMapper
 
 MIN_SCORE = 0.3  # predictions below it are left out of the pictures
@@ -33,6 +34,7 @@ class ValidationPictures:
         self._dataset_name = dataset_name
         self._count = count
         self._records = None
+        self._prediction_metadata = class_agnostic_metadata(cfg) if cfg.TEST.CLASS_AGNOSTIC else None
 
     @torch.no_grad()
     def draw(self) -> None:
@@ -54,7 +56,8 @@ class ValidationPictures:
         image = utils.read_image(record["file_name"], "RGB")
         scale = min(1.0, MAX_SIDE / max(image.shape[:2]))
         metadata = MetadataCatalog.get(self._dataset_name)
-        truth, found = (Visualizer(image, metadata, scale=scale) for _ in range(2))
+        named = (metadata, self._prediction_metadata or metadata)
+        truth, found = (Visualizer(image, names, scale=scale) for names in named)
         if "pan_seg_file_name" in record:
             ids = torch.from_numpy(read_ids(record["pan_seg_file_name"]))
             left = truth.draw_panoptic_seg(ids, record["segments_info"])

@@ -17,6 +17,7 @@ from detectron2.evaluation import (
 )
 from solo_d2.structures.errors import InputError
 
+from .class_agnostic import ClassAgnosticEvaluator
 from .panoptic_evaluation import PanopticEvaluator
 
 INSTANCE_TASKS = ("bbox", "segm")
@@ -35,6 +36,7 @@ def build_evaluator(
     output_folder: str,
     max_dets_per_image: int = 100,
     tasks: Sequence[str] = INSTANCE_TASKS,
+    class_agnostic: bool = False,
 ) -> DatasetEvaluator:
     """Returns the evaluator for a dataset, chosen by its metadata's ``evaluator_type``.
 
@@ -49,10 +51,13 @@ def build_evaluator(
         max_dets_per_image: results that count per image, best first (COCO's rule: 100; LVIS has
             its own).
         tasks: what is measured of instances, "bbox" and/or "segm".
+        class_agnostic: measure nothing but instances, all classes being one; any data set with a COCO file.
 
     Raises:
         InputError: if nothing can measure such a dataset.
     """
+    if class_agnostic:
+        return ClassAgnosticEvaluator(dataset_name, tasks, output_folder)
     metadata = MetadataCatalog.get(dataset_name)
     kind = metadata.get("evaluator_type")
     panoptic = kind == "coco_panoptic_seg"

@@ -6,6 +6,7 @@ from .coord_conv import append_coordinates, coordinate_channels
 from .deform_conv import DeformConv, ModulatedDeformConv, convert_deform_convs, deform_conv2d
 from .dynamic_conv import dynamic_conv, dynamic_conv_batch
 from .grid_align import GRID_ALIGNMENTS, align_to_grid
+from .pixel_pairs import PAIR_OFFSETS, pixel_pairs
 from .pyramid import rescale_pyramid, resize, upsample
 from .pyramid_fusion import PyramidFusion
 
@@ -16,6 +17,7 @@ __all__ = [
     "GRID_ALIGNMENTS",
     "ModulatedDeformConv",
     "PyramidFusion",
+    "PAIR_OFFSETS",
     "align_to_grid",
     "aligned_bilinear",
     "append_coordinates",
@@ -26,6 +28,7 @@ __all__ = [
     "dynamic_conv",
     "dynamic_conv_batch",
     "init_conv",
+    "pixel_pairs",
     "rescale_pyramid",
     "resize",
     "upsample",

@@ -84,12 +84,15 @@ class GridLoss:
             A float32 scalar.
         """
         total = torch.cat([self._each_mask(prediction) for prediction in predictions]).sum()
-        if self.mask_divisor == "masks":
-            count = self._count(torch.ones_like(targets.positive_instance))
-        else:
-            count = self._count(targets.owner >= 0)
         weights = {"dice": self.dice_weight, "bce": self.bce_weight, "focal": self.mask_focal_weight}
-        return weights[self.mask_loss] * total / count.clamp(min=1)
+        return weights[self.mask_loss] * total / self.mask_count(targets).clamp(min=1)
+
+    def mask_count(self, targets: GridTargets) -> Tensor:
+        """Number of masks, or of cells that have any, that mask losses are averaged over: float32 scalar."""
+        if self.mask_divisor == "masks":
+            return self._count(torch.ones_like(targets.positive_instance))
+        positive = torch.zeros(targets.labels.numel(), dtype=torch.bool, device=targets.labels.device)
+        return self._count(positive.index_fill_(0, targets.positive_cell, True))
 
     def _each_mask(self, prediction: MaskPrediction) -> Tensor:
         """Loss of each mask: (P,) float32."""

@@ -5,8 +5,9 @@ Masks belong to cells, so each is computed once however many classes its cell ha
 bits, a thirty-second of its soft values; those are computed again for the few that survive.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 import torch.nn.functional as F
@@ -65,6 +66,7 @@ class GridInference:
         cell_strides: Tensor,
         image_size: tuple[int, int],
         output_size: tuple[int, int],
+        cell_values: Mapping[str, Tensor] = MappingProxyType({}),
     ) -> Instances:
         """Turns one image's predictions into instances.
 
@@ -75,6 +77,7 @@ class GridInference:
             cell_strides: (K,) stride of each cell's level; a mask needs more pixels than that.
             image_size: Height and width of the network input without padding.
             output_size: Height and width of the results.
+            cell_values: (K, ...) each; results take over those of their cells as further fields.
 
         Returns:
             At most ``max_per_img`` instances, best first; see :func:`build_instances`.
@@ -90,7 +93,8 @@ class GridInference:
         large = (area[mask_index] > cell_strides[cell]).nonzero().squeeze(1)
         order = large[scores[large].argsort(descending=True, stable=True)[: self.nms_pre]]
         if not len(order):
-            return empty_instances(output_size, category_scores.device, self.with_masks)
+            empty = empty_instances(output_size, category_scores.device, self.with_masks)
+            return _add_values(empty, cell_values, order)
 
         category, mask_index = category[order], mask_index[order]
         scores = mask_nms(
@@ -105,7 +109,7 @@ class GridInference:
         best = scores.argsort(descending=True, stable=True)[: self.max_per_img]
         best = best[scores[best] >= self.update_thr]
         used, position = mask_index[best].unique(return_inverse=True)
-        return build_instances(
+        results = build_instances(
             masks_of(used)[position],
             scores[best],
             category[best],
@@ -115,6 +119,7 @@ class GridInference:
             threshold=self.mask_thr,
             with_masks=self.with_masks,
         )
+        return _add_values(results, cell_values, cells[mask_index[best]])
 
     def _limit_cells(
         self, cell: Tensor, category: Tensor, scores: Tensor, category_scores: Tensor
@@ -143,3 +148,10 @@ class GridInference:
         packed = [pack_masks(masks_of(index), self.mask_thr) for index in chunks]
         bits, area, soft_sum = (torch.cat(parts) for parts in zip(*packed, strict=True))
         return bits, area, soft_sum
+
+
+def _add_values(results: Instances, cell_values: Mapping[str, Tensor], cells: Tensor) -> Instances:
+    """Adds to each result what its cell, (M,) int64, has."""
+    for name, values in cell_values.items():
+        results.set(name, values[cells])
+    return results

@@ -30,6 +30,7 @@ def assign_grid_targets(
     mask_strides: Sequence[int] = (4,),
     share_cells: bool = True,
     contours: bool = False,
+    withheld: Tensor | None = None,
 ) -> GridTargets:
     """Assigns ground truth to grid cells.
 
@@ -45,6 +46,8 @@ def assign_grid_targets(
         share_cells: Whether instances that claim one cell are separate positives (SOLOv2); else the last one
             has it (SOLO, which predicts one mask per cell).
         contours: Whether the targets are the contours of the masks instead of the masks.
+        withheld: (N,) bool, instances whose masks must not be learnt and only tell a centre: they give their
+            cells a class, but are no positives. None: no such instances.
 
     Returns:
         The targets, on the device of the ground truth.
@@ -64,11 +67,13 @@ def assign_grid_targets(
 
     owner = _last_owner(cell, positive, len(counts) * layout.num_cells).view(len(counts), -1)
     labels = F.pad(all_classes, (0, 1), value=num_classes)[owner]  # index -1 is the background
+    taught = torch.ones_like(all_classes, dtype=torch.bool) if withheld is None else ~withheld
     if share_cells:
+        positive = positive & taught[:, None, None]
         instance, slot = positive.flatten(1).nonzero(as_tuple=True)
         positive_cell = cell.flatten(1)[instance, slot]
     else:
-        positive_cell = (owner >= 0).flatten().nonzero().squeeze(1)
+        positive_cell = F.pad(taught, (0, 1))[owner].flatten().nonzero().squeeze(1)
         instance = owner.flatten()[positive_cell]
     small = {stride: _small_masks(masks, stride, padded_size) for stride in mask_strides}
     return GridTargets(

@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from solo_d2.structures.errors import InputError
@@ -65,6 +66,7 @@ def clean_coco(
     if not images:
         raise InputError(_no_image_line(content["images"], source, image_root, findings))
     annotations = _clean_annotations(content["annotations"], images, categories, findings)
+    _clean_embeddings(annotations, findings)
     if content["annotations"] and not annotations:
         reasons = "; ".join(f"{len(ids)}: {reason}" for reason, ids in findings.skipped.items())
         raise InputError(f"{source}: none of its annotations can be used ({reasons})")
@@ -161,6 +163,32 @@ def _clean_annotations(records: list, images: dict, categories: list[dict], find
     for number, record in enumerate(unnumbered, start=max(taken, default=0) + 1):
         record["id"] = number
     return kept
+
+
+def _clean_embeddings(annotations: list[dict], findings: Findings) -> None:
+    """Drops embeddings that are no lists of numbers, or not as long as the first one."""
+    length = None
+    for record in annotations:
+        if "embedding" not in record:
+            continue
+        size = _vector_length(record["embedding"])
+        if size and size == (length or size):
+            length = size
+        else:
+            del record["embedding"]
+            findings.mended["embedding that is no list of numbers, or of another length, dropped"].append(
+                f"annotation {record['id']}"
+            )
+
+
+def _vector_length(value: object) -> int:
+    """Length of a list of finite numbers; 0 for anything else."""
+    try:
+        numbers = np.asarray(value)
+    except ValueError:
+        return 0
+    sound = isinstance(value, list) and numbers.ndim == 1 and numbers.dtype.kind in "iuf"
+    return len(numbers) if sound and np.isfinite(numbers).all() else 0
 
 
 def _same_instance(first: dict, second: dict | None) -> bool:

@@ -4,7 +4,10 @@ import json
 import logging
 import os
 import tempfile
+from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 from detectron2.data.datasets import load_coco_json
@@ -15,6 +18,8 @@ from .coco_cleaning import Findings, clean_coco
 logger = logging.getLogger(__name__)
 
 DEFAULT_CACHE = "output/datasets"
+# What annotations may have beside COCO's keys; see :class:`solo_d2.data.mappers.InstanceMapper`.
+EXTRA_KEYS = ["embedding", "mask_withheld"]
 
 
 def read_coco(json_file: str | os.PathLike, image_root: str | os.PathLike) -> tuple[dict, Findings]:
@@ -78,7 +83,7 @@ def register_coco_format(
         DatasetCatalog.remove(name)
     if name in MetadataCatalog:
         MetadataCatalog.remove(name)
-    DatasetCatalog.register(name, lambda: load_coco_json(str(used), str(image_root), name))
+    DatasetCatalog.register(name, partial(_load, name, used, image_root))
     categories = cleaned["categories"]
     return MetadataCatalog.get(name).set(
         json_file=str(used),
@@ -89,6 +94,16 @@ def register_coco_format(
             category["id"]: index for index, category in enumerate(categories)
         },
     )
+
+
+def _load(name: str, json_file: Path, image_root: str | os.PathLike) -> list[dict]:
+    """Detectron2's records; embeddings as float32 arrays, which need a fraction of a list's memory."""
+    records = load_coco_json(str(json_file), str(image_root), name, EXTRA_KEYS)
+    for record in records:
+        for annotation in record["annotations"]:
+            if "embedding" in annotation:
+                annotation["embedding"] = np.array(annotation["embedding"], np.float32)
+    return records
 
 
 def _write(path: Path, content: dict) -> None:

@@ -80,7 +80,7 @@ class GridHead(nn.Module):
             features: One (B, in_channels, H_l, W_l) per level, finest first.
 
         Returns:
-            Category logits (B, C, S, S) and :meth:`mask_branch`'s result, one each per level.
+            :meth:`category_branch`'s and :meth:`mask_branch`'s results, one each per level.
 
         Raises:
             InputError: If the number of levels is not that of ``num_grids``.
@@ -92,9 +92,13 @@ class GridHead(nn.Module):
         categories, masks = [], []
         for level, feature in enumerate(rescale_pyramid(features)):
             cells = align_to_grid(feature, self.num_grids[level], self.alignment)
-            categories.append(self.category_predictor(self.category_tower(cells)))
+            categories.append(self.category_branch(cells))
             masks.append(self.mask_branch(feature, cells, level))
         return categories, masks
+
+    def category_branch(self, cells: Tensor) -> Tensor:
+        """Maps (B, in_channels, S, S) to category logits (B, C, S, S)."""
+        return self.category_predictor(self.category_tower(cells))
 
     def mask_branch(self, feature: Tensor, cells: Tensor, level: int):
         """Computes what one level's masks are made of.

@@ -1,6 +1,6 @@
 """SOLOv2's category and kernel branches (SOLOv2 paper, section 2.1.1).
 
-B: batch; D: numbers in a kernel; S: cells per side of a level.
+B: batch; C: classes; D: numbers in a kernel; S: cells per side of a level.
 """
 
 import torch
@@ -23,6 +23,7 @@ class SOLOv2Head(GridHead):
         num_convs: int = 4,
         kernel_channels: int = 256,
         coordinates: bool = True,
+        num_embeddings: int = 0,
         **kwargs,
     ):
         """
@@ -32,6 +33,8 @@ class SOLOv2Head(GridHead):
             num_convs: Depth of both towers.
             kernel_channels: D, mask feature channels times the kernel's area.
             coordinates: Whether the kernel branch sees them.
+            num_embeddings: Numbers of each cell's semantic embedding, which a convolution beside the category
+                branch's last one predicts (FreeSOLO, section 6.2.3); 0 for none.
             **kwargs: Of :class:`GridHead`.
         """
         towers = {"kernel_tower": {"in_channels": in_channels + 2 * coordinates}}
@@ -39,7 +42,16 @@ class SOLOv2Head(GridHead):
             in_channels=in_channels, channels=channels, num_convs=num_convs, towers=towers, **kwargs
         )
         self.coordinates = coordinates
+        if num_embeddings:
+            self.embedding_predictor = init_conv(Conv2d(channels, num_embeddings, 3, padding=1))
+        self.num_embeddings = num_embeddings
         self.kernel_predictor = init_conv(Conv2d(channels, kernel_channels, 3, padding=1))
+
+    def category_branch(self, cells: Tensor) -> Tensor:
+        """Returns (B, C + num_embeddings, S, S): category logits, then the embedding."""
+        x = self.category_tower(cells)
+        logits = self.category_predictor(x)
+        return torch.cat([logits, self.embedding_predictor(x)], dim=1) if self.num_embeddings else logits
 
     def mask_branch(self, feature: Tensor, cells: Tensor, level: int) -> Tensor:
         """Returns one level's kernels, (B, D, S, S). The kernel branch always interpolates."""

@@ -1,6 +1,7 @@
 """Models registered in Detectron2's ``META_ARCH_REGISTRY``."""
 
 from .condinst import CondInst
+from .freesolo import FreeSOLO
 from .panoptic import PanopticCondInst, PanopticSegmenter, PanopticSOLOv2
 from .solo import SOLO, DecoupledSOLO
 from .solov2 import SOLOv2
@@ -8,6 +9,7 @@ from .solov2 import SOLOv2
 __all__ = [
     "CondInst",
     "DecoupledSOLO",
+    "FreeSOLO",
     "PanopticCondInst",
     "PanopticSOLOv2",
     "PanopticSegmenter",

@@ -5,7 +5,7 @@ h, w: size of the finest masks; n: cells asked for.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 
 import torch
@@ -28,12 +28,14 @@ class UnifiedMasks:
         feature: (B, E, h, w).
         kernel_size: Side of the kernels.
         stride: Input pixels per mask pixel.
+        cell_values: What results take over from their cells, by field name: (B, K, ...) each.
     """
 
     kernels: Tensor
     feature: Tensor
     kernel_size: int
     stride: int
+    cell_values: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -63,11 +65,13 @@ class LevelMasks:
         layout: The levels.
         sizes: Height and width of each level's masks, finest first.
         logits: Computes the masks of chosen cells of a level, as factors whose sigmoids are multiplied.
+        cell_values: As :attr:`UnifiedMasks.cell_values`.
     """
 
     layout: GridLayout
     sizes: Sequence[tuple[int, int]]
     logits: LevelLogits
+    cell_values: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def size(self) -> tuple[int, int]:

@@ -30,7 +30,7 @@ from solo_d2.targets import (
     sample_masks,
 )
 
-from .dense_segmenter import DenseSegmenter, ground_truth_masks
+from .dense_segmenter import DenseSegmenter, ground_truth_masks, withheld_masks
 
 # Half of the published 1e-5, because dice_loss adds it to either sum.
 _DICE_EPS = 5e-6
@@ -145,16 +145,22 @@ class CondInst(DenseSegmenter):
         mask_features = self._mask_features(features)
         points = self.layout.locate(predictions.sizes, mask_features.device)
         masks = [ground_truth_masks(x) for x in instances]
+        withheld = withheld_masks(instances)
         targets = self.assign_targets(points, instances, masks)
         with torch.autocast(mask_features.device.type, enabled=False):
             losses = {
                 "loss_category": self.loss.category(predictions.class_logits, targets),
                 "loss_centerness": self.loss.centerness(predictions.centerness, targets),
-                "loss_mask": self._mask_loss(predictions, mask_features, points, targets, masks),
+                "loss_mask": self._mask_loss(predictions, mask_features, points, targets, masks, withheld),
             }
             if predictions.distances is not None:
                 losses["loss_box"] = self.loss.boxes(predictions.distances, targets, points.strides)
         if self.semantic_branch is not None:
+            if withheld is not None:
+                raise InputError(
+                    "Annotations withhold masks, which the semantic branch learns from: set "
+                    "MODEL.CONDINST.MASK_BRANCH.SEMANTIC_LOSS_ON False"
+                )
             losses["loss_semantic"] = self._semantic_loss(features, instances, masks)
         return losses
 
@@ -207,6 +213,7 @@ class CondInst(DenseSegmenter):
         points: Points,
         targets: PointTargets,
         masks: Sequence[Tensor],
+        withheld: Tensor | None,
     ) -> Tensor:
         """Dice loss, mean over the sampled positives; 0, but still a function of all outputs, without any."""
         scores = (
@@ -216,7 +223,10 @@ class CondInst(DenseSegmenter):
         logits = self.predict_masks(predictions, mask_features, points, index)
         stride = self.mask_head.stride // self.mask_head.upsampling
         wanted = torch.cat([sample_masks(m, stride, logits.shape[-2:]) for m in masks])
-        wanted = wanted[targets.owner.gather(1, index).clamp(min=0)]
+        owner = targets.owner.gather(1, index).clamp(min=0)
+        if withheld is not None:
+            filled = filled & ~withheld[owner]
+        wanted = wanted[owner]
         dice = dice_loss(logits.sigmoid().flatten(0, 1), wanted.flatten(0, 1), eps=_DICE_EPS)
         return torch.where(filled.flatten(), dice, 0).sum() / filled.sum().clamp(min=1)
 

@@ -52,7 +52,7 @@ class DenseSegmenter(nn.Module):
             A dict of losses when training, else one {"instances": Instances} per image.
         """
         images = self.preprocess(batched_inputs)
-        features = self.backbone(images.tensor)
+        features = self.extract_features(images, batched_inputs)
         if self.training:
             return self.training_losses(features, batched_inputs)
         output_sizes = [
@@ -88,6 +88,10 @@ class DenseSegmenter(nn.Module):
         batch.tensor = batch.tensor.contiguous(memory_format=torch.channels_last)
         return batch
 
+    def extract_features(self, images: ImageList, batched_inputs: list[dict]) -> dict[str, Tensor]:
+        """Returns the maps that the heads and losses read, by name: the backbone's outputs."""
+        return self.backbone(images.tensor)
+
     def losses(self, features: dict[str, Tensor], instances: Sequence[Instances]) -> dict[str, Tensor]:
         """Returns named scalar losses; every one depends on its parameters even without any instance."""
         raise NotImplementedError
@@ -113,3 +117,17 @@ def ground_truth_masks(instances: Instances) -> Tensor:
     if not isinstance(masks, BitMasks):
         masks = BitMasks.from_polygon_masks(masks, *instances.image_size)
     return masks.tensor.to(instances.gt_classes.device)
+
+
+def withheld_masks(instances: Sequence[Instances]) -> Tensor | None:
+    """Returns which of a batch's instances have a mask that must not be learnt: (N,) bool, None if none has.
+
+    ``gt_mask_withheld`` (n,) bool says so; images without such instances need not have it.
+    """
+    if not any(x.has("gt_mask_withheld") for x in instances):
+        return None
+    flags = [
+        x.gt_mask_withheld if x.has("gt_mask_withheld") else torch.zeros_like(x.gt_classes, dtype=torch.bool)
+        for x in instances
+    ]
+    return torch.cat(flags)

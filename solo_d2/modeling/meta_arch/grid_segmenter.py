@@ -19,7 +19,7 @@ from solo_d2.structures import GridLayout, GridTargets, InputError
 from solo_d2.targets import assign_grid_targets
 
 from .cell_masks import LevelMasks, UnifiedMasks
-from .dense_segmenter import DenseSegmenter, ground_truth_masks
+from .dense_segmenter import DenseSegmenter, ground_truth_masks, withheld_masks
 
 
 class GridSegmenter(DenseSegmenter):
@@ -153,7 +153,7 @@ class GridSegmenter(DenseSegmenter):
         raise NotImplementedError
 
     def losses(self, features: dict[str, Tensor], instances: Sequence[Instances]) -> dict[str, Tensor]:
-        """Returns "loss_category" and "loss_mask"."""
+        """Returns "loss_category" and those of :meth:`mask_losses`."""
         category_logits, masks = self.predict(features)
         targets = self.assign_targets(instances, masks.size, masks.strides)
         with torch.autocast(targets.labels.device.type, enabled=False):
@@ -163,8 +163,25 @@ class GridSegmenter(DenseSegmenter):
             unread = [x.float().mean() for name, x in features.items() if name not in self.read_features]
             return {
                 "loss_category": category_loss + 0 * sum(unread),
-                "loss_mask": self.loss.masks(masks.positives(targets), targets),
+                **self.mask_losses(masks, targets, features, instances),
             }
+
+    def mask_losses(
+        self,
+        masks: UnifiedMasks | LevelMasks,
+        targets: GridTargets,
+        features: dict[str, Tensor],
+        instances: Sequence[Instances],
+    ) -> dict[str, Tensor]:
+        """Returns "loss_mask".
+
+        Args:
+            masks: The cells' masks.
+            targets: Of the same batch.
+            features: As :meth:`extract_features` gives them, for subclasses.
+            instances: Ground truth, for subclasses.
+        """
+        return {"loss_mask": self.loss.masks(masks.positives(targets), targets)}
 
     def assign_targets(
         self, instances: Sequence[Instances], mask_size: tuple[int, int], mask_strides: Sequence[int]
@@ -181,6 +198,7 @@ class GridSegmenter(DenseSegmenter):
             mask_strides=sorted(set(mask_strides)),
             share_cells=self.share_cells,
             contours=self.mask_target == "contour",
+            withheld=withheld_masks(instances),
         )
 
     def inference(
@@ -194,7 +212,13 @@ class GridSegmenter(DenseSegmenter):
         cell_strides = self.layout.cell_strides(scores.device)
         return [
             self.grid_inference(
-                scores[i], partial(masks.soft, i), masks.size, cell_strides, image_size, output_size
+                scores[i],
+                partial(masks.soft, i),
+                masks.size,
+                cell_strides,
+                image_size,
+                output_size,
+                {name: values[i] for name, values in masks.cell_values.items()},
             )
             for i, (image_size, output_size) in enumerate(zip(image_sizes, output_sizes, strict=True))
         ]

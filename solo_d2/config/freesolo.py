@@ -1,0 +1,32 @@
+"""Keys of FreeSOLO (Wang et al., "FreeSOLO: Learning to Segment Objects without Annotations", CVPR 2022).
+
+Levels, heads, category loss and inference are those of ``MODEL.SOLOV2``; sections are those of the paper, 6.x
+of the thesis.
+"""
+
+from detectron2.config import CfgNode
+
+
+def add_freesolo_config(cfg: CfgNode) -> None:
+    """Adds ``MODEL.FREESOLO``; every loss with weight 0 is off (table 6.7d and f)."""
+    cfg.MODEL.FREESOLO = CfgNode()
+    node = cfg.MODEL.FREESOLO
+    # Numbers of the semantic embedding that Free Mask gives every mask, and weight beta of its loss (section
+    # 6.2.3, equation 6.8). The public code multiplies this loss by 0; the paper does not.
+    node.NUM_EMBEDDINGS = 128
+    node.EMBEDDING_WEIGHT = 4.0
+    # Weights of the mask losses (equation 6.6): projections by maximum and by average (alpha), pairwise.
+    node.MAX_PROJECTION_WEIGHT = 1.0
+    node.AVERAGE_PROJECTION_WEIGHT = 0.1
+    node.PAIRWISE_WEIGHT = 1.0
+    # Whether SOLOV2.LOSS's mask loss, which believes the coarse masks pixel by pixel, is added: "full"
+    # supervision (table 6.7e) is this with the three weights above at 0.
+    node.FULL_MASK_LOSS = False
+    # Pairwise affinity as in BoxInst: distance to the eight neighbours in mask pixels, similarity of colours
+    # exp(-|difference in Lab| / 2) from which on two pixels should be on one side, and iterations in which
+    # the loss's weight grows from 0.
+    node.PAIRWISE_DILATION = 2
+    node.PAIRWISE_COLOR_THR = 0.3
+    node.PAIRWISE_WARMUP_ITERS = 1000
+    # Lowest rows of the original image whose colours do not count: many photographs have a dark line there.
+    node.BOTTOM_PIXELS_REMOVED = 10

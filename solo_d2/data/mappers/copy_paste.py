@@ -1,0 +1,35 @@
+"""A mapper that pastes objects of other training images; see :mod:`solo_d2.data.copy_paste`."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from solo_d2.data.copy_paste import CopyPaste
+
+from .instance import UNREADABLE
+
+
+class CopyPasteMapper:
+    """Maps a record and, at random, pastes objects of another record that is mapped the same way."""
+
+    def __init__(self, mapper: Callable[[dict], dict | None], records: Sequence[dict], copy_paste: CopyPaste):
+        """
+        Args:
+            mapper: record -> sample.
+            records: the data set that pasted objects come from.
+            copy_paste: how.
+        """
+        self._mapper = mapper
+        self._records = records
+        self._copy_paste = copy_paste
+
+    def __call__(self, record: dict) -> dict | None:
+        """Maps one record. Nothing is pasted from an image that cannot be read; its own turn reports it."""
+        sample = self._mapper(record)
+        if sample is None or not self._copy_paste.wanted():
+            return sample
+        try:
+            source = self._mapper(self._records[np.random.randint(len(self._records))])
+        except UNREADABLE:
+            return sample
+        return sample if source is None else self._copy_paste(sample, source)

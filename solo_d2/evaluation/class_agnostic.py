@@ -1,0 +1,139 @@
+"""How well objects are found and segmented, whatever they are (FreeSOLO, section 6.3.2).
+
+COCO's metrics with all classes taken for one, of the ground truth as well as of the predictions. Crowds stay
+what they are: what matches one does not count.
+"""
+
+import contextlib
+import io
+import itertools
+import json
+import logging
+import os
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from detectron2.data import MetadataCatalog
+from detectron2.evaluation import DatasetEvaluator
+from detectron2.evaluation.coco_evaluation import instances_to_coco_json
+from detectron2.utils import comm
+from solo_d2.structures import InputError
+
+logger = logging.getLogger(__name__)
+
+# Name -> position in the statistics that COCO's summary computes for (1, 10, 100) results per image.
+METRICS = {"AP": 0, "AP50": 1, "AP75": 2, "AR1": 6, "AR10": 7, "AR100": 8}
+MAX_DETS = (1, 10, 100)
+_FIELDS = {"bbox": "bbox", "segm": "segmentation"}
+_OBJECT = 1  # the category of every result in the results file
+
+
+class ClassAgnosticEvaluator(DatasetEvaluator):
+    """AP, AP50, AP75 and AR at 1, 10 and 100 results per image, of boxes and masks."""
+
+    def __init__(
+        self, dataset_name: str, tasks: Sequence[str] = ("bbox", "segm"), output_dir: str | None = None
+    ):
+        """
+        Args:
+            dataset_name: A registered data set whose metadata has "json_file", in COCO's format and with any
+                classes.
+            tasks: "bbox" and/or "segm".
+            output_dir: Where ``coco_instances_results.json`` goes; None: nowhere.
+
+        Raises:
+            InputError: If the data set has no COCO file.
+        """
+        json_file = MetadataCatalog.get(dataset_name).get("json_file")
+        if not json_file or not os.path.isfile(json_file):
+            raise InputError(
+                f"TEST.CLASS_AGNOSTIC measures data sets with a COCO file, which {dataset_name} lacks "
+                f"({json_file})"
+            )
+        self._tasks = tuple(tasks)
+        self._output_dir = output_dir
+        self._truth = read_truth(json_file)
+        self._results: list[dict] = []
+
+    def reset(self) -> None:
+        """Forgets what was processed."""
+        self._results = []
+
+    def process(self, inputs: list[dict], outputs: list[dict]) -> None:
+        """Takes model inputs with "image_id" and outputs with "instances"."""
+        for image, output in zip(inputs, outputs, strict=True):
+            instances = output["instances"].to("cpu")
+            self._results.extend(instances_to_coco_json(instances, image["image_id"]))
+
+    def evaluate(self) -> dict:
+        """Computes the metrics of all processes' results.
+
+        Returns:
+            In the main process {task: {metric: percent}}, NaN without ground truth; elsewhere {}.
+        """
+        comm.synchronize()
+        gathered = comm.gather(self._results, dst=0)
+        if not comm.is_main_process():
+            return {}
+        results = [{**r, "category_id": _OBJECT} for r in itertools.chain.from_iterable(gathered)]
+        if self._output_dir:
+            os.makedirs(self._output_dir, exist_ok=True)
+            path = os.path.join(self._output_dir, "coco_instances_results.json")
+            with open(f"{path}.tmp", "w", encoding="utf-8") as file:
+                json.dump(results, file)
+            os.replace(f"{path}.tmp", path)
+        measured = OrderedDict((task, measure(self._truth, results, task)) for task in self._tasks)
+        logger.info("Class-agnostic evaluation:\n%s", format_table(measured))
+        return measured
+
+
+def read_truth(json_file: str | os.PathLike) -> COCO:
+    """Reads COCO annotations; LVIS's, which know no crowds, are COCO's without any."""
+    with open(json_file, encoding="utf-8") as file:
+        content = json.load(file)
+    truth = COCO()
+    annotations = [{"iscrowd": 0, **annotation} for annotation in content.get("annotations", [])]
+    truth.dataset = {"info": {}, **content, "annotations": annotations}
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth.createIndex()
+    return truth
+
+
+def measure(truth: COCO, results: Sequence[dict], task: str) -> dict[str, float]:
+    """Measures results without regard to classes.
+
+    Args:
+        truth: Annotations of any classes.
+        results: In COCO's format, with boxes for "bbox" and masks for "segm".
+        task: "bbox" or "segm".
+
+    Returns:
+        {metric: percent} for ``METRICS``; 0 without results, NaN without ground truth.
+    """
+    # With a box beside the mask, COCO's evaluation would take the areas from the boxes.
+    keys = ("image_id", "category_id", "score", _FIELDS[task])
+    results = [{key: r[key] for key in keys} for r in results if _FIELDS[task] in r]
+    if not results:
+        objects = any(not annotation["iscrowd"] for annotation in truth.dataset["annotations"])
+        return dict.fromkeys(METRICS, 0.0 if objects else float("nan"))
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation = COCOeval(truth, truth.loadRes(results), task)
+        evaluation.params.useCats = 0
+        evaluation.params.maxDets = list(MAX_DETS)
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    values = {name: float(evaluation.stats[index]) for name, index in METRICS.items()}
+    return {name: 100 * value if value >= 0 else float("nan") for name, value in values.items()}
+
+
+def format_table(measured: dict[str, dict[str, float]]) -> str:
+    """The results of :meth:`ClassAgnosticEvaluator.evaluate` as text, a row for masks and one for boxes."""
+    lines = [" " * 5 + "".join(f"{metric:>7}" for metric in METRICS)]
+    for task, name in (("segm", "mask"), ("bbox", "box")):
+        if task in measured:
+            lines.append(f"{name:<5}" + "".join(f"{measured[task][metric]:7.2f}" for metric in METRICS))
+    return "\n".join(lines)

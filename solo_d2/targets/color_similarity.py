@@ -1,0 +1,86 @@
+"""Which neighbouring pixels have one colour, in CIELAB (BoxInst's pairwise term; FreeSOLO, section 6.2.3).
+
+B: images; H, W: padded network input; h, w: that divided by the stride.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from solo_d2.layers import PAIR_OFFSETS, pixel_pairs
+
+# IEC 61966-2-1 (sRGB): linear RGB to XYZ; the white point D65.
+_XYZ_OF_RGB = (
+    (0.412453, 0.357580, 0.180423),
+    (0.212671, 0.715160, 0.072169),
+    (0.019334, 0.119193, 0.950227),
+)
+_WHITE = (0.950456, 1.0, 1.088754)
+# Where CIE 1976's cube root becomes linear, and the line.
+_LINEAR_BELOW, _LINEAR_SLOPE, _LINEAR_OFFSET = 0.008856, 7.787, 16 / 116
+
+
+def rgb_to_lab(images: Tensor) -> Tensor:
+    """Converts sRGB to CIELAB (D65).
+
+    Args:
+        images: (B, 3, h, w) float in [0, 255], red first.
+
+    Returns:
+        (B, 3, h, w): L in [0, 100], then a and b.
+    """
+    scaled = (images / 255).clamp(0, 1)
+    linear = torch.where(scaled > 0.04045, ((scaled + 0.055) / 1.055) ** 2.4, scaled / 12.92)
+    white = images.new_tensor(_WHITE)[:, None]
+    xyz = images.new_tensor(_XYZ_OF_RGB) / white @ linear.flatten(2)
+    root = torch.where(xyz > _LINEAR_BELOW, xyz ** (1 / 3), _LINEAR_SLOPE * xyz + _LINEAR_OFFSET)
+    x, y, z = root.unbind(1)
+    return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], dim=1).unflatten(2, images.shape[2:])
+
+
+@torch.no_grad()
+def find_similar_pairs(
+    images: Tensor,
+    heights: Sequence[int],
+    widths: Sequence[int],
+    *,
+    stride: int = 4,
+    dilation: int = 2,
+    threshold: float = 0.3,
+) -> Tensor:
+    """Finds pairs of pixels whose similarity exp(-|difference in Lab| / 2) reaches a threshold.
+
+    Args:
+        images: (B, 3, H, W) float in [0, 255], red first; H and W are multiples of the stride.
+        heights: Rows of each image that count, from the top; the others are padding or unreliable.
+        widths: Columns likewise.
+        stride: Images are averaged over squares of this many pixels first.
+        dilation: Reduced pixels between the two of a pair, along an axis.
+        threshold: Similarity needed, in (0, 1].
+
+    Returns:
+        (B, 4, h, w) bool: whether the pair is similar that starts at this pixel and goes along each of
+        :data:`solo_d2.layers.PAIR_OFFSETS`; False where one of the two does not count or is outside.
+    """
+    with torch.autocast(images.device.type, enabled=False):
+        lab = rgb_to_lab(F.avg_pool2d(images.float(), stride))
+    valid = _valid_pixels(heights, widths, stride, lab)
+    limit = (2 * math.log(threshold)) ** 2
+    similar = valid.new_zeros(len(lab), len(PAIR_OFFSETS), *lab.shape[2:])
+    views = zip(*(pixel_pairs(x, dilation) for x in (lab, valid, similar)), strict=True)
+    for direction, ((a, b), (first, second), (out, _)) in enumerate(views):
+        out[:, direction] = ((a - b).square().sum(1) <= limit) & first & second
+    return similar
+
+
+def _valid_pixels(heights: Sequence[int], widths: Sequence[int], stride: int, lab: Tensor) -> Tensor:
+    """Reduced pixels whose middle counts: (B, h, w) bool."""
+    middles = [torch.arange(n, device=lab.device) * stride + stride // 2 for n in lab.shape[2:]]
+    rows, columns = (
+        middle < torch.tensor(limits, device=lab.device)[:, None]
+        for middle, limits in zip(middles, (heights, widths), strict=True)
+    )
+    return rows[:, :, None] & columns[:, None, :]

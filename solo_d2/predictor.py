@@ -196,8 +196,8 @@ def available_device(wanted: str) -> str:
 
 
 def load_metadata(cfg: CfgNode) -> Metadata:
-    """Class names and category ids: of own data's annotation file, else of the test data set; objects are just
-    objects with ``TEST.CLASS_AGNOSTIC``.
+    """Class names and category ids: of own data's annotation file, else of the test data set; with
+    ``TEST.CLASS_AGNOSTIC`` everything is an "object".
 
     A config of own data (``DATASETS.CUSTOM``) whose annotation file is not on this machine has no
     names; drawings then show class numbers.

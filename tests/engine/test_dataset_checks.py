@@ -1,7 +1,13 @@
 import pytest
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from solo_d2.engine.dataset_checks import check_datasets, class_count_key, is_panoptic, method_node
+from solo_d2.engine.dataset_checks import (
+    check_datasets,
+    class_agnostic_metadata,
+    class_count_key,
+    is_panoptic,
+    method_node,
+)
 from solo_d2.structures import InputError
 
 
@@ -29,6 +35,16 @@ def test_wrong_class_count(solov2_cfg):
     solov2_cfg.MODEL.SOLOV2.NUM_CLASSES = 80
     with pytest.raises(InputError, match="is 80, but dataset tiny_train has 2 classes"):
         check_datasets(solov2_cfg, training=True)
+
+
+def test_class_agnostic_evaluation_takes_any_classes(solov2_cfg):
+    solov2_cfg.MODEL.SOLOV2.NUM_CLASSES = 1
+    solov2_cfg.TEST.CLASS_AGNOSTIC = True
+    check_datasets(solov2_cfg, training=False)
+    with pytest.raises(InputError, match="is 1, but dataset tiny_train has 2 classes"):
+        check_datasets(solov2_cfg, training=True)
+    metadata = class_agnostic_metadata(solov2_cfg)
+    assert metadata.thing_classes == ["object"] and metadata.thing_dataset_id_to_contiguous_id == {1: 0}
 
 
 def test_unknown_dataset(solov2_cfg):

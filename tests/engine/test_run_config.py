@@ -56,6 +56,16 @@ def test_train_and_val_classes_must_agree(tiny_files, tmp_path):
         build_cfg(args)
 
 
+def test_class_agnostic_evaluation_leaves_the_class_count_alone(tiny_files, tmp_path):
+    args = own_data(tiny_files, tmp_path, "TEST.CLASS_AGNOSTIC", True, "MODEL.SOLOV2.NUM_CLASSES", 1)
+    args.train_json = args.train_images = ""
+    args.eval_only = True
+    args.resume = True
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "last_checkpoint").write_text("model_final.pth")
+    assert build_cfg(args).MODEL.SOLOV2.NUM_CLASSES == 1
+
+
 def test_images_without_json(tiny_files):
     with pytest.raises(InputError, match="--train-json and --train-images"):
         build_cfg(parse("--train-images", tiny_files.train.images))

@@ -12,6 +12,7 @@ from detectron2.evaluation import (
     SemSegEvaluator,
 )
 from solo_d2.evaluation.build import build_evaluator
+from solo_d2.evaluation.class_agnostic import ClassAgnosticEvaluator
 from solo_d2.evaluation.panoptic_evaluation import PanopticEvaluator
 from solo_d2.structures import InputError
 
@@ -66,6 +67,12 @@ def test_semantic_map_and_unknown_kind(dataset, tmp_path, monkeypatch):
 def test_only_the_wanted_tasks(dataset, tmp_path, monkeypatch):
     monkeypatch.setattr("solo_d2.evaluation.build.COCOEvaluator", lambda *args, **kwargs: args)
     assert build_evaluator(dataset("coco"), str(tmp_path), tasks=["bbox"])[1] == ("bbox",)
+
+
+def test_class_agnostic_whatever_the_kind(dataset, tmp_path):
+    for kind in ("coco", "lvis"):
+        evaluator = build_evaluator(dataset(kind), str(tmp_path), tasks=["segm"], class_agnostic=True)
+        assert isinstance(evaluator, ClassAgnosticEvaluator)
 
 
 def test_lvis_counts_300_results(dataset, tmp_path, monkeypatch):

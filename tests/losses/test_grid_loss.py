@@ -60,6 +60,14 @@ def test_mask_loss_divisor(divisor, count):
     assert float(loss) == pytest.approx(float(3 * dice.sum() / count), rel=1e-6)
 
 
+@pytest.mark.parametrize("divisor", ["masks", "cells"])
+def test_withheld_masks_do_not_count(divisor):
+    """Cells that have a class only are no divisor."""
+    labels_only = make_targets([[3, 1, 3, 0], [2, 3, 3, 3]], [0, 1, 1], [1, 1, 3], 2)
+    expected = GridLoss(mask_divisor=divisor).mask_count(TWO_ON_ONE_CELL)
+    assert GridLoss(mask_divisor=divisor).mask_count(labels_only) == expected
+
+
 @pytest.mark.parametrize("mask_loss, weight", [("dice", 3), ("bce", 10), ("focal", 20)])
 def test_mask_losses_of_groups_and_of_products(mask_loss, weight):
     """Groups of two resolutions, one of them a product of two factors."""

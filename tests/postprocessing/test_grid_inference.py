@@ -30,6 +30,31 @@ def test_golden_points_nms(golden):
     assert torch.equal(points_nms(data["peak_in"]), data["peak_out"])
 
 
+def test_results_take_over_values_of_their_cells():
+    case = Case(seed=3)
+    values = {"pred_embeddings": torch.arange(60.0)[:, None].expand(-1, 3), "cell": torch.arange(60)}
+    arguments = (case.masks.__getitem__, (10, 12), case.strides, (37, 45), (50, 70), values)
+    results = GridInference()(case.scores, *arguments)
+    assert len(results) > 3 and results.pred_embeddings.shape == (len(results), 3)
+    plain = GridInference()(case.scores, *arguments[:-1])
+    assert torch.equal(plain.scores, results.scores) and not plain.has("cell")
+    # Every result's class is one that its cell has a score for, and its mask is the cell's.
+    assert (case.scores[results.cell, results.pred_classes] > 0.1).all()
+    for cell, mask in zip(results.cell, results.pred_masks, strict=True):
+        (expected,) = build_instances(
+            case.masks[cell : cell + 1],
+            torch.ones(1),
+            torch.zeros(1, dtype=torch.int64),
+            image_size=(37, 45),
+            output_size=(50, 70),
+            mask_stride=4,
+            threshold=0.5,
+        ).pred_masks
+        assert torch.equal(mask, expected)
+    empty = GridInference(score_thr=2.0)(case.scores, *arguments)
+    assert len(empty) == 0 and empty.pred_embeddings.shape == (0, 3)
+
+
 class Case:
     """Random predictions of 60 cells, 4 classes, masks of 10x12."""
 

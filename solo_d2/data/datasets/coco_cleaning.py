@@ -56,8 +56,7 @@ def clean_coco(
     Raises:
         InputError: it is not COCO, or nothing usable is left.
     """
-    if not isinstance(content, dict) or not all(isinstance(content.get(k), list) for k in _SECTIONS):
-        raise InputError(f"{source} is not a COCO annotation file: it needs the lists {', '.join(_SECTIONS)}")
+    check_sections(content, source)
     findings = Findings()
     categories = _clean_categories(content["categories"], findings)
     if not categories:
@@ -72,6 +71,12 @@ def clean_coco(
         raise InputError(f"{source}: none of its annotations can be used ({reasons})")
     cleaned = {**content, "categories": categories, "images": list(images.values())}
     return {**cleaned, "annotations": annotations}, findings
+
+
+def check_sections(content: object, source: str | os.PathLike) -> None:
+    """Raises ``InputError`` for what is no COCO annotation set at all."""
+    if not isinstance(content, dict) or not all(isinstance(content.get(k), list) for k in _SECTIONS):
+        raise InputError(f"{source} is not a COCO annotation file: it needs the lists {', '.join(_SECTIONS)}")
 
 
 def _no_image_line(images: list, source, image_root, findings: Findings) -> str:

@@ -13,7 +13,7 @@ from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 from detectron2.data.datasets import load_coco_json
 from solo_d2.structures.errors import InputError
 
-from .coco_cleaning import Findings, clean_coco
+from .coco_cleaning import Findings, check_sections, clean_coco
 
 logger = logging.getLogger(__name__)
 
@@ -35,17 +35,23 @@ def read_coco(json_file: str | os.PathLike, image_root: str | os.PathLike) -> tu
     Raises:
         InputError: a path is wrong, the file is not COCO, or it holds nothing usable.
     """
-    try:
-        content = json.loads(Path(json_file).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"annotation file {json_file} does not exist") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"annotation file {json_file} cannot be read as JSON: {error}") from None
+    content = _read_json(json_file)
     if not Path(image_root).is_dir():
         raise InputError(f"image folder {image_root} of {json_file} does not exist")
     cleaned, findings = clean_coco(content, json_file, image_root)
     findings.log(logger, json_file)
     return cleaned, findings
+
+
+def read_annotations(json_file: str | os.PathLike) -> dict:
+    """Reads an annotation file as it is, without its images.
+
+    Raises:
+        InputError: the file is missing or is not COCO.
+    """
+    content = _read_json(json_file)
+    check_sections(content, json_file)
+    return content
 
 
 def register_coco_format(
@@ -77,7 +83,7 @@ def register_coco_format(
     used = Path(json_file)
     if findings:
         used = Path(cache_dir) / f"{name}.json"
-        _write(used, cleaned)
+        write_annotations(used, cleaned)
         logger.warning("%s: training and evaluating with the cleaned copy %s", json_file, used)
     if name in DatasetCatalog:
         DatasetCatalog.remove(name)
@@ -106,7 +112,16 @@ def _load(name: str, json_file: Path, image_root: str | os.PathLike) -> list[dic
     return records
 
 
-def _write(path: Path, content: dict) -> None:
+def _read_json(path: str | os.PathLike) -> object:
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"annotation file {path} does not exist") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"annotation file {path} cannot be read as JSON: {error}") from None
+
+
+def write_annotations(path: Path, content: dict) -> None:
     """Writes JSON under a temporary name first; several processes may do so at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, partial = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)

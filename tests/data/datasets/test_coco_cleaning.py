@@ -168,3 +168,27 @@ def test_log_counts_and_shows_three_examples(content, tmp_path, caplog):
     assert message == (
         "file.json: skipped 5: no segmentation (annotation 10, annotation 11, annotation 12, ...)"
     )
+
+
+def test_embeddings_of_one_length_stay_and_others_are_dropped(content, tmp_path):
+    values = [
+        [1, 2.5],
+        [3.0, -4],
+        "absent",
+        [1, 2, 3],
+        [],
+        "text",
+        [1, float("nan")],
+        [True, False],
+        3,
+        [[1], [2]],
+    ]
+    content["annotations"] = [
+        _annotation(number, embedding=value, segmentation=[[2, 3, 12, 3, 12, 9 + number / 9, 2, 9]])
+        for number, value in enumerate(values, start=1)
+    ]
+    cleaned, findings = _clean(content, tmp_path)
+    kept = {a["id"]: a["embedding"] for a in cleaned["annotations"] if "embedding" in a}
+    assert kept == {1: [1, 2.5], 2: [3.0, -4]} and len(cleaned["annotations"]) == len(values)
+    ((reason, labels),) = findings.mended.items()
+    assert reason.startswith("embedding") and len(labels) == 7

@@ -7,7 +7,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from solo_d2.data.datasets.coco_format import read_coco, register_coco_format
+from solo_d2.data.datasets.coco_format import read_annotations, read_coco, register_coco_format
 from solo_d2.structures.errors import InputError
 
 NAME = "own_data_of_a_test"
@@ -106,3 +106,22 @@ def test_wrong_paths_and_broken_json_are_one_line(files, tmp_path):
 def test_read_coco_returns_content_and_findings(files):
     cleaned, findings = read_coco(*files[:2])
     assert len(cleaned["annotations"]) == 3 and not findings
+
+
+def test_embeddings_and_withheld_masks_are_loaded(files, tmp_path):
+    json_file, images, content = files
+    content["annotations"][0]["embedding"] = [0.5, 1]
+    content["annotations"][1] |= {"mask_withheld": 1, "score": 0.7}
+    json_file.write_text(json.dumps(content))
+    register_coco_format(NAME, json_file, images, tmp_path / "cache")
+    first, second = DatasetCatalog.get(NAME)[0]["annotations"]
+    assert first["embedding"].dtype == np.float32 and first["embedding"].tolist() == [0.5, 1]
+    assert second["mask_withheld"] == 1 and "embedding" not in second and "score" not in second
+
+
+def test_read_annotations_needs_no_images(files, tmp_path):
+    assert read_annotations(files[0]) == files[2]
+    (tmp_path / "list.json").write_text("[]")
+    for name, line in (("list.json", "is not a COCO"), ("gone.json", "does not exist")):
+        with pytest.raises(InputError, match=line):
+            read_annotations(tmp_path / name)

@@ -62,3 +62,27 @@ def test_other_uses_are_detectron2s(record):
     assert "instances" not in _mapper(crop=False)(record)
     record["annotations"] = []
     assert "instances" not in _mapper(crop=False, is_train=False)(record)
+
+
+def test_extra_fields_follow_the_instances_that_are_left(record):
+    outside = {**_annotation(RLE, 0), "bbox": [2, 3, 0, 0], "embedding": [9.0, 9.0]}  # dropped: no extent
+    record["annotations"] = [
+        {**_annotation(RLE, 0), "category_id": 7},
+        outside,
+        {**_annotation(RLE, 1), "embedding": [8.0, 8.0]},
+        {**_annotation(RLE, 0), "category_id": 3, "embedding": np.array([1.0, 2.0], np.float32)},
+        {**_annotation(RLE, 0), "category_id": 5, "mask_withheld": 1},
+    ]
+    before = copy.deepcopy(record)
+    instances = _mapper(crop=False)(record)["instances"]
+    assert str(record) == str(before)
+    assert instances.gt_classes.tolist() == [7, 3, 5]
+    assert instances.gt_embeddings.tolist() == [[0, 0], [1, 2], [0, 0]]
+    assert instances.gt_embeddings.dtype == torch.float32
+    assert instances.gt_mask_withheld.tolist() == [False, False, True]
+
+
+def test_without_extra_keys_there_are_no_extra_fields(record):
+    record["annotations"] = [_annotation(RLE, 0)]
+    instances = _mapper(crop=False)(record)["instances"]
+    assert set(instances.get_fields()) == {"gt_boxes", "gt_classes", "gt_masks"}

@@ -22,6 +22,24 @@ def test_shapes_on_odd_sizes():
     assert [tuple(x.shape) for x in kernels] == [(2, 16, s, s) for s in GRIDS]
 
 
+def test_embeddings_come_behind_the_logits_and_change_nothing_else():
+    torch.manual_seed(0)
+    head = make_head(num_embeddings=5)
+    inputs = features()
+    maps, kernels = head(inputs)
+    assert [tuple(x.shape) for x in maps] == [(2, 3 + 5, s, s) for s in GRIDS]
+    plain = make_head()
+    plain.load_state_dict(head.state_dict(), strict=False)
+    logits, same_kernels = plain(inputs)
+    for with_embeddings, without in zip(maps, logits, strict=True):
+        torch.testing.assert_close(with_embeddings[:, :3], without)
+    assert all(torch.equal(a, b) for a, b in zip(kernels, same_kernels, strict=True))
+    assert set(head.state_dict()) - set(plain.state_dict()) == {
+        "embedding_predictor.weight",
+        "embedding_predictor.bias",
+    }
+
+
 def test_initial_probability_is_the_prior():
     categories, _ = make_head(prior_prob=0.01)(features())
     assert all(abs(x.sigmoid().mean() - 0.01) < 1e-3 for x in categories)

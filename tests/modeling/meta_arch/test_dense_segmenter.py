@@ -5,7 +5,11 @@ import torch
 from torch import nn
 
 from detectron2.structures import BitMasks, Boxes, Instances, PolygonMasks
-from solo_d2.modeling.meta_arch.dense_segmenter import DenseSegmenter, ground_truth_masks
+from solo_d2.modeling.meta_arch.dense_segmenter import (
+    DenseSegmenter,
+    ground_truth_masks,
+    withheld_masks,
+)
 
 
 class Identity(nn.Module):
@@ -70,3 +74,24 @@ def test_ground_truth_from_bit_masks_and_polygons(as_polygons):
     polygon = [[2.0, 1.0, 7.0, 1.0, 7.0, 4.0, 2.0, 4.0]]
     masks = PolygonMasks([polygon]) if as_polygons else BitMasks(expected)
     assert torch.equal(ground_truth_masks(make_instances(masks, 1)), expected)
+
+
+def test_withheld_masks_of_a_batch():
+    images = [make_instances(count=2), make_instances(count=0), make_instances(count=1)]
+    assert withheld_masks(images) is None
+    images[0].gt_mask_withheld = torch.tensor([False, True])
+    assert withheld_masks(images).tolist() == [False, True, False]
+
+
+def test_subclasses_may_add_features():
+    class Extended(Recorder):
+        def extract_features(self, images, batched_inputs):
+            ids = torch.tensor([x["image_id"] for x in batched_inputs])
+            return super().extract_features(images, batched_inputs) | {"ids": ids}
+
+        def losses(self, features, instances):
+            return {"ids": features["ids"]}
+
+    model = Extended(backbone=Identity(), pixel_mean=[0.0] * 3, pixel_std=[1.0] * 3).train()
+    batch = [{"image": torch.zeros(3, 8, 8), "instances": make_instances(), "image_id": i} for i in (4, 2)]
+    assert model(batch)["ids"].tolist() == [4, 2]

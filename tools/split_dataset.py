@@ -1,0 +1,44 @@
+#!/usr/bin/env python
+"""Writes a part of a COCO annotation file: some of its images, or all of its labels with some of its masks.
+
+python tools/split_dataset.py --json instances_train2017.json --by images --fraction 0.05 --output images_5.json
+python tools/split_dataset.py --json instances_train2017.json --by masks --fraction 0.1 --output masks_10.json
+"""
+
+import argparse
+from pathlib import Path
+
+from solo_d2.data.datasets.coco_format import read_annotations, write_annotations
+from solo_d2.data.datasets.split import split_by_images, split_by_masks
+from solo_d2.engine.cli import prepare_parser, run_cli
+
+SPLITS = {"images": split_by_images, "masks": split_by_masks}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--json", required=True, help="COCO annotations")
+    parser.add_argument("--output", required=True, metavar="FILE.json", help="where the part goes")
+    parser.add_argument("--by", choices=SPLITS, required=True, help="what is chosen")
+    parser.add_argument("--fraction", type=float, required=True, help="how much of it, such as 0.05")
+    parser.add_argument("--seed", type=int, default=0, help="which part (%(default)s)")
+    return prepare_parser(parser)
+
+
+def main() -> None:
+    arguments = build_parser().parse_args()
+    content = read_annotations(arguments.json)
+    part = SPLITS[arguments.by](content, arguments.fraction, arguments.seed)
+    write_annotations(Path(arguments.output), part)
+    withheld = sum(annotation.get("mask_withheld", 0) for annotation in part["annotations"])
+    print(
+        f"{arguments.output}: {len(part['images'])} of {len(content['images'])} images, "
+        f"{len(part['annotations'])} of {len(content['annotations'])} labels, "
+        f"{len(part['annotations']) - withheld} masks"
+    )
+
+
+if __name__ == "__main__":
+    run_cli(main)

@@ -1,5 +1,7 @@
 """Pairwise loss against a float64 loop over masks, pixels and their eight neighbours."""
 
+import math
+
 import pytest
 import torch
 
@@ -59,7 +61,7 @@ def test_equals_loops(count, size, dilation):
 
 
 def test_certain_pixels_cost_what_they_should():
-    """In log space nothing overflows or vanishes: 400 apart is a loss of 200 for pairs that disagree."""
+    """In log space nothing overflows or vanishes: P is 2 exp(-200) for two that disagree by 400."""
     similar = torch.ones(1, 4, 1, 2, dtype=torch.bool)
     regions = torch.ones(3, 1, 2, dtype=torch.bool)
     logits = torch.tensor([[[200.0, 200.0]], [[-200.0, -200.0]], [[200.0, -200.0]]], requires_grad=True)
@@ -67,9 +69,9 @@ def test_certain_pixels_cost_what_they_should():
         pairwise_loss(logits[i : i + 1], similar, torch.tensor([0]), regions[:1], dilation=1)
         for i in range(3)
     ]
-    assert [loss.item() for loss in losses] == [0, 0, 200]
+    assert [loss.item() for loss in losses] == pytest.approx([0, 0, 200 - math.log(2)])
     sum(losses).backward()
-    assert logits.grad.isfinite().all() and logits.grad[2].tolist() == [[1, -1]]
+    assert logits.grad.isfinite().all() and logits.grad[2].tolist() == [[0.5, -0.5]]
 
 
 @pytest.mark.parametrize("what", ["no mask", "no pair", "no region"])

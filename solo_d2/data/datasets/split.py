@@ -37,8 +37,8 @@ def split_by_images(content: dict, fraction: float, seed: int) -> dict:
 def split_by_masks(content: dict, fraction: float, seed: int) -> dict:
     """Keeps all annotations, but only a fraction of their masks.
 
-    The other annotations get their box for a mask, and "mask_withheld": 1, which keeps losses from learning it.
-    Nothing of the mask remains. Crowds stay as they are.
+    The other annotations get their box for a mask, and "mask_withheld": 1, which keeps losses from learning
+    it. Nothing of the mask remains. Crowds stay as they are.
 
     Args:
         content: As in :func:`split_by_images`.

@@ -178,7 +178,7 @@ def test_embeddings_of_one_length_stay_and_others_are_dropped(content, tmp_path)
         [1, 2, 3],
         [],
         "text",
-        [1, float("nan")],
+        [1, float("inf")],
         [True, False],
         3,
         [[1], [2]],

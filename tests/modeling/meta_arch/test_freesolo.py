@@ -46,8 +46,8 @@ def make_batch(counts=(2, 1), embeddings=8):
         instances.gt_classes = torch.zeros(count, dtype=torch.int64)
         if embeddings:
             instances.gt_embeddings = torch.randn(count, embeddings, generator=generator)
-        image = torch.randint(0, 256, (3, 6, 8), generator=generator).repeat_interleave(8, 1)
-        batch.append({"image": image.repeat_interleave(8, 2).byte(), "instances": instances, "height": 96})
+        image = torch.randint(0, 256, (3, 3, 4), generator=generator).repeat_interleave(16, 1)
+        batch.append({"image": image.repeat_interleave(16, 2).byte(), "instances": instances, "height": 96})
     return batch
 
 

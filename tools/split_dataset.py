@@ -1,8 +1,8 @@
 #!/usr/bin/env python
-"""Writes a part of a COCO annotation file: some of its images, or all of its labels with some of its masks.
+"""Writes a part of a COCO annotation file: some of its images, or all its labels with some of its masks.
 
-python tools/split_dataset.py --json instances_train2017.json --by images --fraction 0.05 --output images5.json
-python tools/split_dataset.py --json instances_train2017.json --by masks --fraction 0.1 --output masks10.json
+python tools/split_dataset.py --json instances_train.json --by images --fraction 0.05 --output images5.json
+python tools/split_dataset.py --json instances_train.json --by masks --fraction 0.1 --output masks10.json
 """
 
 import argparse

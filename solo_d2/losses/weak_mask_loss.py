@@ -35,7 +35,7 @@ class WeakMaskLoss:
         count: Tensor,
         images: Tensor,
         similar: Tensor | None,
-        warmup: Tensor,
+        warmup: float,
     ) -> dict[str, Tensor]:
         """Computes the losses that are switched on.
 
@@ -44,7 +44,7 @@ class WeakMaskLoss:
             count: What the projections' sums are divided by, a scalar.
             images: (P,) int64 in [0, B), the image of each positive.
             similar: (B, 4, h, w) bool as :func:`pairwise_loss` takes it; None if that loss is off.
-            warmup: Factor of the pairwise loss in [0, 1], a scalar.
+            warmup: Factor of the pairwise loss, in [0, 1].
 
         Returns:
             Float32 scalars by the names under which they are logged; functions of the logits also without

@@ -27,7 +27,7 @@ def case():
 def test_weights_divisor_and_warm_up(case):
     prediction, images, similar = case
     loss = WeakMaskLoss(2.0, 0.5, 3.0)
-    losses = loss(prediction, torch.tensor(4.0), images, similar, torch.tensor(0.25))
+    losses = loss(prediction, torch.tensor(4.0), images, similar, 0.25)
     soft, wanted = prediction.logits[0].sigmoid(), prediction.targets
     pairwise = pairwise_loss(prediction.logits[0], similar, images, bounding_regions(wanted), 2)
     assert losses == {
@@ -44,7 +44,7 @@ def test_a_loss_of_weight_0_is_left_out(case, off):
     prediction, images, similar = case
     loss = WeakMaskLoss(**{f"{off}_weight": 0.0})
     similar = None if off == "pairwise" else similar
-    losses = loss(prediction, torch.tensor(3.0), images, similar, torch.tensor(1.0))
+    losses = loss(prediction, torch.tensor(3.0), images, similar, 1.0)
     assert set(losses) == {f"loss_mask_{name}" for name in NAMES if name != off}
     assert loss.enabled and not WeakMaskLoss(0.0, 0.0, 0.0).enabled
 
@@ -53,7 +53,7 @@ def test_without_positives_zero_with_a_gradient(case):
     _, images, similar = case
     logits = torch.randn(3, 6, 7, requires_grad=True)
     nothing = MaskPrediction([logits[:0]], torch.zeros(0, 6, 7, dtype=torch.bool))
-    losses = WeakMaskLoss()(nothing, torch.tensor(0.0), images[:0], similar, torch.tensor(1.0))
+    losses = WeakMaskLoss()(nothing, torch.tensor(0.0), images[:0], similar, 1.0)
     for loss in losses.values():
         (gradient,) = torch.autograd.grad(loss, logits, retain_graph=True)
         assert loss.item() == 0 and not gradient.any()

@@ -12,6 +12,7 @@ from torch import Tensor
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.structures import ImageList, Instances
+from detectron2.utils.events import get_event_storage, has_event_storage
 from solo_d2.losses import WeakMaskLoss, embedding_loss
 from solo_d2.modeling.heads import SeparateMaskFeatures
 from solo_d2.structures import GridTargets, InputError
@@ -74,8 +75,6 @@ class FreeSOLO(SOLOv2):
         self.warmup_iters = warmup_iters
         self.bottom_pixels_removed = bottom_pixels_removed
         self.input_format = input_format
-        # Part of checkpoints, so that a resumed training goes on where it was.
-        self.register_buffer("pairwise_steps", torch.zeros((), dtype=torch.int64))
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict:
@@ -164,11 +163,11 @@ class FreeSOLO(SOLOv2):
         losses["loss_embedding"] = self.embedding_weight * embedding_loss(embeddings, wanted)
         return losses
 
-    def _warmup(self) -> Tensor:
-        """Counts a training step and returns the pairwise loss's factor, without waiting for the device."""
-        if torch.is_grad_enabled():  # statistics of batch norm are measured without gradients
-            self.pairwise_steps += 1
-        return (self.pairwise_steps / max(self.warmup_iters, 1)).clamp(max=1)
+    def _warmup(self) -> float:
+        """The pairwise loss's factor at the training's iteration, resumed or not; 1 outside a training."""
+        if not has_event_storage():
+            return 1.0
+        return min((get_event_storage().iter + 1) / max(self.warmup_iters, 1), 1.0)
 
     def _gather_embeddings(self, instances: Sequence[Instances]) -> Tensor:
         """Joins a batch's embeddings, (N, D); zeros where there are none.

@@ -7,6 +7,7 @@ import torch
 
 from detectron2.modeling import build_model
 from detectron2.structures import BitMasks, Boxes, Instances
+from detectron2.utils.events import EventStorage
 from solo_d2.config import get_cfg
 from solo_d2.losses import average_projection_loss, embedding_loss, max_projection_loss
 from solo_d2.modeling.meta_arch import FreeSOLO, SOLOv2
@@ -80,7 +81,6 @@ def test_shares_everything_else_with_solov2():
     assert set(left_over.unexpected_keys) == {
         "head.embedding_predictor.weight",
         "head.embedding_predictor.bias",
-        "pairwise_steps",
     }
     assert torch.equal(model.train()(batch)["loss_category"], plain.train()(batch)["loss_category"])
     for one in (model, plain):
@@ -131,14 +131,15 @@ def test_separate_mask_features_are_refused():
         build("SOLOV2.MASK_FEATURE", "separate")
 
 
-def test_pairwise_loss_warms_up_over_training_steps_and_remembers_them():
+def test_pairwise_loss_warms_up_with_the_trainings_iterations():
     model = build("FREESOLO.PAIRWISE_WARMUP_ITERS", 4).train()
-    factors = [float(model._warmup()) for _ in range(6)]
-    assert factors == [0.25, 0.5, 0.75, 1, 1, 1]
-    with torch.no_grad():
-        model(make_batch())
-    assert model.state_dict()["pairwise_steps"] == 6, "measuring batch norm is no training step"
-    assert float(build("FREESOLO.PAIRWISE_WARMUP_ITERS", 0)._warmup()) == 1
+    batch = make_batch()
+    full = model(batch)["loss_mask_pairwise"]
+    for iteration, factor in ((0, 0.25), (2, 0.75), (3, 1), (9, 1)):
+        with EventStorage(iteration):  # as the trainer opens it, also when it resumes
+            assert torch.allclose(model(batch)["loss_mask_pairwise"], factor * full)
+    with EventStorage(0):
+        assert build("FREESOLO.PAIRWISE_WARMUP_ITERS", 0)._warmup() == 1
 
 
 def test_embeddings_may_be_missing_but_not_of_another_length():
@@ -192,5 +193,4 @@ def test_bfloat16_autocast():
         losses = model(batch)
     for name, loss in losses.items():
         assert loss.dtype == torch.float32
-        if name != "loss_mask_pairwise":  # which warms up
-            torch.testing.assert_close(loss, full[name], rtol=0.05, atol=0.01)
+        torch.testing.assert_close(loss, full[name], rtol=0.05, atol=0.01)

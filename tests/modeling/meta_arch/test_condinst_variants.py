@@ -174,3 +174,22 @@ def test_two_processes_one_without_instances():
     assert full["loss_mask"] == pytest.approx(alone["loss_mask"], rel=1e-5)
     assert empty["loss_category"] > 0
     assert empty["loss_box"] == empty["loss_centerness"] == empty["loss_mask"] == 0
+
+
+def test_withheld_masks_are_not_learnt():
+    model, item = build("MODEL.CONDINST.MAX_PROPOSALS", -1).train(), make_item(3)
+    instances = item["instances"]
+    instances.gt_mask_withheld = torch.tensor([False, True, False])
+    losses = model([item])
+    assert losses["loss_mask"] > 0
+    # A hollow square has the same centre: only its mask loss would differ.
+    instances.gt_masks.tensor[1, 26:42, 56:72] = False
+    torch.testing.assert_close(model([item])["loss_mask"], losses["loss_mask"])
+    instances.gt_mask_withheld[:] = True
+    nothing = model([item])
+    assert nothing["loss_mask"] == 0
+    for name in ("loss_category", "loss_box", "loss_centerness"):
+        torch.testing.assert_close(nothing[name], losses[name])
+    train_and_infer(model)
+    with pytest.raises(InputError, match="SEMANTIC_LOSS_ON False"):
+        build("MODEL.CONDINST.MASK_BRANCH.SEMANTIC_LOSS_ON", True).train()([item])

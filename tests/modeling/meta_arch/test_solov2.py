@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from detectron2.modeling import build_model
+from detectron2.structures import BitMasks, Boxes, Instances
 from solo_d2.config import get_cfg
 from solo_d2.modeling.heads import MaskFeatureHead, SeparateMaskFeatures
 from solo_d2.modeling.meta_arch.cell_masks import LevelMasks, UnifiedMasks
@@ -67,3 +68,23 @@ def test_even_kernels_are_refused():
 def test_unknown_mask_feature_is_named():
     with pytest.raises(InputError, match="'unified' or 'separate', not 'shared'"):
         build("MASK_FEATURE", "shared")
+
+
+def test_withheld_masks_train_the_category_branch_only():
+    ground_truth = Instances((64, 64))
+    masks = torch.zeros(2, 64, 64, dtype=torch.bool)
+    masks[0, 4:24, 4:24] = masks[1, 30:60, 20:60] = True
+    ground_truth.gt_masks = BitMasks(masks)
+    ground_truth.gt_boxes = Boxes(torch.tensor([[4.0, 4.0, 24.0, 24.0], [20.0, 30.0, 60.0, 60.0]]))
+    ground_truth.gt_classes = torch.tensor([0, 3])
+    model = build().train()
+    batch = [{"image": torch.rand(3, 64, 64) * 255, "instances": ground_truth}]
+    full = model(batch)
+    losses = []
+    for withheld in ([True, False], [False, True], [True, True]):
+        ground_truth.gt_mask_withheld = torch.tensor(withheld)
+        losses.append(model(batch))
+        torch.testing.assert_close(losses[-1]["loss_category"], full["loss_category"])
+    assert losses[2]["loss_mask"] == 0
+    low, high = sorted(float(loss["loss_mask"]) for loss in losses[:2])
+    assert 0 < low < float(full["loss_mask"]) < high, "a mean of both"

@@ -5,11 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from solo_d2.data.image_list import IMAGE_SUFFIXES, number_images
 from solo_d2.structures.errors import InputError
-
-IMAGE_SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".gif")
-)
 
 
 @dataclass(frozen=True)
@@ -41,7 +38,7 @@ def find_images(arguments: Sequence[str]) -> list[InputImage]:
         for path, name in _expand(Path(argument).expanduser()):
             named.setdefault(path, name)
     names = _unique_names(list(named.values()))
-    ids = _image_ids(list(named))
+    ids = number_images(list(named))
     return [InputImage(*fields) for fields in zip(named, names, ids, strict=True)]
 
 
@@ -77,20 +74,3 @@ def _unique_names(names: list[Path]) -> list[Path]:
         taken.add(candidate)
         unique.append(candidate)
     return unique
-
-
-def _image_ids(paths: list[Path]) -> list[int]:
-    """Numeric stems are the ids (the first of equal ones); the others count up through the gaps."""
-    ids: dict[int, int] = {}
-    for index, path in enumerate(paths):
-        if path.stem.isdecimal() and path.stem.isascii():
-            ids.setdefault(int(path.stem), index)
-    by_index = {index: image_id for image_id, index in ids.items()}
-    running = 0
-    for index in range(len(paths)):
-        if index not in by_index:
-            running += 1
-            while running in ids:
-                running += 1
-            by_index[index] = running
-    return [by_index[index] for index in range(len(paths))]

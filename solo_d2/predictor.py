@@ -131,10 +131,17 @@ class Predictor:
         for start in range(0, len(pictures), self.batch_size):
             yield pictures[start : start + self.batch_size]
 
-    @torch.no_grad()
     def _predict_batch(self, batch: Sequence[Picture], channels: str | None) -> list[dict]:
-        arrays = [to_array(picture, self.input_format, channels) for picture in batch]
-        outputs = self.model([self.model_input(array) for array in arrays])
+        return self.segment([self.load(picture, channels) for picture in batch])
+
+    def load(self, picture: Picture, channels: str | None = None) -> dict:
+        """Reads a picture, see :meth:`__call__`, into the input that :meth:`segment` takes."""
+        return self.model_input(to_array(picture, self.input_format, channels))
+
+    @torch.no_grad()
+    def segment(self, inputs: list[dict]) -> list[dict]:
+        """Segments a batch of :meth:`load`'s results in one forward pass; returns the model's outputs."""
+        outputs = self.model(inputs)
         for output in outputs:
             found = output["instances"]
             output["instances"] = found[found.scores >= self.score_threshold]

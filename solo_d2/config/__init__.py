@@ -6,6 +6,7 @@ from detectron2.config import get_cfg as get_detectron2_cfg
 from .condinst import add_condinst_config
 from .data import add_data_config
 from .fcos import add_fcos_config
+from .free_mask import add_free_mask_config
 from .freesolo import add_freesolo_config
 from .solo import add_solo_config
 from .solov2 import add_solov2_config
@@ -16,6 +17,7 @@ __all__ = [
     "add_data_config",
     "add_fcos_config",
     "add_freesolo_config",
+    "add_free_mask_config",
     "add_solo_config",
     "add_solo_d2_config",
     "add_solov2_config",
@@ -33,6 +35,7 @@ def add_solo_d2_config(cfg: CfgNode) -> None:
     add_fcos_config(cfg)
     add_condinst_config(cfg)
     add_freesolo_config(cfg)
+    add_free_mask_config(cfg)
 
 
 def get_cfg() -> CfgNode:

@@ -14,12 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from detectron2.structures import Instances
-from solo_d2.ops import mask_nms, pack_masks
+from solo_d2.ops import mask_nms
 
 from .instances import build_instances, empty_instances
-
-# Bytes of float32 soft masks that may be alive at once while all cells are scored.
-_CHUNK_BYTES = 1 << 26
+from .packing import pack_computed_masks
 
 SoftMasks = Callable[[Tensor], Tensor]
 """Maps cells, (n,) int64 in [0, K), to their soft masks, (n, h, w) float in [0, 1]."""
@@ -87,7 +85,9 @@ class GridInference:
         cell, category, scores = self._limit_cells(cell, category, scores, category_scores)
         cells, mask_index = cell.unique(return_inverse=True)
         masks_of = self._keep_if_few(cells, soft_masks)
-        bits, area, soft_sum = self._pack(masks_of, len(cells), mask_size, cells.device)
+        bits, area, soft_sum = pack_computed_masks(
+            masks_of, len(cells), mask_size, self.mask_thr, cells.device
+        )
 
         scores = scores * (soft_sum / area.clamp(min=1))[mask_index]
         large = (area[mask_index] > cell_strides[cell]).nonzero().squeeze(1)
@@ -138,16 +138,6 @@ class GridInference:
         if len(cells) <= self.nms_pre:
             return soft_masks(cells).__getitem__
         return lambda index: soft_masks(cells[index])
-
-    def _pack(
-        self, masks_of: SoftMasks, count: int, mask_size: tuple[int, int], device: torch.device
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Packs every mask, few at a time: bits (count, W) int64, areas and soft sums (count,)."""
-        chunk_length = max(_CHUNK_BYTES // (4 * mask_size[0] * mask_size[1]), 1)
-        chunks = torch.arange(count, device=device).split(chunk_length)
-        packed = [pack_masks(masks_of(index), self.mask_thr) for index in chunks]
-        bits, area, soft_sum = (torch.cat(parts) for parts in zip(*packed, strict=True))
-        return bits, area, soft_sum
 
 
 def _add_values(results: Instances, cell_values: Mapping[str, Tensor], cells: Tensor) -> Instances:

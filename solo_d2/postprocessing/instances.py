@@ -74,6 +74,21 @@ def empty_instances(output_size: tuple[int, int], device: torch.device, with_mas
     )
 
 
+def drop_wide(instances: Instances, max_box_width: float) -> Instances:
+    """Drops instances that are as wide as ``max_box_width`` of the image or wider, and empty ones.
+
+    Args:
+        instances: With ``pred_boxes``, XYXY in pixels of their ``image_size``.
+        max_box_width: Fraction of the image width.
+
+    Returns:
+        The others, in their order.
+    """
+    x0, _, x1, _ = instances.pred_boxes.tensor.unbind(1)
+    width = x1 - x0
+    return instances[(width > 0) & (width < max_box_width * instances.image_size[1])]
+
+
 def resize_masks(
     soft_masks: Tensor,
     image_size: tuple[int, int],

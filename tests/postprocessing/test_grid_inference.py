@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from solo_d2.ops import mask_nms
-from solo_d2.postprocessing import GridInference, build_instances, grid_inference, points_nms
+from solo_d2.postprocessing import GridInference, build_instances, packing, points_nms
 
 
 def points_nms_by_loops(scores):
@@ -124,7 +124,7 @@ def test_equals_the_plain_form(inference, seed):
 def test_chunks_change_nothing(monkeypatch):
     case, inference = Case(), GridInference(nms_pre=20)
     expected = case.run(inference)
-    monkeypatch.setattr(grid_inference, "_CHUNK_BYTES", 1)
+    monkeypatch.setattr(packing, "_CHUNK_BYTES", 1)
     assert_equal(case.run(inference), expected)
 
 

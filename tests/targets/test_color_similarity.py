@@ -8,7 +8,6 @@ import torch
 from solo_d2.layers import PAIR_OFFSETS
 from solo_d2.targets import find_similar_pairs, rgb_to_lab
 
-
 # sRGB -> CIELAB (D65) as colour tables list them.
 KNOWN = {
     (0, 0, 0): (0, 0, 0),

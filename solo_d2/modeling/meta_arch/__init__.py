@@ -1,6 +1,7 @@
 """Models registered in Detectron2's ``META_ARCH_REGISTRY``."""
 
 from .condinst import CondInst
+from .free_mask import FreeMask
 from .freesolo import FreeSOLO
 from .panoptic import PanopticCondInst, PanopticSegmenter, PanopticSOLOv2
 from .solo import SOLO, DecoupledSOLO
@@ -10,6 +11,7 @@ __all__ = [
     "CondInst",
     "DecoupledSOLO",
     "FreeSOLO",
+    "FreeMask",
     "PanopticCondInst",
     "PanopticSOLOv2",
     "PanopticSegmenter",

@@ -1,0 +1,73 @@
+"""Files that are whole or absent, and what they were made from."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+_BLOCK = 1 << 20
+_MAX_SHOWN = 3
+
+
+def write_whole(path: str | os.PathLike, parts: Iterable[str]) -> None:
+    """Writes text piece by piece under a temporary name that then becomes ``path``.
+
+    The temporary name is this process's own, so several may write the same file at once.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with open(partial, "w", encoding="utf-8") as file:
+            file.writelines(parts)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_json(path: str | os.PathLike) -> dict | None:
+    """A JSON object, or None where the file is absent or damaged."""
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def digest_of_file(path: str | os.PathLike) -> str:
+    """SHA-256 of a file's bytes; of its address where it is no local file."""
+    if not os.path.isfile(path):
+        return digest_of(str(path))
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def digest_of(value: object) -> str:
+    """SHA-256 of a value made of JSON's types (tuples count as lists)."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def flatten(node: Mapping, prefix: str) -> dict[str, object]:
+    """Values of nested mappings, such as a config node, by dotted name; tuples as lists, as JSON has them."""
+    flat: dict[str, object] = {}
+    for name, value in node.items():
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{prefix}.{name}"))
+        else:
+            flat[f"{prefix}.{name}"] = json.loads(json.dumps(value))
+    return flat
+
+
+def describe_changes(before: Mapping[str, object], now: Mapping[str, object]) -> str:
+    """What differs between two sets of settings, in a few words; "" if nothing does."""
+    changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+    shown = [f"{name} was {before.get(name)}, is {now.get(name)}" for name in sorted(changed)[:_MAX_SHOWN]]
+    if len(changed) > _MAX_SHOWN:
+        shown.append(f"and {len(changed) - _MAX_SHOWN} more")
+    return "; ".join(shown)

@@ -1,0 +1,230 @@
+"""Images through a model, shard by shard, in one or several processes, into one COCO JSON."""
+
+import logging
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from detectron2.evaluation.coco_evaluation import instances_to_coco_json
+from detectron2.structures import Instances
+from solo_d2.data.loader import MAX_UNREADABLE_FRACTION
+from solo_d2.engine.cli import run_reporting_errors
+from solo_d2.structures.errors import InputError
+
+from .shards import CATEGORY, Shard, ShardStore
+
+logger = logging.getLogger(__name__)
+
+# Decimals of boxes (pixels) and of scores and embeddings.
+_BOX_DIGITS, _VALUE_DIGITS = 2, 6
+# Images of other shapes that may wait for their batch to fill, in batches.
+_WAITING_BATCHES = 4
+
+
+class Segmenter(Protocol):
+    """What labels images; ``solo_d2.Predictor`` is one."""
+
+    def load(self, picture: Path) -> dict:
+        """Detectron2's model input of a file; ``InputError`` if it cannot be read."""
+
+    def segment(self, inputs: list[dict]) -> list[dict]:
+        """Of each input {"instances": Instances} at its "height" and "width"."""
+
+
+@dataclass(frozen=True)
+class Labeling:
+    """What every process needs to know; can be pickled.
+
+    Attributes:
+        make_segmenter: device (None: the config's) -> model.
+        select: which predictions become labels.
+        store: the shards.
+        root: folder of the images.
+        batch_size: images per forward pass.
+    """
+
+    make_segmenter: Callable[[str | None], Segmenter]
+    select: Callable[[Instances], Instances]
+    store: ShardStore
+    root: Path
+    batch_size: int
+
+    def run(self, shards: Sequence[int], device: str | None = None) -> None:
+        """Makes some shards in this process."""
+        segmenter = self.make_segmenter(device)
+        for done, shard in enumerate(shards, start=1):
+            start = time.perf_counter()
+            content = self.label(segmenter, self.store.images_of(shard))
+            self.store.write(shard, content)
+            count, seconds = len(content.images), time.perf_counter() - start
+            logger.info(
+                "shard %d (%d of %d): %d images, %d masks, %.1f images/s, %.1f masks/s",
+                shard, done, len(shards), count, len(content.annotations),
+                count / seconds, len(content.annotations) / seconds,
+            )  # fmt: skip
+
+    def label(self, segmenter: Segmenter, listed: Sequence[tuple[int, str]]) -> Shard:
+        """Labels images; what is found does not depend on the order in which batches fill.
+
+        Args:
+            segmenter: the model.
+            listed: (COCO id, file name below ``root``) of each image.
+        """
+        loaded = load_ahead(segmenter.load, [self.root / name for _, name in listed], self.batch_size)
+        found: list[Instances | None] = [None] * len(listed)
+        skipped: list[str] = []
+        for batch in group_by_shape(_readable(loaded, skipped), self.batch_size):
+            results = segmenter.segment([model_input for _, model_input in batch])
+            for (index, _), result in zip(batch, results, strict=True):
+                found[index] = self.select(result["instances"]).to("cpu")
+        shard = Shard(skipped=skipped)
+        for (image_id, name), instances in zip(listed, found, strict=True):
+            if instances is not None:
+                height, width = instances.image_size
+                shard.images.append({"id": image_id, "file_name": name, "height": height, "width": width})
+                shard.annotations += annotations_of(instances, image_id)
+        return shard
+
+
+def run_labeling(labeling: Labeling, shards: Sequence[int], processes: int = 1) -> None:
+    """Makes shards, split evenly over processes; GPUs take turns.
+
+    Args:
+        labeling: the job.
+        shards: which ones.
+        processes: how many; 1 works in this process.
+
+    Raises:
+        SystemExit: if a process failed; it has said why.
+    """
+    processes = max(1, min(processes, len(shards)))
+    if processes == 1:
+        labeling.run(shards)
+        return
+    torch.multiprocessing.spawn(_work, (labeling, shards, processes, logger.getEffectiveLevel()), processes)
+
+
+def _work(rank: int, labeling: Labeling, shards: Sequence[int], processes: int, level: int) -> None:
+    """One process's part, with its part of the machine."""
+    logging.basicConfig(level=level, format="%(message)s")
+    gpus = torch.cuda.device_count()
+    if not gpus:
+        torch.set_num_threads(max(1, torch.get_num_threads() // processes))
+    device = f"cuda:{rank % gpus}" if gpus else None
+    run_reporting_errors(labeling.run, shards[rank::processes], device)
+
+
+def load_ahead(
+    load: Callable[[Path], dict], paths: Sequence[Path], ahead: int
+) -> Iterator[tuple[int, dict | InputError]]:
+    """Loads files in a thread, at most ``ahead`` of them before they are asked for.
+
+    Yields:
+        (index, loaded), in order; the error in the place of a file that cannot be read.
+    """
+    waiting: deque[tuple[int, Future]] = deque()
+    with ThreadPoolExecutor(1) as pool:
+        for index, path in enumerate(paths):
+            waiting.append((index, pool.submit(load, path)))
+            if len(waiting) > ahead:
+                yield _result(*waiting.popleft())
+        while waiting:
+            yield _result(*waiting.popleft())
+
+
+def _result(index: int, future: Future) -> tuple[int, dict | InputError]:
+    try:
+        return index, future.result()
+    except InputError as error:
+        return index, error
+
+
+def _readable(
+    loaded: Iterable[tuple[int, dict | InputError]], skipped: list[str]
+) -> Iterator[tuple[int, dict]]:
+    """Passes on what could be loaded; the others become lines of ``skipped``."""
+    for index, item in loaded:
+        if isinstance(item, InputError):
+            logger.warning("skipped: %s", item)
+            skipped.append(str(item))
+        else:
+            yield index, item
+
+
+def group_by_shape(items: Iterable[tuple[int, dict]], batch_size: int) -> Iterator[list[tuple[int, dict]]]:
+    """Collects model inputs of equal image shape into batches, so that none is padded.
+
+    Yields:
+        At most ``batch_size`` items; fewer where too many images of other shapes wait, and at the end.
+    """
+    waiting: dict[tuple[int, ...], list[tuple[int, dict]]] = defaultdict(list)
+    for item in items:
+        shape = tuple(item[1]["image"].shape)
+        waiting[shape].append(item)
+        if len(waiting[shape]) == batch_size:
+            yield waiting.pop(shape)
+        elif sum(map(len, waiting.values())) > _WAITING_BATCHES * batch_size:
+            yield waiting.pop(max(waiting, key=lambda shape: len(waiting[shape])))
+    yield from waiting.values()
+
+
+def annotations_of(instances: Instances, image_id: int) -> list[dict]:
+    """COCO annotations without "id": compressed RLE, box (x, y, width, height), area, score, embedding.
+
+    Args:
+        instances: on the CPU, with ``pred_masks``; ``pred_embeddings`` (N, D) gives "embedding".
+        image_id: of their image.
+    """
+    rows = instances_to_coco_json(instances, image_id)
+    if not rows:
+        return []
+    areas = instances.pred_masks.flatten(1).sum(1).tolist()
+    for row, area in zip(rows, areas, strict=True):
+        row["category_id"] = CATEGORY["id"]
+        row["bbox"] = [round(value, _BOX_DIGITS) for value in row["bbox"]]
+        row["score"] = round(row["score"], _VALUE_DIGITS)
+        row.update(area=area, iscrowd=0)
+    if instances.has("pred_embeddings"):
+        embeddings = instances.pred_embeddings.double().tolist()
+        for row, embedding in zip(rows, embeddings, strict=True):
+            row["embedding"] = [round(value, _VALUE_DIGITS) for value in embedding]
+    return rows
+
+
+def select_all(instances: Instances) -> Instances:
+    """Every prediction is a label."""
+    return instances
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What a label file holds: counts of images, masks and images that could not be read."""
+
+    images: int
+    masks: int
+    skipped: int
+
+
+def count_labels(store: ShardStore) -> Totals:
+    """Adds up the finished shards.
+
+    Raises:
+        InputError: if more images could not be read than a training would put up with.
+    """
+    images = masks = skipped = 0
+    for content in store.contents():
+        images += len(content.images)
+        masks += len(content.annotations)
+        skipped += len(content.skipped)
+    if skipped > MAX_UNREADABLE_FRACTION * (images + skipped):
+        raise InputError(
+            f"{skipped} of {images + skipped} images cannot be read; the lines above name them. "
+            f"Mend or remove them, then remove {store.folder}"
+        )
+    return Totals(images, masks, skipped)

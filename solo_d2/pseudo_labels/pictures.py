@@ -1,0 +1,97 @@
+"""Pseudo-labels drawn over their images."""
+
+import json
+import math
+import os
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from detectron2.utils.visualizer import Visualizer
+from solo_d2.structures.errors import InputError
+
+# Smaller images are drawn enlarged, so that numbers do not cover the objects.
+_MIN_SIDE = 256
+_GAP = 4
+_JPEG_QUALITY = 85
+# Corners of the colour cube that stand out from photographs; labels of an image take them in turn.
+_COLORS = (
+    (0.9, 0.1, 0.3),
+    (0.2, 0.9, 0.2),
+    (0.2, 0.4, 1.0),
+    (1.0, 0.8, 0.0),
+    (0.8, 0.2, 1.0),
+    (0.0, 0.9, 0.9),
+)
+
+
+def read_labels(path: str | os.PathLike) -> tuple[dict[str, dict], dict[int, list[dict]]]:
+    """Reads a COCO file.
+
+    Returns:
+        Image records by file name, and the annotations of each image id.
+
+    Raises:
+        InputError: if it cannot be read as COCO.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        images = {image["file_name"]: image for image in content["images"]}
+        annotations = defaultdict(list)
+        for annotation in content["annotations"]:
+            annotations[annotation["image_id"]].append(annotation)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} cannot be read as COCO labels: {error}") from None
+    return images, annotations
+
+
+def draw_labels(picture: np.ndarray, annotations: Sequence[Mapping], with_scores: bool = True) -> np.ndarray:
+    """Draws masks, best score last, and their scores.
+
+    Args:
+        picture: RGB uint8 (H, W, 3).
+        annotations: COCO annotations with compressed RLE; without "score" none is written.
+        with_scores: whether scores are written.
+
+    Returns:
+        RGB uint8 (k * H, k * W, 3) with k such that the shorter side is at least 256.
+    """
+    scale = math.ceil(_MIN_SIDE / min(picture.shape[:2]))
+    ordered = sorted(annotations, key=lambda one: one.get("score", 0.0))
+    masks = [coco_mask.decode(one["segmentation"]) for one in ordered]
+    shown = with_scores and all("score" in one for one in ordered)
+    visualizer = Visualizer(np.ascontiguousarray(picture), scale=scale)
+    drawn = visualizer.overlay_instances(
+        masks=np.stack(masks) if masks else None,
+        labels=[f"{one['score']:.2f}" for one in ordered] if shown and masks else None,
+        assigned_colors=[_COLORS[index % len(_COLORS)] for index in range(len(masks))],
+    )
+    return drawn.get_image()
+
+
+def make_sheet(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+    """Puts pictures, RGB uint8 of any size, into a table; cells of a row and of a column share a size."""
+    heights = [max(cell.shape[0] for cell in row) for row in rows]
+    widths = [max(row[column].shape[1] for row in rows) for column in range(len(rows[0]))]
+    sheet = np.full((sum(heights) + _GAP * len(heights), sum(widths) + _GAP * len(widths), 3), 255, np.uint8)
+    top = 0
+    for row, height in zip(rows, heights, strict=True):
+        left = 0
+        for cell, width in zip(row, widths, strict=True):
+            sheet[top : top + cell.shape[0], left : left + cell.shape[1]] = cell
+            left += width + _GAP
+        top += height + _GAP
+    return sheet
+
+
+def save_picture(picture: np.ndarray, path: str | os.PathLike) -> None:
+    """Writes RGB uint8 as JPEG, whole or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    Image.fromarray(picture).save(partial, format="JPEG", quality=_JPEG_QUALITY)
+    os.replace(partial, path)

@@ -1,0 +1,28 @@
+"""A segmenter's predictions as the next training's labels (FreeSOLO, sections 6.2.3 and 6.3.1)."""
+
+from dataclasses import dataclass
+
+from detectron2.config import CfgNode
+from detectron2.structures import Instances
+from solo_d2.postprocessing import drop_wide
+
+
+@dataclass(frozen=True)
+class ConfidentPredictions:
+    """Chooses labels; names and defaults as in ``solo_d2.config.free_mask``."""
+
+    update_thr: float = 0.3
+    max_per_img: int = 20
+    max_box_width: float = 0.95
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> "ConfidentPredictions":
+        """Reads ``PSEUDO_LABELS``."""
+        node = cfg.PSEUDO_LABELS
+        return cls(node.UPDATE_THR, node.MAX_PER_IMG, node.MAX_BOX_WIDTH)
+
+    def __call__(self, instances: Instances) -> Instances:
+        """Returns the predictions of an image that become labels, best first; they have not to be sorted."""
+        order = instances.scores.argsort(descending=True, stable=True)[: self.max_per_img]
+        best = instances[order]
+        return drop_wide(best[best.scores >= self.update_thr], self.max_box_width)

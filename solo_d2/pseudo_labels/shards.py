@@ -1,0 +1,160 @@
+"""Labels of many images as shards: each is written once, whole, and knows when it was damaged."""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from solo_d2.data.image_list import ImageList
+from solo_d2.structures.errors import InputError
+
+from .files import describe_changes, digest_of, read_json, write_whole
+
+logger = logging.getLogger(__name__)
+
+CATEGORY = {"id": 1, "name": "object"}
+_PLAN = "plan.json"
+
+
+@dataclass
+class Shard:
+    """Labels of some images.
+
+    Attributes:
+        images: COCO image records (id, file_name, height, width).
+        annotations: COCO annotations without "id".
+        skipped: one line per image that could not be read.
+    """
+
+    images: list[dict] = field(default_factory=list)
+    annotations: list[dict] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+
+
+class ShardStore:
+    """A folder with a plan (settings, and which images belong to which shard) and the finished shards.
+
+    Attributes:
+        folder: where it is.
+        settings: what the labels follow from.
+        num_shards: how many there will be.
+    """
+
+    def __init__(self, folder: str | os.PathLike, settings: Mapping[str, object], num_shards: int):
+        self.folder = Path(folder)
+        self.settings = dict(settings)
+        self.num_shards = num_shards
+        self._key = digest_of(self.settings)
+
+    @classmethod
+    def open(
+        cls, folder: str | os.PathLike, settings: Mapping[str, object], images: ImageList, shard_size: int
+    ) -> "ShardStore":
+        """Opens the store of these settings, or makes it; the plan is its last file, so it is whole.
+
+        Raises:
+            InputError: if the folder was made with other settings.
+        """
+        folder = Path(folder)
+        plan = read_json(folder / _PLAN)
+        if plan is None:
+            num_shards = -(-len(images) // shard_size)
+            for shard in range(num_shards):
+                part = slice(shard * shard_size, (shard + 1) * shard_size)
+                listed = list(zip(images.ids[part], images.names[part], strict=True))
+                write_whole(_input_file(folder, shard), [json.dumps(listed)])
+            plan = {"settings": dict(settings), "num_shards": num_shards}
+            write_whole(folder / _PLAN, [json.dumps(plan)])
+        changes = describe_changes(plan["settings"], settings)
+        if changes:
+            raise InputError(
+                f"{folder} holds unfinished labels made with other settings ({changes}): "
+                "name another output, or remove that folder"
+            )
+        return cls(folder, settings, plan["num_shards"])
+
+    def images_of(self, shard: int) -> list[tuple[int, str]]:
+        """COCO id and file name of each of a shard's images."""
+        listed = json.loads(_input_file(self.folder, shard).read_text(encoding="utf-8"))
+        return [(image_id, name) for image_id, name in listed]
+
+    def write(self, shard: int, content: Shard) -> None:
+        """Puts a finished shard into the store, with the digest of its bytes in front."""
+        body = json.dumps(vars(content), separators=(",", ":"))
+        header = {"settings": self._key, "sha256": hashlib.sha256(body.encode()).hexdigest()}
+        write_whole(self._file(shard), [json.dumps(header), "\n", body])
+
+    def read(self, shard: int) -> Shard | None:
+        """A finished shard; None if it is absent, damaged, half written or of other settings."""
+        try:
+            header, _, body = self._file(shard).read_bytes().partition(b"\n")
+            head = json.loads(header)
+            intact = head["sha256"] == hashlib.sha256(body).hexdigest() and head["settings"] == self._key
+            return Shard(**json.loads(body)) if intact else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def missing(self, part: int = 0, parts: int = 1) -> list[int]:
+        """Shards still to be made, of those whose number is ``part`` modulo ``parts``; damaged ones count."""
+        missing = []
+        for shard in range(part, self.num_shards, parts):
+            if self.read(shard) is None:
+                missing.append(shard)
+                if self._file(shard).exists():
+                    logger.warning("%s is damaged and will be made again", self._file(shard))
+        return missing
+
+    def merge(self, output: str | os.PathLike) -> None:
+        """Writes all shards as one COCO JSON, one shard in memory at a time; annotation ids count from 1."""
+        write_whole(output, self._coco_text())
+
+    def remove(self) -> None:
+        """Deletes the folder, the plan first: what is left by a crash is never taken for a store."""
+        (self.folder / _PLAN).unlink(missing_ok=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _file(self, shard: int) -> Path:
+        return self.folder / f"{shard:06d}.json"
+
+    def contents(self) -> Iterator[Shard]:
+        for shard in range(self.num_shards):
+            content = self.read(shard)
+            if content is None:
+                raise InputError(f"{self._file(shard)} is missing or damaged: run the same command again")
+            yield content
+
+    def _coco_text(self) -> Iterator[str]:
+        """The file piece by piece; its first line has the settings, see :func:`read_settings`."""
+        yield json.dumps({"info": {"settings": self.settings}})[:-1] + ",\n"
+        yield f'"categories": {json.dumps([CATEGORY])},\n"images": ['
+        yield from _listed(image for shard in self.contents() for image in shard.images)
+        yield '],\n"annotations": ['
+        found = (annotation for shard in self.contents() for annotation in shard.annotations)
+        yield from _listed({"id": number, **one} for number, one in enumerate(found, start=1))
+        yield "]}\n"
+
+
+def read_settings(labels: str | os.PathLike) -> dict[str, object] | None:
+    """The settings a finished label file was made with; None if it has none. Reads its first line only."""
+    with open(labels, encoding="utf-8") as file:
+        first = file.readline()
+    try:
+        return json.loads(first.rstrip().removesuffix(",") + "}")["info"]["settings"]
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _input_file(folder: Path, shard: int) -> Path:
+    return folder / f"{shard:06d}.images.json"
+
+
+def _listed(items: Iterator[dict]) -> Iterator[str]:
+    """JSON objects with commas between them, one per line."""
+    separator = "\n"
+    for item in items:
+        yield separator + json.dumps(item)
+        separator = ",\n"

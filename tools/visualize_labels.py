@@ -12,7 +12,7 @@ from pathlib import Path
 
 from solo_d2.engine.cli import prepare_parser, run_cli
 from solo_d2.predictor import to_array
-from solo_d2.pseudo_labels.pictures import draw_labels, make_sheet, read_labels, save_picture
+from solo_d2.pseudo_labels.pictures import draw_row, make_sheet, read_labels, save_picture
 from solo_d2.structures.errors import InputError
 
 
@@ -36,12 +36,7 @@ def main() -> None:
     files = [read_labels(path) for path in arguments.labels]
     for name in list(files[0][0])[: arguments.limit]:
         picture = to_array(Path(arguments.images) / name, "RGB")
-        row = [draw_labels(picture, [])]
-        for images, annotations in files:
-            found = annotations.get(images[name]["id"], []) if name in images else []
-            row.append(
-                draw_labels(picture, [one for one in found if one.get("score", 1) >= arguments.threshold])
-            )
+        row = draw_row(picture, name, files, arguments.threshold)
         target = (Path(arguments.output) / name).with_suffix(".jpg")
         save_picture(make_sheet([row]), target)
         print(target)

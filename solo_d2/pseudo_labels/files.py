@@ -53,14 +53,12 @@ def digest_of(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def flatten(node: Mapping, prefix: str) -> dict[str, object]:
+def flatten(node: Mapping, prefix: str = "") -> dict[str, object]:
     """Values of nested mappings, such as a config node, by dotted name; tuples as lists, as JSON has them."""
     flat: dict[str, object] = {}
     for name, value in node.items():
-        if isinstance(value, Mapping):
-            flat.update(flatten(value, f"{prefix}.{name}"))
-        else:
-            flat[f"{prefix}.{name}"] = json.loads(json.dumps(value))
+        path = f"{prefix}.{name}" if prefix else name
+        flat |= flatten(value, path) if isinstance(value, Mapping) else {path: json.loads(json.dumps(value))}
     return flat
 
 

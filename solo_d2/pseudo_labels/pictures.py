@@ -73,6 +73,30 @@ def draw_labels(picture: np.ndarray, annotations: Sequence[Mapping], with_scores
     return drawn.get_image()
 
 
+def draw_row(
+    picture: np.ndarray,
+    name: str,
+    label_files: Sequence[tuple[dict[str, dict], dict[int, list[dict]]]],
+    threshold: float = 0.0,
+    with_scores: bool = True,
+) -> list[np.ndarray]:
+    """An image as it is, then with the labels that each file has for it.
+
+    Args:
+        picture: RGB uint8 (H, W, 3).
+        name: its file name in the labels.
+        label_files: of :func:`read_labels`.
+        threshold: lowest score drawn.
+        with_scores: whether scores are written.
+    """
+    row = [draw_labels(picture, [])]
+    for images, annotations in label_files:
+        found = annotations.get(images[name]["id"], []) if name in images else []
+        shown = [one for one in found if one.get("score", 1.0) >= threshold]
+        row.append(draw_labels(picture, shown, with_scores))
+    return row
+
+
 def make_sheet(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
     """Puts pictures, RGB uint8 of any size, into a table; cells of a row and of a column share a size."""
     heights = [max(cell.shape[0] for cell in row) for row in rows]

@@ -1,0 +1,93 @@
+"""One page about a run of the pipeline: numbers, times and pictures of each stage."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from solo_d2.data.image_list import list_images
+
+from .files import read_json, write_whole
+from .pictures import draw_row, make_sheet, read_labels, save_picture
+from .pipeline import Pipeline
+from .stages import StageRunner
+
+_PAGE = "report.md"
+_SHEET = "pictures.jpg"
+# Evaluators' keys in the order of the table's columns; those that no stage has are left out.
+_METRICS = (
+    "segm/AP50", "segm/AP75", "segm/AP", "segm/AR1", "segm/AR10", "segm/AR100", "bbox/AP50", "bbox/AP"
+)  # fmt: skip
+
+
+def write_report(
+    pipeline: Pipeline, runner: StageRunner, command: str, read_picture: Callable[[Path], np.ndarray]
+) -> Path:
+    """Writes ``report.md`` and its picture into the pipeline's output folder.
+
+    Args:
+        pipeline: what was run, all of it or a part.
+        runner: that ran it.
+        command: the command line that makes the run again.
+        read_picture: file -> RGB uint8 (H, W, 3).
+
+    Returns:
+        The page.
+    """
+    lines = ["# FreeSOLO", "", f"`{command}`", "", f"Images: {pipeline.images}. Seed: {pipeline.seed}.", ""]
+    lines += _numbers(pipeline) + _times(pipeline, runner)
+    drawn = {
+        title: path
+        for title, path in pipeline.label_stages.items()
+        if runner.result("sample") and Path(path).is_file()
+    }
+    if drawn:
+        save_picture(_draw(pipeline, list(drawn.values()), read_picture), pipeline.output / _SHEET)
+        lines += ["## Pictures", "", f"Columns: image, {', '.join(drawn)}.", "", f"![labels]({_SHEET})", ""]
+    write_whole(pipeline.output / _PAGE, ["\n".join(lines)])
+    return pipeline.output / _PAGE
+
+
+def _numbers(pipeline: Pipeline) -> list[str]:
+    """Class-agnostic results of each evaluated stage."""
+    if not pipeline.measured:
+        return ["No labels were given to evaluate with (--val-json).", ""]
+    found = {}
+    for title, stage in pipeline.measured.items():
+        results = read_json(pipeline.output / stage / "evaluation.json")
+        if results is not None:
+            found[title] = results
+    metrics = [key for key in _METRICS if any(key in results for results in found.values())]
+    rows = [[title, *(_percent(results.get(key)) for key in metrics)] for title, results in found.items()]
+    return ["## Class-agnostic results", "", *_table(["", *metrics], rows), ""]
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+def _times(pipeline: Pipeline, runner: StageRunner) -> list[str]:
+    """Wall time of each finished stage; of one that was killed, the time of its last attempt."""
+    rows = []
+    for stage in pipeline.stages:
+        done = runner.result(stage.name)
+        if done:
+            rows.append([stage.name, f"{done['seconds']:.0f}", str(done["attempts"])])
+    return ["## Stages", "", *_table(["stage", "seconds of the last attempt", "attempts"], rows), ""]
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = [header, ["---"] * len(header), *rows]
+    return [f"| {' | '.join(cells)} |" for cells in lines]
+
+
+def _draw(
+    pipeline: Pipeline, label_files: Sequence[str], read_picture: Callable[[Path], np.ndarray]
+) -> np.ndarray:
+    """A row per image: as it is, then with the labels of each file."""
+    listed = list_images(pipeline.images, pipeline.image_root).first(pipeline.sample)
+    labels = [read_labels(path) for path in label_files]
+    rows = [
+        draw_row(read_picture(listed.root / name), name, labels, with_scores=False) for name in listed.names
+    ]
+    return make_sheet(rows)

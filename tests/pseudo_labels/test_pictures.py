@@ -1,0 +1,59 @@
+"""Labels drawn over images."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from solo_d2.pseudo_labels.pictures import draw_labels, draw_row, make_sheet, read_labels, save_picture
+from solo_d2.structures.errors import InputError
+
+GREY = np.full((32, 64, 3), 120, np.uint8)
+
+
+def make_annotation(top, score=None):
+    mask = np.zeros(GREY.shape[:2], np.uint8, order="F")
+    mask[top : top + 8, 8:40] = 1
+    rle = coco_mask.encode(mask)
+    annotation = {"segmentation": {"size": rle["size"], "counts": rle["counts"].decode()}, "image_id": 3}
+    return annotation if score is None else annotation | {"score": score}
+
+
+def test_small_images_are_enlarged_and_masks_coloured():
+    plain, drawn = draw_labels(GREY, []), draw_labels(GREY, [make_annotation(4, 0.5), make_annotation(20)])
+    assert plain.shape == drawn.shape == (256, 512, 3) and (plain == 120).all()
+    assert (drawn[8 * 4 + 16 : 8 * 12 - 16, 80:300] != 120).any(2).mean() > 0.9
+    assert (drawn[:, 400:] == 120).all()
+
+
+def test_row_has_the_image_first_and_follows_the_threshold():
+    labels = ({"a.png": {"id": 3}}, {3: [make_annotation(4, 0.5)]})
+    row = draw_row(GREY, "a.png", [labels, ({}, {})], with_scores=False)
+    assert len(row) == 3 and (row[0] != row[1]).any() and (row[0] == row[2]).all()
+    assert (draw_row(GREY, "a.png", [labels], threshold=0.6)[1] == row[0]).all()
+
+
+def test_sheet_of_unequal_pictures():
+    sheet = make_sheet([[GREY, GREY[:16]], [GREY[:, :32], GREY]])
+    assert sheet.shape == (2 * 36, 2 * 68, 3)
+    assert (sheet[:32, :64] == 120).all() and (sheet[16:36, 68:] == 255).all()
+
+
+def test_files(tmp_path):
+    content = {"images": [{"id": 3, "file_name": "a.png"}], "annotations": [make_annotation(0, 0.5)]}
+    (tmp_path / "x.json").write_text(json.dumps(content))
+    images, annotations = read_labels(tmp_path / "x.json")
+    assert images["a.png"]["id"] == 3 and len(annotations[3]) == 1
+    save_picture(GREY, tmp_path / "new" / "a.jpg")
+    assert Image.open(tmp_path / "new" / "a.jpg").size == (64, 32)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.jpg"]
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", '{"images": [{}], "annotations": []}'])
+def test_no_labels_is_one_line(tmp_path, content):
+    if content is not None:
+        (tmp_path / "x.json").write_text(content)
+    with pytest.raises(InputError, match="x.json cannot be read as COCO labels"):
+        read_labels(tmp_path / "x.json")

@@ -1,0 +1,86 @@
+"""Which stages a run has, and what each follows from."""
+
+from pathlib import Path
+
+import pytest
+
+from solo_d2.predictor import load_config
+from solo_d2.pseudo_labels.pipeline import Method, Pipeline
+
+ROOT = Path(__file__).resolve().parents[2]
+QUICK = ROOT / "configs" / "quick"
+
+
+def method(name, *options):
+    return Method(str(QUICK / name), load_config(QUICK / name, options), list(options))
+
+
+@pytest.fixture
+def make(tmp_path):
+    for name in ("backbone.pth", "masks.json", "val.json"):
+        (tmp_path / name).write_text(name)
+
+    def make_(*options, **more):
+        values = {
+            "scripts": ROOT,
+            "output": tmp_path / "out",
+            "images": "images",
+            "image_root": "images",
+            "free_mask": method("free_mask_tiny.yaml"),
+            "segmenter": method("solov2_tiny.yaml", *options),
+            "backbone": str(tmp_path / "backbone.pth"),
+        }
+        return Pipeline(**(values | more))
+
+    return make_
+
+
+def names(pipeline):
+    return [stage.name for stage in pipeline.stages]
+
+
+def stage(pipeline, name):
+    return pipeline.stages[names(pipeline).index(name)]
+
+
+def test_stages_and_what_they_rest_on(make, tmp_path):
+    assert names(make()) == ["masks", "train", "labels_1", "train_1", "sample"]
+    assert names(make(rounds=0)) == ["masks", "train", "sample"]
+    assert names(make(masks=str(tmp_path / "masks.json"))) == ["train", "labels_1", "train_1", "sample"]
+    full = make(
+        backbone="", densecl=method("solov2_tiny.yaml"), val_json=str(tmp_path / "val.json"), rounds=2
+    )
+    assert names(full) == [
+        "densecl", "masks", "masks_evaluation", "train", "train_evaluation", "labels_1", "train_1",
+        "train_1_evaluation", "labels_2", "train_2", "train_2_evaluation", "sample",
+    ]  # fmt: skip
+    for one in full.stages:
+        assert set(one.after) <= set(names(full)[: names(full).index(one.name)])
+    assert stage(full, "train_2").after == ("densecl", "labels_2")
+    assert stage(full, "labels_2").after == ("train_1",) and stage(full, "sample").after == ("train_2",)
+    assert list(full.measured.values()) == [name for name in names(full) if name.endswith("_evaluation")]
+
+
+def test_every_stage_reads_what_the_one_before_wrote(make, tmp_path):
+    pipeline = make(backbone="", densecl=method("solov2_tiny.yaml"))
+    out = tmp_path / "out"
+    train, export = stage(pipeline, "densecl").commands
+    assert train[train.index("--train-unlabelled") + 1] == "images"
+    assert train[train.index("OUTPUT_DIR") + 1] == str(out / "densecl")
+    assert export[2::2] == [str(out / "densecl" / name) for name in ("model_final.pth", "backbone.pth")]
+    (masks,) = stage(pipeline, "masks").commands
+    assert masks[-2:] == ["MODEL.WEIGHTS", str(out / "densecl" / "backbone.pth")]
+    (second,) = stage(pipeline, "train_1").commands
+    assert second[second.index("--train-json") + 1] == str(out / "labels_1" / "labels.json")
+    assert second[second.index("MODEL.WEIGHTS") + 1] == str(out / "densecl" / "backbone.pth")
+    assert second[-2:] == ["SEED", "0"] and "--resume" in second
+
+
+def test_settings_follow_options_and_given_files(make, tmp_path):
+    before = stage(make(), "train").settings
+    assert before["SOLVER.MAX_ITER"] == 1300 and before["--seed"] == 0
+    assert stage(make("SOLVER.MAX_ITER", "7"), "train").settings["SOLVER.MAX_ITER"] == 7
+    assert not {"OUTPUT_DIR", "MODEL.WEIGHTS", "MODEL.DEVICE"} & set(before)
+    (tmp_path / "backbone.pth").write_text("other")
+    after = stage(make(), "train").settings
+    assert {key for key in before if before[key] != after[key]} == {"backbone (SHA-256)"}

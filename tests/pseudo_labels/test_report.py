@@ -1,0 +1,65 @@
+"""The page about a run."""
+
+import json
+
+import numpy as np
+import pytest
+
+from solo_d2.predictor import to_array
+from solo_d2.pseudo_labels.report import write_report
+from solo_d2.pseudo_labels.stages import Stage, StageRunner
+
+
+class FewStages:
+    """A pipeline of two measured stages and one label file."""
+
+    images = image_root = ""
+    seed = 3
+    sample = 2
+    measured = {"Free Mask alone": "masks_evaluation", "after training": "train_evaluation"}
+    stages = [Stage(name, [], {}, []) for name in ("masks", "train")]
+
+    def __init__(self, output, images):
+        self.output, self.images, self.image_root = output, str(images), str(images)
+        self.label_stages = {"free masks": str(output / "masks" / "labels.json")}
+
+
+@pytest.fixture
+def pipeline(tmp_path, make_images):
+    return FewStages(tmp_path / "run", make_images(3))
+
+
+def write(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+
+
+def read(path):
+    return to_array(path, "RGB")
+
+
+def test_a_run_that_has_just_begun(pipeline):
+    page = write_report(pipeline, StageRunner(pipeline.output), "python x", read).read_text()
+    assert "`python x`" in page and "Seed: 3" in page and "![" not in page
+
+
+def test_numbers_times_and_pictures(pipeline):
+    out = pipeline.output
+    write(out / "masks_evaluation" / "evaluation.json", {"segm/AP50": 2.34, "segm/AP": None, "other": 1.0})
+    write(out / "train_evaluation" / "evaluation.json", {"segm/AP50": 7.96, "bbox/AP": 5.5})
+    write(out / "masks" / "done.json", {"outputs": {}, "seconds": 12.4, "attempts": 2})
+    write(out / "sample" / "done.json", {"outputs": {}, "seconds": 1, "attempts": 1})
+    write(out / "masks" / "labels.json", {"images": [{"id": 1, "file_name": "0001.png"}], "annotations": []})
+    page = write_report(pipeline, StageRunner(out), "python x", read).read_text()
+    assert "|  | segm/AP50 | segm/AP | bbox/AP |" in page and "other" not in page
+    assert "| Free Mask alone | 2.3 | - | - |" in page and "| after training | 8.0 | - | 5.5 |" in page
+    assert "| masks | 12 | 2 |" in page and "| train |" not in page
+    assert "Columns: image, free masks." in page and "(pictures.jpg)" in page
+    sheet = to_array(out / "pictures.jpg", "RGB")
+    assert sheet.shape[0] > 2 * 256 and not np.array_equal(sheet[:, :300], 255)
+
+
+def test_without_labels_to_evaluate_with(pipeline):
+    pipeline.measured = {}
+    page = write_report(pipeline, StageRunner(pipeline.output), "python x", read).read_text()
+    assert "No labels were given" in page

@@ -1,0 +1,131 @@
+#!/usr/bin/env python
+"""FreeSOLO: images without labels in, a class-agnostic segmenter and a pre-trained backbone out.
+
+python tools/run_freesolo.py --images datasets/scenes/train/images \\
+    --val-json datasets/scenes/instances_val.json --val-images datasets/scenes/val/images
+python tools/run_freesolo.py --images images/ --backbone densecl.pth --num-gpus 8 \\
+    --free-mask-config configs/FreeSOLO/free_mask_R50.yaml \\
+    --config-file configs/FreeSOLO/freesolo_R50_30k.yaml
+
+Stages: densecl, masks, train, and for each round labels_N and train_N. Stopped or killed, the same command
+goes on where it was. OUTPUT/report.md has the numbers, times and pictures.
+"""
+
+import argparse
+import logging
+import shlex
+import sys
+from functools import partial
+from pathlib import Path
+
+from solo_d2.data.image_list import list_images
+from solo_d2.engine.cli import prepare_parser, run_cli
+from solo_d2.predictor import load_config, to_array
+from solo_d2.pseudo_labels.pipeline import Method, Pipeline
+from solo_d2.pseudo_labels.report import write_report
+from solo_d2.pseudo_labels.stages import StageRunner
+from solo_d2.structures.errors import InputError
+
+SCRIPTS = Path(__file__).resolve().parents[1]
+QUICK = SCRIPTS / "configs" / "quick"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--images", required=True, metavar="PATH", help="a folder, a text list or a COCO JSON of images")
+    add("--image-root", default="", metavar="DIR", help="what a list's names are relative to")
+    add("--output", default="output/freesolo", metavar="DIR", help="(%(default)s)")
+    add("--val-json", default="", metavar="FILE", help="labels, for evaluation only")
+    add("--val-images", default="", metavar="DIR", help="their image folder")
+    add("--backbone", default="", metavar="FILE", help="pre-trained weights: leaves out densecl")
+    add("--masks", default="", metavar="FILE", help="coarse masks in COCO format: leaves out masks")
+    add("--rounds", type=int, default=1, metavar="N", help="of self-training (%(default)s)")
+    add("--until", default="", metavar="STAGE", help="stop after this stage")
+    add("--redo", default="", metavar="STAGE", help="forget this stage and all that follow, then run")
+    add("--seed", type=int, default=0, help="of all trainings (%(default)s)")
+    add("--num-gpus", type=int, default=1, metavar="N", help="processes of every stage (%(default)s)")
+    add("--sample", type=int, default=6, metavar="N", help="images in the report (%(default)s)")
+    for flag, name, what in (
+        ("densecl", "densecl_tiny", "pre-training"),
+        ("free-mask", "free_mask_tiny", "free masks"),
+        ("", "freesolo_tiny", "the segmenter"),
+    ):
+        prefix = f"--{flag}-" if flag else "--"
+        file_flag = f"{prefix}config" if flag else "--config-file"
+        default = str(QUICK / f"{name}.yaml")
+        add(file_flag, default=default, metavar="FILE", help=f"of {what} (%(default)s)")
+        add(f"{prefix}opts", nargs="+", default=[], metavar="KEY VALUE", help=f"overrides for {what}")
+    return prepare_parser(parser)
+
+
+def build_pipeline(arguments: argparse.Namespace) -> Pipeline:
+    """Checks the flags and lays out the stages."""
+    if bool(arguments.val_json) != bool(arguments.val_images):
+        raise InputError("evaluation needs both --val-json and --val-images")
+    if arguments.rounds < 0 or arguments.seed < 0 or min(arguments.num_gpus, arguments.sample) < 1:
+        raise InputError("--rounds and --seed count from 0, --num-gpus and --sample from 1")
+    for flag, path in (
+        ("--val-json", arguments.val_json),
+        ("--backbone", arguments.backbone),
+        ("--masks", arguments.masks),
+    ):
+        if path and not Path(path).is_file():
+            raise InputError(f"{flag} {path} does not exist")
+    root = list_images(arguments.images, arguments.image_root).root
+    densecl = None
+    if not arguments.backbone:
+        densecl = _method(arguments.densecl_config, arguments.densecl_opts)
+    return Pipeline(
+        scripts=SCRIPTS,
+        output=Path(arguments.output),
+        images=arguments.images,
+        image_root=str(root),
+        densecl=densecl,
+        free_mask=_method(arguments.free_mask_config, arguments.free_mask_opts),
+        segmenter=_method(arguments.config_file, arguments.opts),
+        backbone=arguments.backbone,
+        masks=arguments.masks,
+        val_json=arguments.val_json,
+        val_images=arguments.val_images,
+        rounds=arguments.rounds,
+        seed=arguments.seed,
+        num_gpus=arguments.num_gpus,
+        sample=arguments.sample,
+    )
+
+
+def _method(config_file: str, options: list[str]) -> Method:
+    return Method(config_file, load_config(config_file, options), options)
+
+
+def check_stage(flag: str, stage: str, names: list[str]) -> None:
+    if stage and stage not in names:
+        raise InputError(f"{flag} {stage}: the stages are {', '.join(names)}")
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    arguments = build_parser().parse_args()
+    pipeline = build_pipeline(arguments)
+    names = [stage.name for stage in pipeline.stages]
+    check_stage("--until", arguments.until, names)
+    check_stage("--redo", arguments.redo, names)
+    command = shlex.join(["python", "tools/run_freesolo.py", *sys.argv[1:]])
+    runner = StageRunner(pipeline.output)
+    report = partial(write_report, pipeline, runner, command, partial(to_array, order="RGB"))
+    with runner.lock():
+        if arguments.redo:
+            runner.forget(names[names.index(arguments.redo) :])
+        for stage in pipeline.stages:
+            runner.run(stage)
+            page = report()
+            if stage.name == arguments.until:
+                break
+    print(f"Report: {page}")
+
+
+if __name__ == "__main__":
+    run_cli(main)

@@ -130,7 +130,8 @@ class Pipeline:
         if self.backbone:
             return
         trained, backbone = (self._file("densecl", name) for name in ("model_final.pth", "backbone.pth"))
-        train = self._train("densecl", self.densecl, ["--train-unlabelled", self.images])
+        data = ["--train-unlabelled", self.images, "--train-images", self.image_root]
+        train = self._train("densecl", self.densecl, data)
         script = self._script("tools/export_backbone.py")
         export = [script, "--weights", trained, "--output", backbone]
         settings = self.densecl.settings() | {"images": self.images} | self._training
@@ -174,14 +175,8 @@ class Pipeline:
             return
         stage = f"{name}_evaluation"
         data = ["--eval-only", "--val-json", self.val_json, "--val-images", self.val_images]
-        tail = [
-            "OUTPUT_DIR",
-            str(self.output / stage),
-            "MODEL.WEIGHTS",
-            weights,
-            "TEST.CLASS_AGNOSTIC",
-            "True",
-        ]
+        where = str(self.output / stage)
+        tail = ["OUTPUT_DIR", where, "MODEL.WEIGHTS", weights, "TEST.CLASS_AGNOSTIC", "True"]
         command = [*self._train_net(method), *data, *method.options, *tail]
         truth = {"val_json (SHA-256)": digest_of_file(self.val_json)}
         self._add(stage, [command], method.settings() | given | truth, ["evaluation.json"], after)

@@ -138,6 +138,8 @@ class StageRunner:
         self.folder.mkdir(parents=True, exist_ok=True)
         with open(self.folder / _LOCK, "a") as file:
             _acquire(file, self.folder)
+            for leftover in self.folder.rglob("*.partial"):
+                leftover.unlink()
             self._lock_file = file
             yield
 

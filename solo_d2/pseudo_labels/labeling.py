@@ -77,19 +77,24 @@ class Labeling:
             listed: (COCO id, file name below ``root``) of each image.
         """
         loaded = load_ahead(segmenter.load, [self.root / name for _, name in listed], self.batch_size)
-        found: list[Instances | None] = [None] * len(listed)
-        skipped: list[str] = []
-        for batch in group_by_shape(_readable(loaded, skipped), self.batch_size):
+        found: dict[int, tuple[dict, list[dict]]] = {}
+        shard = Shard()
+        for batch in group_by_shape(_readable(loaded, shard.skipped), self.batch_size):
             results = segmenter.segment([model_input for _, model_input in batch])
             for (index, _), result in zip(batch, results, strict=True):
-                found[index] = self.select(result["instances"]).to("cpu")
-        shard = Shard(skipped=skipped)
-        for (image_id, name), instances in zip(listed, found, strict=True):
-            if instances is not None:
-                height, width = instances.image_size
-                shard.images.append({"id": image_id, "file_name": name, "height": height, "width": width})
-                shard.annotations += annotations_of(instances, image_id)
+                # Encoded at once: a shard's masks as pixels could fill the memory.
+                found[index] = self._records(result["instances"], *listed[index])
+        for index in sorted(found):
+            image, annotations = found[index]
+            shard.images.append(image)
+            shard.annotations += annotations
         return shard
+
+    def _records(self, instances: Instances, image_id: int, name: str) -> tuple[dict, list[dict]]:
+        """COCO records of an image and of its labels."""
+        height, width = instances.image_size
+        image = {"id": image_id, "file_name": name, "height": height, "width": width}
+        return image, annotations_of(self.select(instances).to("cpu"), image_id)
 
 
 def run_labeling(labeling: Labeling, shards: Sequence[int], processes: int = 1) -> None:

@@ -59,6 +59,7 @@ bench: setup
 	$(PY) benchmarks/bench_solo_memory.py
 	$(PY) benchmarks/bench_condinst.py
 	$(PY) benchmarks/bench_panoptic.py
+	$(PY) benchmarks/bench_densecl.py
 
 # The C++ kernels' tests under AddressSanitizer and UBSan, on a copy of the package built for that.
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1

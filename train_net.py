@@ -5,6 +5,7 @@
     python train_net.py --config-file configs/SOLOv2/solov2_R50_3x.yaml --num-gpus 8
     python train_net.py --config-file configs/quick/solov2_tiny.yaml \\
         --train-json train.json --train-images train/ --val-json val.json --val-images val/
+    python train_net.py --config-file configs/quick/densecl_tiny.yaml --train-unlabelled photos/
     python train_net.py --config-file ... --resume
     python train_net.py --config-file ... --eval-only MODEL.WEIGHTS output/model_final.pth
     torchrun --nproc_per_node 8 train_net.py --config-file ...

@@ -4,19 +4,8 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-
-
-def median_ms(function: Callable[[], object], repeats: int) -> float:
-    """Returns the median wall time of a call in milliseconds, after one call that is not counted."""
-    function()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        function()
-        times.append((time.perf_counter() - start) * 1e3)
-    return statistics.median(times)
 
 
 def row(name: str, ours: float, baseline: float, unit: str) -> dict:
@@ -30,12 +19,38 @@ def row(name: str, ours: float, baseline: float, unit: str) -> dict:
     }
 
 
-def parse_args(description: str) -> argparse.Namespace:
-    """The flags every benchmark has."""
+def interleaved_ms(functions: Sequence[Callable[[], object]], repeats: int) -> list[float]:
+    """Returns each function's median wall time in milliseconds, after one call that is not counted.
+
+    They are called in turn, so that a machine that slows down meanwhile slows all of them.
+    """
+    for function in functions:
+        function()
+    times = [[] for _ in functions]
+    for _ in range(repeats):
+        for function, own in zip(functions, times, strict=True):
+            start = time.perf_counter()
+            function()
+            own.append((time.perf_counter() - start) * 1e3)
+    return [statistics.median(own) for own in times]
+
+
+def median_ms(function: Callable[[], object], repeats: int) -> float:
+    """Returns the median wall time of a call in milliseconds, after one call that is not counted."""
+    return interleaved_ms([function], repeats)[0]
+
+
+def build_parser(description: str) -> argparse.ArgumentParser:
+    """A parser with the flags every benchmark has."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--repeats", type=int, default=5, help="timed calls per figure")
+    parser.add_argument("--repeats", type=int, default=5, help="timed calls per figure (%(default)s)")
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
-    return parser.parse_args()
+    return parser
+
+
+def parse_args(description: str) -> argparse.Namespace:
+    """Reads the flags of a benchmark that has no others."""
+    return build_parser(description).parse_args()
 
 
 def report(rows: list[dict], json_file: Path | None) -> None:

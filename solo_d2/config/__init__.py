@@ -5,6 +5,7 @@ from detectron2.config import get_cfg as get_detectron2_cfg
 
 from .condinst import add_condinst_config
 from .data import add_data_config
+from .densecl import add_densecl_config
 from .fcos import add_fcos_config
 from .free_mask import add_free_mask_config
 from .freesolo import add_freesolo_config
@@ -15,6 +16,7 @@ from .training import add_training_config
 __all__ = [
     "add_condinst_config",
     "add_data_config",
+    "add_densecl_config",
     "add_fcos_config",
     "add_freesolo_config",
     "add_free_mask_config",
@@ -36,6 +38,7 @@ def add_solo_d2_config(cfg: CfgNode) -> None:
     add_condinst_config(cfg)
     add_freesolo_config(cfg)
     add_free_mask_config(cfg)
+    add_densecl_config(cfg)
 
 
 def get_cfg() -> CfgNode:

@@ -1,4 +1,4 @@
-"""Keys for a user's own COCO-format data, and for augmentations that Detectron2 has no keys for."""
+"""Keys for a user's own data, with or without labels, and for augmentations that Detectron2 lacks."""
 
 from detectron2.config import CfgNode
 
@@ -16,6 +16,11 @@ def add_data_config(cfg: CfgNode) -> None:
     # classes' number and names then come from it too.
     cfg.DATASETS.CUSTOM.TRAIN_PANOPTIC = ""
     cfg.DATASETS.CUSTOM.VAL_PANOPTIC = ""
+    # Images without labels instead: a folder, a .txt file with a path per line, or a COCO JSON. Paths in a
+    # file are relative to TRAIN_IMAGES, by default to the file's own folder.
+    cfg.DATASETS.CUSTOM.TRAIN_UNLABELLED = ""
+    # A folder with one subfolder of images per class, by which pre-trainings are watched (DATASETS.TEST).
+    cfg.DATASETS.CUSTOM.VAL_CLASSES = ""
     _add_augmentation_keys(cfg)
 
 

@@ -164,6 +164,8 @@ class TrainLoader:
                 f"DATALOADER.SAMPLER_TRAIN {sampler!r} is unknown: use TrainingSampler or "
                 "RepeatFactorTrainingSampler"
             )
+        if not getattr(mapper, "needs_annotations", True):
+            records = [{k: v for k, v in record.items() if k != "annotations"} for record in records]
         return {
             "records": records,
             "mapper": mapper if mapper is not None else default_mapper(cfg, records),

@@ -1,5 +1,6 @@
 """What can be wrong between a config and its datasets, found before training starts."""
 
+import logging
 import os
 from difflib import get_close_matches
 
@@ -22,6 +23,31 @@ def meta_architecture(cfg: CfgNode) -> type | None:
 def method_name(cfg: CfgNode) -> str:
     """The meta-architecture's node below ``MODEL``: its ``config_node``, else its name in capitals."""
     return getattr(meta_architecture(cfg), "config_node", cfg.MODEL.META_ARCHITECTURE.upper())
+
+
+def train_mapper(cfg: CfgNode) -> str | None:
+    """The name of the mapper whose samples the meta-architecture wants; None where records decide."""
+    return getattr(meta_architecture(cfg), "train_mapper", None)
+
+
+def drop_unmeasurable(cfg: CfgNode) -> None:
+    """Takes data sets out of ``DATASETS.TEST`` that say nothing of such a model, and logs which.
+
+    A meta-architecture with ``evaluator_types`` can be evaluated on data sets of these types only: one that
+    finds no instances has no AP.
+    """
+    types = getattr(meta_architecture(cfg), "evaluator_types", None)
+    if types is None:
+        return
+    kept = [name for name in cfg.DATASETS.TEST if MetadataCatalog.get(name).get("evaluator_type") in types]
+    if len(kept) != len(cfg.DATASETS.TEST):
+        logging.getLogger(__name__).warning(
+            "%s finds no instances: DATASETS.TEST is %s now instead of %s",
+            cfg.MODEL.META_ARCHITECTURE,
+            tuple(kept),
+            tuple(cfg.DATASETS.TEST),
+        )
+        cfg.DATASETS.TEST = tuple(kept)
 
 
 def method_node(cfg: CfgNode) -> CfgNode:
@@ -57,7 +83,10 @@ def check_datasets(cfg: CfgNode, training: bool) -> None:
         InputError: naming the dataset and the remedy.
     """
     if training and not cfg.DATASETS.TRAIN:
-        raise InputError("No training data: set DATASETS.TRAIN, or give --train-json and --train-images")
+        raise InputError(
+            "No training data: set DATASETS.TRAIN, or give --train-json and --train-images; images without "
+            "labels, for models that need none, with --train-unlabelled"
+        )
     if not training and not cfg.DATASETS.TEST:
         raise InputError("No data to evaluate: set DATASETS.TEST, or give --val-json, --val-images")
     trained, tested = list(cfg.DATASETS.TRAIN if training else ()), list(cfg.DATASETS.TEST)
@@ -69,6 +98,7 @@ def check_datasets(cfg: CfgNode, training: bool) -> None:
         _check_stuff([*trained, *tested], cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES)
     for name in () if cfg.TEST.CLASS_AGNOSTIC else tested:
         _check_measurable(name, cfg.MODEL.META_ARCHITECTURE, is_panoptic(cfg))
+        _check_has_instances(name, cfg)
 
 
 def is_panoptic(cfg: CfgNode) -> bool:
@@ -106,6 +136,16 @@ def _check_measurable(name: str, architecture: str, panoptic: bool) -> None:
         raise InputError(
             f"Dataset {name} numbers things and stuff together, which results do not: train on it, but "
             f"name {name}_separated or {name}_segments in DATASETS.TEST"
+        )
+
+
+def _check_has_instances(name: str, cfg: CfgNode) -> None:
+    """Checks that a model which finds instances is not to be measured on classes of images."""
+    kind = MetadataCatalog.get(name).get("evaluator_type")
+    if kind == "class_folders" and kind not in getattr(meta_architecture(cfg), "evaluator_types", ()):
+        raise InputError(
+            f"Dataset {name} has classes of images, no instances: {cfg.MODEL.META_ARCHITECTURE} is not "
+            "measured by it; give --val-json and --val-images"
         )
 
 

@@ -14,11 +14,17 @@ from detectron2.engine import default_argument_parser
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 from solo_d2.config import get_cfg
-from solo_d2.data.datasets import register_all, register_coco_format, register_panoptic_format
+from solo_d2.data.datasets import (
+    register_all,
+    register_class_folders,
+    register_coco_format,
+    register_panoptic_format,
+    register_unlabelled,
+)
 from solo_d2.structures.errors import InputError
 
 from .cli import prepare_parser
-from .dataset_checks import STUFF_COUNT_KEY, check_datasets, class_count_key
+from .dataset_checks import STUFF_COUNT_KEY, check_datasets, class_count_key, drop_unmeasurable
 
 # What own data replaces, its name in the catalogs, and its keys below DATASETS.CUSTOM, which are flags too.
 _CUSTOM_SETS = (
@@ -28,10 +34,10 @@ _CUSTOM_SETS = (
 
 
 def build_parser(epilog: str | None = None) -> argparse.ArgumentParser:
-    """Returns Detectron2's training parser with the flags for own COCO-format data."""
+    """Returns Detectron2's training parser with the flags for own data."""
     parser = prepare_parser(default_argument_parser(epilog))
     parser.set_defaults(dist_url="auto")
-    group = parser.add_argument_group("own data in COCO format")
+    group = parser.add_argument_group("own data: COCO format, or images without labels")
     group.add_argument("--train-json", default="", metavar="FILE", help="training annotations")
     group.add_argument("--train-images", default="", metavar="DIR", help="their image folder")
     group.add_argument(
@@ -41,6 +47,18 @@ def build_parser(epilog: str | None = None) -> argparse.ArgumentParser:
     group.add_argument("--val-images", default="", metavar="DIR", help="their image folder")
     group.add_argument(
         "--val-panoptic", default="", metavar="DIR", help="PNG folder, where they are panoptic"
+    )
+    group.add_argument(
+        "--train-unlabelled",
+        default="",
+        metavar="PATH",
+        help="train on images without labels: a folder, a .txt list or a COCO .json of them",
+    )
+    group.add_argument(
+        "--val-classes",
+        default="",
+        metavar="DIR",
+        help="watch a pre-training on a folder with one subfolder of images per class",
     )
     return parser
 
@@ -64,6 +82,7 @@ def build_cfg(args: argparse.Namespace) -> CfgNode:
     register_all()
     _register_custom_data(cfg, explicit_keys=args.opts[0::2] if args.opts else [])
     _check_weights(cfg, args)
+    drop_unmeasurable(cfg)
     check_datasets(cfg, training=not args.eval_only)
     cfg.freeze()
     return cfg
@@ -145,9 +164,11 @@ def check_key(cfg: CfgNode, key: str, source: str) -> None:
 
 
 def _register_custom_data(cfg: CfgNode, explicit_keys: list[str]) -> None:
-    """Puts the user's own COCO files in the place of DATASETS.TRAIN and DATASETS.TEST."""
-    counted = None
+    """Puts the user's own data in the place of DATASETS.TRAIN and DATASETS.TEST."""
+    replaced, counted = _register_bare_images(cfg), None
     for target, name, *keys in _CUSTOM_SETS:
+        if target in replaced:
+            continue
         metadata = _register_custom_set(cfg, name, *keys)
         if metadata is not None:
             cfg.DATASETS[target] = (name,)
@@ -159,6 +180,24 @@ def _register_custom_data(cfg: CfgNode, explicit_keys: list[str]) -> None:
         _set_class_count(cfg, class_count_key(cfg), len(counted.thing_classes), explicit_keys)
     if counted.get("stuff_classes"):
         _set_class_count(cfg, STUFF_COUNT_KEY, len(counted.stuff_classes), explicit_keys)
+
+
+def _register_bare_images(cfg: CfgNode) -> list[str]:
+    """Registers the user's images without instances; returns the entries of DATASETS that they replace."""
+    custom, replaced = cfg.DATASETS.CUSTOM, []
+    if custom.TRAIN_UNLABELLED:
+        if custom.TRAIN_JSON:
+            raise InputError("Give --train-unlabelled or --train-json, not both (DATASETS.CUSTOM)")
+        register_unlabelled("custom_train", custom.TRAIN_UNLABELLED, custom.TRAIN_IMAGES or None)
+        cfg.DATASETS.TRAIN = ("custom_train",)
+        replaced.append("TRAIN")
+    if custom.VAL_CLASSES:
+        if custom.VAL_JSON:
+            raise InputError("Give --val-classes or --val-json, not both (DATASETS.CUSTOM)")
+        register_class_folders("custom_val", custom.VAL_CLASSES)
+        cfg.DATASETS.TEST = ("custom_val",)
+        replaced.append("TEST")
+    return replaced
 
 
 def _register_custom_set(

@@ -12,10 +12,11 @@ from detectron2.solver import build_optimizer, get_default_optimizer_params
 from detectron2.solver.build import maybe_add_gradient_clipping
 from detectron2.utils import comm
 from solo_d2.data.loader import build_train_loader
+from solo_d2.data.mappers import TRAIN_MAPPERS
 from solo_d2.evaluation.build import INSTANCE_TASKS, build_evaluator
 from solo_d2.structures.errors import InputError
 
-from .dataset_checks import method_node
+from .dataset_checks import method_node, train_mapper
 from .evaluation_loader import build_test_loader
 from .fresh_weights import FreshWeights
 from .hooks import BestCheckpoint, EMAHook, PreciseBN
@@ -100,8 +101,9 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_train_loader(cls, cfg):
-        """Returns the resumable loader."""
-        return build_train_loader(cfg)
+        """Returns the resumable loader of the samples that the model trains on."""
+        name = train_mapper(cfg)
+        return build_train_loader(cfg, TRAIN_MAPPERS[name](cfg) if name else None)
 
     @classmethod
     def build_test_loader(cls, cfg, dataset_name):

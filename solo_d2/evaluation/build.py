@@ -18,6 +18,7 @@ from detectron2.evaluation import (
 from solo_d2.structures.errors import InputError
 
 from .class_agnostic import ClassAgnosticEvaluator
+from .nearest_neighbors import NearestNeighborEvaluator
 from .panoptic_evaluation import PanopticEvaluator
 
 INSTANCE_TASKS = ("bbox", "segm")
@@ -43,7 +44,7 @@ def build_evaluator(
     "coco" and "lvis" measure boxes and masks, "sem_seg" the semantic map, and "coco_panoptic_seg" panoptic
     quality: by Detectron2's evaluator where the package it needs is installed, by this project's otherwise.
     Panoptic data whose metadata names an instance annotation file ("json_file") or a folder of semantic maps
-    ("sem_seg_root") has those measured too.
+    ("sem_seg_root") has those measured too. "class_folders" are told apart by a backbone's embeddings.
 
     Args:
         dataset_name: a registered dataset.
@@ -73,14 +74,16 @@ def build_evaluator(
         )
     if kind == "lvis":
         evaluators.append(_build_lvis(dataset_name, output_folder, tuple(tasks)))
+    if kind == "class_folders":
+        evaluators.append(NearestNeighborEvaluator(dataset_name))
     if kind == "sem_seg" or (panoptic and metadata.get("sem_seg_root")):
         evaluators.append(SemSegEvaluator(dataset_name, output_dir=output_folder))
     if panoptic:
         evaluators.append(panoptic_evaluator_class()(dataset_name, output_folder))
     if not evaluators:
         raise InputError(
-            f"Dataset {dataset_name} has evaluator_type {kind!r}: coco, lvis, sem_seg and "
-            "coco_panoptic_seg can be evaluated"
+            f"Dataset {dataset_name} has evaluator_type {kind!r}: coco, lvis, sem_seg, "
+            "coco_panoptic_seg and class_folders can be evaluated"
         )
     return evaluators[0] if len(evaluators) == 1 else DatasetEvaluators(evaluators)
 

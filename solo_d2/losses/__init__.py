@@ -1,6 +1,7 @@
 """Losses; the focal loss's formula is fvcore's."""
 
 from .category import category_focal_loss
+from .contrastive import info_nce, match_cells, mutual_matches, take_cells
 from .dice import dice_loss
 from .embedding import embedding_loss
 from .giou import distance_giou_loss
@@ -27,7 +28,11 @@ __all__ = [
     "focal_loss",
     "max_projection_loss",
     "pairwise_loss",
+    "info_nce",
+    "match_cells",
+    "mutual_matches",
     "product_logit",
     "semantic_cross_entropy",
+    "take_cells",
     "true_centerness",
 ]

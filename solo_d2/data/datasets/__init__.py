@@ -1,7 +1,15 @@
-"""Dataset registration: the built-in scenes, COCO's standard names, and anybody's COCO-format files."""
+"""Dataset registration: the built-in scenes, standard names, anybody's COCO-format files and bare images."""
 
 from .builtin import register_all
+from .class_folders import register_class_folders
 from .coco_format import register_coco_format
 from .panoptic_format import register_panoptic_format
+from .unlabelled import register_unlabelled
 
-__all__ = ["register_all", "register_coco_format", "register_panoptic_format"]
+__all__ = [
+    "register_all",
+    "register_class_folders",
+    "register_coco_format",
+    "register_panoptic_format",
+    "register_unlabelled",
+]

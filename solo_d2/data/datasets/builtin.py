@@ -1,8 +1,8 @@
-"""Names that configs may use without further ado: the built-in scenes, COCO 2017, LVIS and Cityscapes.
+"""Names that configs may use without further ado: the built-in scenes, COCO 2017, LVIS, Cityscapes, ImageNet.
 
 ``scenes_*``, ``coco_2017_*``, ``lvis_v0.5_*``, ``lvis_v1_*`` and ``cityscapes_instances_*``, each with
-``train`` and ``val``; ``builtin_panoptic.py`` has the panoptic ones. Registration reads no file; one that
-is missing is reported when the data set is first used.
+``train`` and ``val``; ``imagenet_train`` is images alone; ``builtin_panoptic.py`` has the panoptic ones.
+Registration reads no file; one that is missing is reported when the data set is first used.
 """
 
 import os
@@ -19,6 +19,7 @@ from .builtin_panoptic import register_panoptic
 from .cityscapes import CITYSCAPES_IDS, CITYSCAPES_NAMES
 from .coco_categories import COCO_IDS, COCO_NAMES
 from .lvis import load_lvis
+from .unlabelled import find_images
 
 ROOT_ENV = "DETECTRON2_DATASETS"
 DEFAULT_ROOT = "datasets"
@@ -33,7 +34,7 @@ def register_all(root: str | Path | None = None) -> None:
     """Registers the built-in names that are not registered yet.
 
     Args:
-        root: folder that holds ``scenes/``, ``coco/``, ``lvis/`` and ``cityscapes/``; default
+        root: folder that holds ``scenes/``, ``coco/``, ``lvis/``, ``cityscapes/`` and ``imagenet/``; default
             ``$DETECTRON2_DATASETS``, else ``datasets``.
     """
     root = Path(root if root is not None else os.environ.get(ROOT_ENV, DEFAULT_ROOT)).expanduser()
@@ -64,6 +65,14 @@ def register_all(root: str | Path | None = None) -> None:
         )
         for version in _LVIS_VERSIONS:
             _register_lvis(f"lvis_{version}_{split}", root)
+    _register_images("imagenet_train", root / "imagenet" / "train")
+
+
+def _register_images(name: str, folder: Path) -> None:
+    """Registers a folder of images without labels unless its name is taken."""
+    if name not in DatasetCatalog:
+        DatasetCatalog.register(name, partial(find_images, folder))
+        MetadataCatalog.get(name).set(image_root=str(folder))
 
 
 def _register_lvis(name: str, root: Path) -> None:

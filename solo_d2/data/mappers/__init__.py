@@ -3,5 +3,16 @@
 from .copy_paste import CopyPasteMapper
 from .instance import UNREADABLE, InstanceMapper
 from .panoptic import PanopticMapper
+from .two_views import TwoViewMapper
 
-__all__ = ["UNREADABLE", "CopyPasteMapper", "InstanceMapper", "PanopticMapper"]
+__all__ = [
+    "CopyPasteMapper",
+    "InstanceMapper",
+    "PanopticMapper",
+    "TRAIN_MAPPERS",
+    "TwoViewMapper",
+    "UNREADABLE",
+]
+
+# What a model can name as its ``train_mapper``. Without a name the records decide.
+TRAIN_MAPPERS = {"two_views": TwoViewMapper}

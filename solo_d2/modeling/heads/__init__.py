@@ -1,5 +1,6 @@
 """Heads: forward passes only; they know neither targets nor losses."""
 
+from .contrastive import ContrastiveEncoder, ContrastiveNeck, Projections
 from .decoupled_solo import DecoupledSOLOHead
 from .dynamic_mask import DynamicMaskHead
 from .fcos import FCOSHead, PointPredictions
@@ -12,6 +13,8 @@ from .solov2 import SOLOv2Head
 
 __all__ = [
     "ConcatSemanticHead",
+    "ContrastiveEncoder",
+    "ContrastiveNeck",
     "DecoupledSOLOHead",
     "DynamicMaskHead",
     "FCOSHead",
@@ -21,6 +24,7 @@ __all__ = [
     "MaskBranch",
     "MaskFeatureHead",
     "PointPredictions",
+    "Projections",
     "SOLOHead",
     "SOLOv2Head",
     "SemanticBranch",

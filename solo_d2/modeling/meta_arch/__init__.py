@@ -1,6 +1,7 @@
 """Models registered in Detectron2's ``META_ARCH_REGISTRY``."""
 
 from .condinst import CondInst
+from .densecl import DenseCL
 from .free_mask import FreeMask
 from .freesolo import FreeSOLO
 from .panoptic import PanopticCondInst, PanopticSegmenter, PanopticSOLOv2
@@ -15,6 +16,7 @@ __all__ = [
     "PanopticCondInst",
     "PanopticSOLOv2",
     "PanopticSegmenter",
+    "DenseCL",
     "SOLO",
     "SOLOv2",
 ]

@@ -1,0 +1,112 @@
+"""Random changes of colour and sharpness, and random crops, of (H, W, 3) uint8 RGB images.
+
+Everything random comes from numpy's global generator, which the loader seeds for each sample.
+"""
+
+import cv2
+import numpy as np
+
+# OpenCV's 8-bit hues are half degrees.
+_HUE_TURN = 180
+_CROP_ATTEMPTS = 10
+
+
+def jitter_colors(
+    image: np.ndarray, brightness: float, contrast: float, saturation: float, hue: float
+) -> np.ndarray:
+    """Changes brightness, contrast, saturation and hue, in random order.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        brightness: The values are multiplied by a factor in 1 -+ this.
+        contrast: Likewise the distance from the mean grey value.
+        saturation: Likewise the distance from each pixel's grey value.
+        hue: The colours are turned by -+ this many turns.
+    """
+    changes = (
+        (adjust_brightness, _factor(brightness)),
+        (adjust_contrast, _factor(contrast)),
+        (adjust_saturation, _factor(saturation)),
+        (adjust_hue, np.random.uniform(-hue, hue)),
+    )
+    for index in np.random.permutation(len(changes)):
+        change, amount = changes[index]
+        image = change(image, amount)
+    return image
+
+
+def adjust_brightness(image: np.ndarray, factor: float) -> np.ndarray:
+    """Multiplies all values by ``factor``; 0 is black."""
+    return cv2.LUT(image, _table(np.arange(256) * factor))
+
+
+def adjust_contrast(image: np.ndarray, factor: float) -> np.ndarray:
+    """Multiplies the distance from the mean grey value by ``factor``; 0 is that grey."""
+    mean = cv2.mean(_gray(image))[0]
+    return cv2.LUT(image, _table(mean + (np.arange(256) - mean) * factor))
+
+
+def adjust_saturation(image: np.ndarray, factor: float) -> np.ndarray:
+    """Multiplies the distance from each pixel's own grey value by ``factor``; 0 is a grey image."""
+    return cv2.addWeighted(image, factor, to_gray(image), 1 - factor, 0)
+
+
+def adjust_hue(image: np.ndarray, turns: float) -> np.ndarray:
+    """Turns the hues by a share of the colour circle."""
+    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
+    hsv[..., 0] = (hsv[..., 0].astype(np.int16) + round(turns * _HUE_TURN)) % _HUE_TURN
+    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
+
+
+def to_gray(image: np.ndarray) -> np.ndarray:
+    """Returns the image without colours, still (H, W, 3)."""
+    return cv2.cvtColor(_gray(image), cv2.COLOR_GRAY2RGB)
+
+
+def blur(image: np.ndarray, sigma: float) -> np.ndarray:
+    """Smooths by a Gaussian of standard deviation ``sigma`` pixels."""
+    return cv2.GaussianBlur(image, (0, 0), sigma)
+
+
+def random_crop_box(
+    height: int, width: int, scale: tuple[float, float], aspect_ratio: tuple[float, float]
+) -> tuple[int, int, int, int]:
+    """Draws a crop of random area and shape, anywhere in the image.
+
+    Args:
+        height: Of the image in pixels.
+        width: Likewise.
+        scale: Least and greatest share of the image's area.
+        aspect_ratio: Least and greatest width / height; its logarithm is uniform.
+
+    Returns:
+        Top, left, height, width. The whole image where no crop of that kind fits.
+    """
+    for _ in range(_CROP_ATTEMPTS):
+        area = height * width * np.random.uniform(*scale)
+        ratio = np.exp(np.random.uniform(*np.log(aspect_ratio)))
+        h, w = max(1, round((area / ratio) ** 0.5)), max(1, round((area * ratio) ** 0.5))
+        if h <= height and w <= width:
+            return np.random.randint(height - h + 1), np.random.randint(width - w + 1), h, w
+    return 0, 0, height, width
+
+
+def crop_and_resize(image: np.ndarray, box: tuple[int, int, int, int], size: int) -> np.ndarray:
+    """Cuts a crop (top, left, height, width) out and scales it to (size, size, 3)."""
+    top, left, height, width = box
+    crop = image[top : top + height, left : left + width]
+    smaller = size < height and size < width
+    return cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+
+
+def _factor(spread: float) -> float:
+    return np.random.uniform(max(0.0, 1 - spread), 1 + spread)
+
+
+def _table(values: np.ndarray) -> np.ndarray:
+    """What each of the 256 values becomes, as OpenCV wants it."""
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
+def _gray(image: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)

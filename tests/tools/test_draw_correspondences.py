@@ -1,0 +1,57 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from detectron2.modeling import build_model
+from solo_d2.engine.backbone_export import as_checkpoint, backbone_weights
+from solo_d2.predictor import load_config
+
+CONFIG = Path(__file__).resolve().parents[2] / "configs" / "quick" / "densecl_tiny.yaml"
+OPTIONS = ["MODEL.DENSECL.HIDDEN_DIM", "16", "MODEL.DENSECL.QUEUE_SIZE", "8", "INPUT.VIEWS.SIZE", "96"]
+
+
+@pytest.fixture
+def run(run_tool, tmp_path):
+    torch.manual_seed(0)
+    model = build_model(load_config(CONFIG, OPTIONS))
+    torch.save({"model": model.state_dict()}, tmp_path / "model.pth")
+    torch.save(as_checkpoint(backbone_weights(model.state_dict())), tmp_path / "backbone.pth")
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 90, 3), np.uint8)).save(tmp_path / "a.png")
+
+    def call(weights, *arguments):
+        options = ["--opts", *OPTIONS, *(["MODEL.WEIGHTS", tmp_path / weights] if weights else [])]
+        flags = ["--config-file", CONFIG, "--input", tmp_path / "a.png", "--output", tmp_path / "out"]
+        run_tool("draw_correspondences", *flags, *arguments, *options)
+
+    return call
+
+
+def test_pictures_from_a_checkpoint_and_from_an_exported_backbone(run, tmp_path, capsys):
+    said = []
+    for weights in ("model.pth", "backbone.pth"):
+        run(weights, "--threshold", "-1")
+        said.append(capsys.readouterr().out)
+        with Image.open(tmp_path / "out" / "a_correspondences.jpg") as picture:
+            assert picture.width > 2 * picture.height * 0.99 and picture.height >= 96
+    assert said[0] == said[1] and "of 9 cells match" in said[0]
+    assert not said[0].split(": ")[1].startswith("0 ")
+
+
+def test_threshold_and_seed(run, tmp_path, capsys):
+    run("model.pth", "--threshold", "1.1", "--seed", "1")
+    assert "0 of 9 cells match" in capsys.readouterr().out
+
+
+def test_mistakes_are_one_line(run, run_tool, tmp_path, capsys):
+    with pytest.raises(SystemExit) as info:
+        run("")
+    error = capsys.readouterr().err
+    assert info.value.code == 2 and "no weights" in error and error.count("\n") == 1
+    with pytest.raises(SystemExit):
+        run_tool(
+            "draw_correspondences", "--config-file", CONFIG.with_name("solov2_tiny.yaml"), "--input", "a"
+        )
+    assert "by a DenseCL config, not SOLOv2" in capsys.readouterr().err

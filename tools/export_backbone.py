@@ -1,0 +1,61 @@
+#!/usr/bin/env python
+"""Writes a pre-trained backbone as a file for MODEL.WEIGHTS of any Detectron2 model.
+
+    python tools/export_backbone.py --weights output/densecl/model_final.pth --output densecl_r50.pth
+    python tools/export_backbone.py --weights output/densecl/model_final.pth --output densecl_r50_rgb.pth \\
+        --for-config other.yaml
+
+With --for-config the file suits that config's order of channels and pixel normalisation; without, those of
+the pre-training, which the tool prints.
+"""
+
+import argparse
+import os
+
+from solo_d2.checkpoint import read_checkpoint
+from solo_d2.checkpoint.checkpointer import save_atomically
+from solo_d2.engine.backbone_export import as_checkpoint, backbone_weights, fit_to_config
+from solo_d2.engine.cli import prepare_parser, run_cli
+from solo_d2.predictor import load_config
+from solo_d2.structures.errors import InputError
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--weights", required=True, metavar="FILE", help="checkpoint of the pre-training")
+    add("--output", required=True, metavar="FILE", help="file to write, .pth")
+    add("--config-file", default="", metavar="FILE", help="its config (default: config.yaml beside it)")
+    add("--for-config", default="", metavar="FILE", help="config of the model that is to start from it")
+    return prepare_parser(parser)
+
+
+def main() -> None:
+    arguments = build_parser().parse_args()
+    if not arguments.output.endswith(".pth"):
+        raise InputError(f"--output {arguments.output}: the file's name has to end in .pth")
+    checkpoint = read_checkpoint(arguments.weights)
+    weights = backbone_weights(checkpoint.get("model", checkpoint))
+    beside = os.path.join(os.path.dirname(arguments.weights), "config.yaml")
+    trained = arguments.config_file or (beside if os.path.isfile(beside) else "")
+    target = arguments.for_config or trained
+    if arguments.for_config:
+        if not trained:
+            raise InputError(f"--for-config needs the pre-training's config too: {beside} is not there")
+        weights = fit_to_config(weights, load_config(trained), load_config(arguments.for_config))
+    os.makedirs(os.path.dirname(arguments.output) or ".", exist_ok=True)
+    save_atomically(as_checkpoint(weights), arguments.output)
+    print(f"{arguments.output}: {len(weights)} tensors. Start from it with MODEL.WEIGHTS {arguments.output}")
+    if target:
+        cfg = load_config(target)
+        print(
+            f"For INPUT.FORMAT {cfg.INPUT.FORMAT} MODEL.PIXEL_MEAN {cfg.MODEL.PIXEL_MEAN} "
+            f"MODEL.PIXEL_STD {cfg.MODEL.PIXEL_STD} MODEL.RESNETS.DEPTH {cfg.MODEL.RESNETS.DEPTH} "
+            f"MODEL.RESNETS.STRIDE_IN_1X1 {cfg.MODEL.RESNETS.STRIDE_IN_1X1}"
+        )
+
+
+if __name__ == "__main__":
+    run_cli(main)

@@ -1,7 +1,4 @@
-"""Random changes of colour and sharpness, and random crops, of (H, W, 3) uint8 RGB images.
-
-Everything random comes from numpy's global generator, which the loader seeds for each sample.
-"""
+"""Changes of colour and sharpness, and random crops, of (H, W, 3) uint8 RGB images."""
 
 import cv2
 import numpy as np
@@ -9,30 +6,6 @@ import numpy as np
 # OpenCV's 8-bit hues are half degrees.
 _HUE_TURN = 180
 _CROP_ATTEMPTS = 10
-
-
-def jitter_colors(
-    image: np.ndarray, brightness: float, contrast: float, saturation: float, hue: float
-) -> np.ndarray:
-    """Changes brightness, contrast, saturation and hue, in random order.
-
-    Args:
-        image: (H, W, 3) uint8 RGB.
-        brightness: The values are multiplied by a factor in 1 -+ this.
-        contrast: Likewise the distance from the mean grey value.
-        saturation: Likewise the distance from each pixel's grey value.
-        hue: The colours are turned by -+ this many turns.
-    """
-    changes = (
-        (adjust_brightness, _factor(brightness)),
-        (adjust_contrast, _factor(contrast)),
-        (adjust_saturation, _factor(saturation)),
-        (adjust_hue, np.random.uniform(-hue, hue)),
-    )
-    for index in np.random.permutation(len(changes)):
-        change, amount = changes[index]
-        image = change(image, amount)
-    return image
 
 
 def adjust_brightness(image: np.ndarray, factor: float) -> np.ndarray:
@@ -48,7 +21,8 @@ def adjust_contrast(image: np.ndarray, factor: float) -> np.ndarray:
 
 def adjust_saturation(image: np.ndarray, factor: float) -> np.ndarray:
     """Multiplies the distance from each pixel's own grey value by ``factor``; 0 is a grey image."""
-    return cv2.addWeighted(image, factor, to_gray(image), 1 - factor, 0)
+    gray = cv2.cvtColor(_gray(image), cv2.COLOR_GRAY2RGB)
+    return cv2.addWeighted(image, factor, gray, 1 - factor, 0)
 
 
 def adjust_hue(image: np.ndarray, turns: float) -> np.ndarray:
@@ -56,11 +30,6 @@ def adjust_hue(image: np.ndarray, turns: float) -> np.ndarray:
     hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
     hsv[..., 0] = (hsv[..., 0].astype(np.int16) + round(turns * _HUE_TURN)) % _HUE_TURN
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
-
-
-def to_gray(image: np.ndarray) -> np.ndarray:
-    """Returns the image without colours, still (H, W, 3)."""
-    return cv2.cvtColor(_gray(image), cv2.COLOR_GRAY2RGB)
 
 
 def blur(image: np.ndarray, sigma: float) -> np.ndarray:
@@ -71,7 +40,7 @@ def blur(image: np.ndarray, sigma: float) -> np.ndarray:
 def random_crop_box(
     height: int, width: int, scale: tuple[float, float], aspect_ratio: tuple[float, float]
 ) -> tuple[int, int, int, int]:
-    """Draws a crop of random area and shape, anywhere in the image.
+    """Draws a crop of random area and shape, anywhere in the image, with numpy's global generator.
 
     Args:
         height: Of the image in pixels.
@@ -97,10 +66,6 @@ def crop_and_resize(image: np.ndarray, box: tuple[int, int, int, int], size: int
     crop = image[top : top + height, left : left + width]
     smaller = size < height and size < width
     return cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
-
-
-def _factor(spread: float) -> float:
-    return np.random.uniform(max(0.0, 1 - spread), 1 + spread)
 
 
 def _table(values: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from .builtin_panoptic import register_panoptic
 from .cityscapes import CITYSCAPES_IDS, CITYSCAPES_NAMES
 from .coco_categories import COCO_IDS, COCO_NAMES
 from .lvis import load_lvis
-from .unlabelled import find_images
+from .unlabelled import unlabelled_records
 
 ROOT_ENV = "DETECTRON2_DATASETS"
 DEFAULT_ROOT = "datasets"
@@ -71,7 +71,7 @@ def register_all(root: str | Path | None = None) -> None:
 def _register_images(name: str, folder: Path) -> None:
     """Registers a folder of images without labels unless its name is taken."""
     if name not in DatasetCatalog:
-        DatasetCatalog.register(name, partial(find_images, folder))
+        DatasetCatalog.register(name, partial(unlabelled_records, folder))
         MetadataCatalog.get(name).set(image_root=str(folder))
 
 

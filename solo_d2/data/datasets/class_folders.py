@@ -7,7 +7,7 @@ from pathlib import Path
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 from solo_d2.structures.errors import InputError
 
-from .unlabelled import find_images
+from .unlabelled import unlabelled_records
 
 
 def register_class_folders(name: str, root: str | os.PathLike) -> Metadata:
@@ -33,7 +33,7 @@ def register_class_folders(name: str, root: str | os.PathLike) -> Metadata:
     records = [
         {**record, "class_id": index}
         for index, folder in enumerate(folders)
-        for record in find_images(folder)
+        for record in unlabelled_records(folder)
     ]
     for number, record in enumerate(records, start=1):
         record["image_id"] = number

@@ -29,5 +29,5 @@ def test_mistakes(tmp_path):
     with pytest.raises(InputError, match="two at least"):
         register_class_folders("animals", tmp_path)
     (tmp_path / "dog").mkdir()
-    with pytest.raises(InputError, match="there is none in"):
+    with pytest.raises(InputError, match="has no images"):
         register_class_folders("animals", tmp_path)

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from solo_d2.data.datasets.unlabelled import find_images, register_unlabelled
+from solo_d2.data.datasets.unlabelled import register_unlabelled, unlabelled_records
 from solo_d2.structures import InputError
 
 
@@ -23,7 +23,7 @@ def names(records, root):
 
 
 def test_folder_with_folders(folder):
-    records = find_images(folder)
+    records = unlabelled_records(folder)
     assert names(records, folder) == ["a.jpg", "b.PNG", "sub/deep/c.png"]
     assert [record["image_id"] for record in records] == [1, 2, 3]
 
@@ -31,10 +31,10 @@ def test_folder_with_folders(folder):
 def test_list(folder, tmp_path):
     listing = tmp_path / "list.txt"
     listing.write_text(f"images/b.PNG\n\n{folder}/a.jpg\n")
-    assert names(find_images(listing), folder)[1] == "a.jpg"
-    assert find_images(listing)[0]["file_name"] == str(tmp_path / "images" / "b.PNG")
+    assert names(unlabelled_records(listing), folder)[1] == "a.jpg"
+    assert unlabelled_records(listing)[0]["file_name"] == str(tmp_path / "images" / "b.PNG")
     listing.write_text("a.jpg\n")
-    assert names(find_images(listing, folder), folder) == ["a.jpg"]
+    assert names(unlabelled_records(listing, folder), folder) == ["a.jpg"]
 
 
 def test_coco_json_without_annotations(folder, tmp_path):
@@ -44,8 +44,8 @@ def test_coco_json_without_annotations(folder, tmp_path):
         {"id": 9, "file_name": "a.jpg"},
     ]
     path.write_text(json.dumps({"images": images}))
-    first, second = find_images(path, folder)
-    assert first == {"file_name": str(folder / "sub/deep/c.png"), "image_id": 7, "height": 4, "width": 6}
+    first, second = unlabelled_records(path, folder)
+    assert first == {"file_name": str(folder / "sub/deep/c.png"), "image_id": 7}
     assert second == {"file_name": str(folder / "a.jpg"), "image_id": 9}
 
 
@@ -62,16 +62,12 @@ def test_registered_name_is_replaced(folder):
 
 def test_mistakes(folder, tmp_path):
     (tmp_path / "empty").mkdir()
-    (tmp_path / "bad.json").write_text('{"images": [{"id": 1}]}')
     (tmp_path / "gone.txt").write_text("gone.jpg\n")
-    (tmp_path / "blank.txt").write_text("\n")
     for source, message in (
         ("nowhere", "does not exist"),
-        ("empty", "there is none in"),
-        ("bad.json", "no COCO file"),
-        ("gone.txt", "gone.jpg, which does not exist"),
-        ("blank.txt", "there is none in"),
-        ("images/a.jpg", "is none of an image folder"),
+        ("empty", "has no images"),
+        ("gone.txt", "gone.jpg, which which does not exist: --train-images"),
     ):
         with pytest.raises(InputError, match=message):
-            find_images(tmp_path / source)
+            register_unlabelled("some_images", tmp_path / source)
+    assert "some_images" not in DatasetCatalog

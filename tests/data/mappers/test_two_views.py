@@ -56,7 +56,7 @@ def test_channel_order(record):
         with seeded_by_position(0, 1):
             views[order] = make_mapper(order)(record)["image"]
     assert torch.equal(views["RGB"].flip(0), views["BGR"])
-    with pytest.raises(InputError, match="one of RGB, BGR"):
+    with pytest.raises(InputError, match="in RGB and BGR only"):
         make_mapper("L")
 
 

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 METRICS = {"AP": 0, "AP50": 1, "AP75": 2, "AR1": 6, "AR10": 7, "AR100": 8}
 MAX_DETS = (1, 10, 100)
 _FIELDS = {"bbox": "bbox", "segm": "segmentation"}
-_OBJECT = 1  # the category of every result in the results file
+_OBJECT = 1  # the category of every annotation and result
 
 
 class ClassAgnosticEvaluator(DatasetEvaluator):
@@ -91,22 +91,25 @@ class ClassAgnosticEvaluator(DatasetEvaluator):
 
 
 def read_truth(json_file: str | os.PathLike) -> COCO:
-    """Reads COCO annotations; LVIS's, which know no crowds, are COCO's without any."""
+    """Reads COCO annotations as of one category; LVIS's, which know no crowds, are COCO's without any."""
     with open(json_file, encoding="utf-8") as file:
         content = json.load(file)
     truth = COCO()
-    annotations = [{"iscrowd": 0, **annotation} for annotation in content.get("annotations", [])]
-    truth.dataset = {"info": {}, **content, "annotations": annotations}
+    annotations = [
+        {"iscrowd": 0, **annotation, "category_id": _OBJECT} for annotation in content.get("annotations", [])
+    ]
+    categories = [{"id": _OBJECT, "name": "object"}]
+    truth.dataset = {"info": {}, **content, "categories": categories, "annotations": annotations}
     with contextlib.redirect_stdout(io.StringIO()):
         truth.createIndex()
     return truth
 
 
 def measure(truth: COCO, results: Sequence[dict], task: str) -> dict[str, float]:
-    """Measures results without regard to classes.
+    """Measures results of one category.
 
     Args:
-        truth: Annotations of any classes.
+        truth: Of :func:`read_truth`.
         results: In COCO's format, with boxes for "bbox" and masks for "segm".
         task: "bbox" or "segm".
 
@@ -121,7 +124,6 @@ def measure(truth: COCO, results: Sequence[dict], task: str) -> dict[str, float]
         return dict.fromkeys(METRICS, 0.0 if objects else float("nan"))
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation = COCOeval(truth, truth.loadRes(results), task)
-        evaluation.params.useCats = 0
         evaluation.params.maxDets = list(MAX_DETS)
         evaluation.evaluate()
         evaluation.accumulate()

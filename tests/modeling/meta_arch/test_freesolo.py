@@ -91,7 +91,8 @@ def test_shares_everything_else_with_solov2():
     for result, wanted in zip(results, expected, strict=True):
         result, wanted = result["instances"], wanted["instances"]
         assert len(result) > 0 and result.pred_embeddings.shape == (len(result), 8)
-        assert torch.equal(result.scores, wanted.scores)
+        # The category scores are a slice of the head's output, whose sigmoid a CPU rounds in another way.
+        torch.testing.assert_close(result.scores, wanted.scores, rtol=1e-5, atol=1e-6)
         assert torch.equal(result.pred_masks, wanted.pred_masks)
         assert torch.equal(result.pred_boxes.tensor, wanted.pred_boxes.tensor)
     assert isinstance(model, SOLOv2)

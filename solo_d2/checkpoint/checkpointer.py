@@ -118,7 +118,7 @@ class SoloCheckpointer(DetectionCheckpointer):
                 model or (with ``exact``) for other classes, or contradicts the config.
         """
         if path and not urlparse(path).query:
-            native = read_native(path)
+            native = read_native(path).placed_in(self.model.state_dict())
             if not native.heuristics:
                 self.check(path, native)
                 self._opened = {**native.rest, "model": native.weights}

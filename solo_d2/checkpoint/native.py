@@ -1,8 +1,8 @@
 """A weight file of any known layout, in this project's names."""
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -10,12 +10,14 @@ from .adapter import Adapter
 from .envelope import open_envelope
 from .layouts import ADAPTERS, detect
 from .preprocessing import Preprocessing
-from .resnet import CAFFE2_RESNET
+from .resnet import BOTTOM_UP, CAFFE2_RESNET
 from .weight_file import read_weight_file
 
 # Further entries of a converted file.
 LAYOUT_KEY = "converted_from"
 PREPROCESSING_KEY = "preprocessing"
+# Where a model keeps a ResNet that has no FPN above it.
+_BARE_RESNET = "backbone."
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,16 @@ class NativeWeights:
     def heuristics(self) -> bool:
         """Whether Detectron2 has to match the names by their ends, as the file asks for."""
         return self.layout is None and bool(self.rest.get("matching_heuristics"))
+
+    def placed_in(self, names: Collection[str]) -> "NativeWeights":
+        """The same with the ResNet's weights named as in a model with these names: with an FPN, or bare."""
+        if any(name.startswith(BOTTOM_UP) for name in names):
+            return self
+        return replace(self, weights={_without_fpn(name): value for name, value in self.weights.items()})
+
+
+def _without_fpn(name: str) -> str:
+    return _BARE_RESNET + name.removeprefix(BOTTOM_UP) if name.startswith(BOTTOM_UP) else name
 
 
 def read_native(path: str, *, allow_pickle: bool = False) -> NativeWeights:

@@ -49,3 +49,12 @@ def test_own_names():
 def test_heuristics_are_left_to_detectron2():
     content = {"model": {"x.res2.0.conv1.weight": torch.ones(1)}, "matching_heuristics": True}
     assert to_native(content).heuristics
+
+
+def test_a_resnet_goes_where_the_model_has_one():
+    native = to_native({"stem.conv1.weight": torch.ones(1), "res2.0.conv1.weight": torch.ones(1)})
+    below_fpn = ["backbone.bottom_up.stem.conv1.weight", "backbone.bottom_up.res2.0.conv1.weight"]
+    assert list(native.placed_in([*below_fpn, "backbone.fpn_output2.weight"]).weights) == below_fpn
+    bare = ["backbone.stem.conv1.weight", "backbone.res2.0.conv1.weight"]
+    placed = native.placed_in(bare)
+    assert list(placed.weights) == bare and placed.layout is native.layout and not placed.whole_model

@@ -58,11 +58,12 @@ def test_segmenters_start_from_it(exported, checkpointer):
     assert all(torch.equal(value, own[name]) for name, value in weights.items())
 
 
-def test_a_plain_resnet_starts_from_it(exported):
+@pytest.mark.parametrize("checkpointer", [SoloCheckpointer, DetectionCheckpointer])
+def test_a_plain_resnet_starts_from_it(exported, checkpointer):
     weights, path = exported
     model = torch.nn.Module()
     model.backbone = build_resnet_backbone(load("densecl_tiny"), ShapeSpec(channels=3))
-    DetectionCheckpointer(model).load(path)
+    checkpointer(model).load(path)
     own = model.backbone.state_dict()
     assert all(torch.equal(value, own[name]) for name, value in weights.items())
 

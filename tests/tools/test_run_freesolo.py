@@ -1,4 +1,4 @@
-"""The driver: whole, killed at five points, with changed settings. A tiny SOLOv2 stands for the segmenter."""
+"""The driver: whole, killed at five points, with changed settings."""
 
 import json
 import os
@@ -55,7 +55,7 @@ def command(inputs, output, *more, free_mask=()):
     words = [
         sys.executable, "-W", "ignore", ROOT / "tools" / "run_freesolo.py", "--sample", 2,
         "--images", inputs / "scenes" / "train" / "images", "--backbone", inputs / "backbone.pth",
-        "--config-file", QUICK / "solov2_tiny.yaml", "--output", output, *more,
+        "--config-file", QUICK / "freesolo_tiny.yaml", "--output", output, *more,
         "--free-mask-opts", *FREE_MASK, *free_mask, "--opts", *SEGMENTER,
     ]  # fmt: skip
     return [str(word) for word in words]

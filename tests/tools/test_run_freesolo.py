@@ -1,4 +1,4 @@
-"""The driver: whole, killed at five points, with changed settings."""
+"""The driver: whole, killed at six points, with changed settings."""
 
 import json
 import os
@@ -17,6 +17,11 @@ from solo_d2.predictor import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = ROOT / "configs" / "quick"
+DENSECL = [
+    "INPUT.VIEWS.SIZE", "32", "SOLVER.IMS_PER_BATCH", "4", "SOLVER.MAX_ITER", "4",
+    "SOLVER.CHECKPOINT_PERIOD", "2", "DATALOADER.NUM_WORKERS", "0", "MODEL.DENSECL.HIDDEN_DIM", "16",
+    "MODEL.DENSECL.FEAT_DIM", "8", "MODEL.DENSECL.QUEUE_SIZE", "12",
+]  # fmt: skip
 FREE_MASK = [
     "INPUT.MIN_SIZE_TEST", "64", "MODEL.FREE_MASK.MASKNESS_THR", "0.3", "PSEUDO_LABELS.SHARD_SIZE", "2",
 ]  # fmt: skip
@@ -27,9 +32,10 @@ SEGMENTER = [
     "MODEL.SOLOV2.SCORE_THR", "0.0", "MODEL.SOLOV2.UPDATE_THR", "0.0", "MODEL.SOLOV2.MASK_THR", "0.1",
     "PSEUDO_LABELS.UPDATE_THR", "0.0", "PSEUDO_LABELS.MAX_BOX_WIDTH", "1.1", "PSEUDO_LABELS.SHARD_SIZE", "2",
 ]  # fmt: skip
-# Files whose appearance is a moment to kill the driver: while masks are made, between stages, in a training,
-# while labels are made, and in the last training.
+# Files whose appearance is a moment to kill the driver: in the pre-training, while masks are made, between
+# stages, in a training, while labels are made, and in the last training.
 MOMENTS = (
+    "densecl/last_checkpoint",
     "masks/labels.json.shards/000000.json",
     "masks/done.json",
     "train/last_checkpoint",
@@ -51,11 +57,12 @@ def inputs(tmp_path_factory):
     return root
 
 
-def command(inputs, output, *more, free_mask=()):
+def command(inputs, output, *more, pretrain=False, free_mask=()):
+    """The driver's command line, with DenseCL or with random weights in its place."""
+    start = ["--densecl-opts", *DENSECL] if pretrain else ["--backbone", inputs / "backbone.pth"]
     words = [
         sys.executable, "-W", "ignore", ROOT / "tools" / "run_freesolo.py", "--sample", 2,
-        "--images", inputs / "scenes" / "train" / "images", "--backbone", inputs / "backbone.pth",
-        "--config-file", QUICK / "freesolo_tiny.yaml", "--output", output, *more,
+        "--images", inputs / "scenes" / "train" / "images", "--output", output, *more, *start,
         "--free-mask-opts", *FREE_MASK, *free_mask, "--opts", *SEGMENTER,
     ]  # fmt: skip
     return [str(word) for word in words]
@@ -87,28 +94,29 @@ def final_weights(output, stage):
 
 
 @pytest.mark.slow
-def test_killed_at_five_points_it_ends_with_the_same_files(inputs, tmp_path):
+def test_killed_at_any_point_it_ends_with_the_same_files(inputs, tmp_path):
     whole = tmp_path / "whole"
-    done = run(command(inputs, whole))
+    done = run(command(inputs, whole, pretrain=True))
     assert done.returncode == 0, done.stderr[-3000:]
     killed = tmp_path / "killed"
     for moment in MOMENTS:
-        kill_when(command(inputs, killed), killed / moment)
-    done = run(command(inputs, killed))
+        kill_when(command(inputs, killed, pretrain=True), killed / moment)
+    done = run(command(inputs, killed, pretrain=True))
     assert done.returncode == 0, done.stderr[-3000:]
     for stage in ("masks", "labels_1", "sample"):
         ours, expected = (output / stage / "labels.json" for output in (killed, whole))
         assert ours.read_bytes() == expected.read_bytes(), stage
-    for stage in ("train", "train_1"):
+    for stage in ("densecl", "train", "train_1"):
         ours, expected = (final_weights(output, stage) for output in (killed, whole))
         assert all(torch.equal(value, expected[name]) for name, value in ours.items()), stage
     done_files = sorted(killed.glob("*/done.json"))
     attempts = {path.parent.name: json.loads(path.read_text())["attempts"] for path in done_files}
-    assert attempts["masks"] == 2 and attempts["train"] >= 2 and attempts["sample"] == 1
+    assert min(attempts[stage] for stage in ("densecl", "masks", "train", "labels_1", "train_1")) >= 2
+    assert attempts["sample"] == 1
     assert not list(killed.rglob("*.partial")) and "| train_1 |" in (killed / "report.md").read_text()
 
-    again = run(command(inputs, killed))
-    assert again.returncode == 0 and again.stderr.count("done before") == 5
+    again = run(command(inputs, killed, pretrain=True))
+    assert again.returncode == 0 and again.stderr.count("done before") == 6
 
 
 @pytest.mark.slow

@@ -57,7 +57,7 @@ def build_trained(cfg) -> DenseCL:
         )
     cfg.MODEL.DEVICE = available_device(cfg.MODEL.DEVICE)
     model = build_model(cfg).eval()
-    SoloCheckpointer(model, exact=True).load(cfg.MODEL.WEIGHTS)
+    SoloCheckpointer(model).load(cfg.MODEL.WEIGHTS)
     return model
 
 

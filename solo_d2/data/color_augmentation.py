@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from detectron2.config import CfgNode
 from detectron2.data import transforms as T
 from solo_d2.structures.errors import InputError
 
@@ -80,6 +81,18 @@ class StrongColor(T.Augmentation):
         self.blur_sigma = tuple(blur_sigma)
         self.blur_prob = blur_prob
         self.image_format = image_format
+
+    @classmethod
+    def from_config(cls, node: CfgNode, image_format: str) -> "StrongColor":
+        """Reads ``INPUT.STRONG_COLOR`` or ``INPUT.VIEWS``, which have the arguments' names in capitals."""
+        return cls(
+            jitter=node.JITTER,
+            jitter_prob=node.JITTER_PROB,
+            gray_prob=node.GRAY_PROB,
+            blur_sigma=node.BLUR_SIGMA,
+            blur_prob=node.BLUR_PROB,
+            image_format=image_format,
+        )
 
     def get_transform(self, image: np.ndarray) -> ColorTransform:
         """Draws a transform; ``image`` is not looked at."""

@@ -35,14 +35,7 @@ class InstanceMapper(DatasetMapper):
         arguments = super().from_config(cfg, is_train)
         node = cfg.INPUT.STRONG_COLOR
         if node.ENABLED and is_train:
-            strong_color = StrongColor(
-                jitter=node.JITTER,
-                jitter_prob=node.JITTER_PROB,
-                gray_prob=node.GRAY_PROB,
-                blur_sigma=node.BLUR_SIGMA,
-                blur_prob=node.BLUR_PROB,
-                image_format=cfg.INPUT.FORMAT,
-            )
+            strong_color = StrongColor.from_config(node, cfg.INPUT.FORMAT)
             arguments["augmentations"] = [*arguments["augmentations"], strong_color]
         return arguments
 

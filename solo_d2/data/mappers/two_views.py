@@ -48,14 +48,7 @@ class TwoViewMapper:
             "size": node.SIZE,
             "scale": node.SCALE,
             "aspect_ratio": node.ASPECT_RATIO,
-            "color": StrongColor(
-                jitter=node.JITTER,
-                jitter_prob=node.JITTER_PROB,
-                gray_prob=node.GRAY_PROB,
-                blur_sigma=node.BLUR_SIGMA,
-                blur_prob=node.BLUR_PROB,
-                image_format=cfg.INPUT.FORMAT,
-            ),
+            "color": StrongColor.from_config(node, cfg.INPUT.FORMAT),
             "flip_prob": node.FLIP_PROB,
         }
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from solo_d2.structures.errors import InputError
 
-from .config_keys import is_class_layer, key_of_presence, key_of_shape
+from .config_keys import is_class_layer, key_of_shape, keys_of_presence
 
 _MAX_NAMES_SHOWN = 4
 _STATISTICS = (".running_mean", ".running_var", ".num_batches_tracked")
@@ -78,7 +78,7 @@ def problems(fit: Fit, *, group: str, exact: bool, whole_model: bool, folded_sta
     wrong = {n: s for n, s in fit.misfits.items() if exact or not is_class_layer(n)}
     if wrong:
         shown = [f"{n} {there} in the file, {here} here" for n, (there, here) in wrong.items()]
-        keys = _distinct(key_of_shape(name, group) for name in wrong)
+        keys = _distinct(key_of_shape(name, group, *shapes) for name, shapes in wrong.items())
         count = " (the number of classes differs)" if all(map(is_class_layer, wrong)) else ""
         found.append(f"{_list(shown, '; ')}{count}: change {keys}")
     missing = [
@@ -87,13 +87,13 @@ def problems(fit: Fit, *, group: str, exact: bool, whole_model: bool, folded_sta
         if not (folded_statistics and name.endswith(_STATISTICS)) and (whole_model or "_offset." not in name)
     ]
     if missing:
-        keys = _distinct(key_of_presence(name, group) for name in missing)
+        keys = _list(keys_of_presence(missing, group))
         total = len(fit.matched) + len(fit.misfits) + len(fit.missing)
         found.append(
             f"it lacks {len(missing)} of the model's {total} weights ({_list(missing)}): check {keys}"
         )
     if whole_model and fit.superfluous:
-        keys = _distinct(key_of_presence(name, group) for name in fit.superfluous)
+        keys = _list(keys_of_presence(fit.superfluous, group))
         found.append(
             f"the model has no place for {len(fit.superfluous)} ({_list(fit.superfluous)}): check {keys}"
         )

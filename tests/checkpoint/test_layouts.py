@@ -96,7 +96,20 @@ def test_golden_freesolo(recorded_weights, build_shapes):
     assert adapter.name == "freesolo" and adapter.preprocessing.channels == "RGB"
     assert adapter.from_native(adapter.to_native(weights)).keys() == weights.keys()
     native = to_native({"model": weights})
-    assert native.notes == ("1 not used: FreeSOLO's count of iterations",)
+    assert "1 not used: FreeSOLO's count of iterations" in native.notes
+    cfg, model = build_shapes("freesolo/freesolo_R101")
+    assert cfg.MODEL.META_ARCHITECTURE == "FreeSOLO" and cfg.TEST.CLASS_AGNOSTIC
+    fit = compare(native.weights, model.state_dict())
+    assert (fit.missing, fit.left_over, fit.misfits) == ((), (), {})
+    assert {"head.embedding_predictor.weight", "head.category_predictor.bias"} <= set(fit.matched)
+    config = preprocessing_of(cfg)
+    assert native.preprocessing.differences(config) == []
+    assert native.preprocessing.size_difference(config) == ""
+
+
+def test_golden_freesolo_goes_on_as_solov2(recorded_weights, build_shapes):
+    """On other classes, without its embedding."""
+    native = to_native({"model": recorded_weights("freesolo_r101")})
     _, model = build_shapes("original/solov2_R101_3x")
     fit = compare(native.weights, model.state_dict())
     assert fit.missing == ()

@@ -56,19 +56,19 @@ def test_golden_full_size_layouts(run_tool, make_file, build_shapes, tmp_path, r
 
 @pytest.mark.slow
 def test_golden_full_size_freesolo(run_tool, make_file, build_shapes, tmp_path):
-    """Its only recorded model is R101's; SOLOv2 goes on from it without its embedding."""
+    """Its only recorded model is R101's; all of it loads, embedding predictor included."""
     path, weights = make_file("freesolo_r101")
     converted = tmp_path / "converted.safetensors"
     start = time.perf_counter()
-    run_tool("convert_checkpoint", "--input", path, "--output", converted)
+    run_tool(
+        "convert_checkpoint",
+        *("--input", path, "--output", converted, "--config-file", "freesolo/freesolo_R101"),
+    )
     assert time.perf_counter() - start < 20
-    cfg, model = build_shapes("original/solov2_R101_3x", "MODEL.SOLOV2.NUM_CLASSES", 2)
+    cfg, model = build_shapes("freesolo/freesolo_R101")
     model = model.to_empty(device="cpu")
     build_checkpointer(cfg, model, exact=True).load(str(converted))
-    embedding = {name for name in weights if name.startswith("ins_head.emb_pred.")}
-    assert same_values(
-        model.state_dict(), FREESOLO, {n: value for n, value in weights.items() if n not in embedding}
-    )
+    assert same_values(model.state_dict(), FREESOLO, weights)
 
 
 @pytest.mark.slow

@@ -20,7 +20,8 @@ class Adapter:
     Attributes:
         name: short name, as the command line writes it.
         title: whose layout it is, for reports.
-        marks: beginnings of names; the layout is recognised where a file has one of each.
+        marks: beginnings of names, or several of which one is enough; the layout is recognised where a file
+            has one of each.
         rules: pairs of templates, foreign and native; see :mod:`solo_d2.checkpoint.name_rules`.
         deformable_rules: instead of ``rules`` inside convolution blocks that have offsets.
         expendable: pairs of a pattern and a reason: foreign entries that no model here has a use for.
@@ -31,7 +32,7 @@ class Adapter:
 
     name: str
     title: str
-    marks: tuple[str, ...]
+    marks: tuple[str | tuple[str, ...], ...]
     rules: tuple[Rule, ...]
     preprocessing: Preprocessing
     deformable_rules: tuple[Rule, ...] = ()

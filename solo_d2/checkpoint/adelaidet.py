@@ -41,7 +41,8 @@ FREESOLO = replace(
     ADELAIDET,
     name="freesolo",
     title="FreeSOLO",
-    marks=("ins_head.cate_pred.", "ins_head.emb_pred."),
+    # Its models count iterations, fine-tuned ones too; AdelaiDet's do not.
+    marks=("ins_head.cate_pred.", ("ins_head.emb_pred.", "_iter")),
     rules=(*_RULES, ("ins_head.emb_pred", "head.embedding_predictor")),
     preprocessing=TORCHVISION,
     expendable=(COUNTER, PIXELS, (r"^_iter$", "FreeSOLO's count of iterations")),

@@ -106,7 +106,7 @@ def to_native(checkpoint: Mapping, path: str = "the file") -> NativeWeights:
         weights=kept,
         rest=envelope.rest,
         layout=layout,
-        preprocessing=layout.with_test_size(kept),
+        preprocessing=layout.with_test_size(kept).as_stated_by(envelope.weights),
         notes=(*envelope.notes, *notes),
     )
 

@@ -1,7 +1,9 @@
 """What a model's weights expect of its input: the half of a checkpoint that its file does not hold."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
+
+from torch import Tensor
 
 # Two statements of the same mean differ by rounding at most: 57.12 and 57.120, 0.485 * 255 and 123.675.
 _TOLERANCE = 0.01
@@ -18,6 +20,8 @@ class Preprocessing:
         stride_in_1x1: whether a bottleneck halves the resolution in its first 1x1 convolution.
         short_side: of the resized test image, in pixels.
         long_side: bound of its longer side.
+        usual_for_layout: True where nothing but the names of the weights says so: most models with such names
+            are like this, another one may not be.
     """
 
     channels: str | None = None
@@ -26,6 +30,27 @@ class Preprocessing:
     stride_in_1x1: bool | None = None
     short_side: int | None = None
     long_side: int | None = None
+    usual_for_layout: bool | None = None
+
+    def as_stated_by(self, weights: Mapping[str, Tensor]) -> "Preprocessing":
+        """The same with the mean and std of a checkpoint that keeps them (``pixel_mean``, ``pixel_std``).
+
+        Photographs are brightest in red and darkest in blue, so the mean says what the order of channels is.
+
+        Args:
+            weights: by foreign name.
+        """
+        stated = {
+            key: tuple(round(value, 3) for value in weights[f"pixel_{key}"].flatten().tolist())
+            for key in ("mean", "std")
+            if f"pixel_{key}" in weights
+        }
+        mean = stated.get("mean")
+        if mean is None:
+            return replace(self, **stated, usual_for_layout=True)
+        if mean[0] == mean[-1]:
+            return replace(self, **stated)
+        return replace(self, **stated, channels="RGB" if mean[0] > mean[-1] else "BGR")
 
     def differences(self, config: "Preprocessing") -> list[str]:
         """What a config has to change to treat images as these weights expect.
@@ -34,9 +59,10 @@ class Preprocessing:
             config: what the config does.
 
         Returns:
-            One "KEY is ..., these weights want ..." for each difference; sizes are not among them, see
-            :meth:`size_difference`.
+            One "KEY is ..., these weights want ..." for each difference, or "usual for this layout is ...";
+            sizes are not among them, see :meth:`size_difference`.
         """
+        want = "usual for this layout is" if self.usual_for_layout else "these weights want"
         keys = {
             "channels": "INPUT.FORMAT",
             "mean": "MODEL.PIXEL_MEAN",
@@ -44,7 +70,7 @@ class Preprocessing:
             "stride_in_1x1": "MODEL.RESNETS.STRIDE_IN_1X1",
         }
         return [
-            f"{key} is {_shown(there)}, these weights want {_shown(here)}"
+            f"{key} is {_shown(there)}, {want} {_shown(here)}"
             for name, key in keys.items()
             if _differ(here := getattr(self, name), there := getattr(config, name))
         ]

@@ -1,5 +1,8 @@
 """AdelaiDet's flat towers."""
 
+import torch
+
+from solo_d2.checkpoint import detect, to_native
 from solo_d2.checkpoint.adelaidet import ADELAIDET, FREESOLO
 
 NAMES = {
@@ -32,3 +35,24 @@ def test_the_embedding_is_freesolos():
 def test_they_differ_in_preprocessing():
     assert (ADELAIDET.preprocessing.channels, FREESOLO.preprocessing.channels) == ("BGR", "RGB")
     assert ADELAIDET.preprocessing.stride_in_1x1 and not FREESOLO.preprocessing.stride_in_1x1
+
+
+def test_freesolo_is_known_by_its_own_marks():
+    shared = dict.fromkeys(("ins_head.cate_pred.bias", "ins_head.kernel_pred.bias"), torch.zeros(2))
+    assert detect(shared) is ADELAIDET
+    assert detect(shared | {"_iter": torch.zeros(1)}) is FREESOLO
+    assert detect(shared | {"ins_head.emb_pred.bias": torch.zeros(128)}) is FREESOLO
+    assert detect({"_iter": torch.zeros(1)}) is None
+
+
+def test_a_file_with_a_mean_is_believed():
+    """SOLOv2 of AdelaiDet's code on DenseCL's backbone: its names are those of models for BGR."""
+    weights = dict.fromkeys(("ins_head.cate_pred.bias", "ins_head.kernel_pred.bias"), torch.zeros(2))
+    guessed = to_native(weights).preprocessing
+    assert guessed.channels == "BGR" and guessed.usual_for_layout
+    weights["pixel_mean"] = torch.tensor([123.675, 116.28, 103.53]).view(3, 1, 1)
+    weights["pixel_std"] = torch.tensor([58.395, 57.12, 57.375]).view(3, 1, 1)
+    native = to_native(weights)
+    assert native.preprocessing.channels == "RGB" and not native.preprocessing.usual_for_layout
+    assert native.preprocessing.std == (58.395, 57.12, 57.375)
+    assert native.notes == ("2 not used: set by the config here",)

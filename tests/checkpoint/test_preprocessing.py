@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import torch
+
 from solo_d2.checkpoint.preprocessing import CAFFE, TORCHVISION, Preprocessing
 
 
@@ -40,3 +42,26 @@ def test_storing():
     assert Preprocessing.from_dict(stored | {"of another version": 1}) == replace(
         TORCHVISION, stride_in_1x1=None
     )
+
+
+def pixels(*values: float) -> torch.Tensor:
+    return torch.tensor(values).view(3, 1, 1)
+
+
+def test_a_file_states_its_own():
+    stated = {"pixel_mean": pixels(123.675, 116.28, 103.53), "pixel_std": pixels(58.395, 57.12, 57.375)}
+    assert replace(CAFFE, short_side=800).as_stated_by(stated) == replace(
+        TORCHVISION, stride_in_1x1=True, short_side=800
+    )
+    swapped = {"pixel_mean": pixels(103.53, 116.28, 123.675), "pixel_std": pixels(1.0, 1.0, 1.0)}
+    assert TORCHVISION.as_stated_by(swapped) == replace(CAFFE, stride_in_1x1=False)
+    grey = CAFFE.as_stated_by({"pixel_mean": pixels(0.0, 0.0, 0.0)})
+    assert (grey.channels, grey.mean) == ("BGR", (0.0, 0.0, 0.0)), "such a mean says nothing of the order"
+
+
+def test_what_only_names_say_is_called_usual():
+    guessed = TORCHVISION.as_stated_by({"ins_head.cate_pred.bias": torch.zeros(80)})
+    assert guessed == replace(TORCHVISION, usual_for_layout=True)
+    assert guessed.differences(CAFFE)[0] == "INPUT.FORMAT is BGR, usual for this layout is RGB"
+    assert Preprocessing.from_dict(guessed.as_dict()) == guessed
+    assert "usual_for_layout" not in TORCHVISION.as_dict()

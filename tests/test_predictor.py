@@ -1,5 +1,7 @@
 """The predictor with a stand-in model whose masks are the red and the blue pixels of the input."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,10 @@ from PIL import Image
 from detectron2.config import get_cfg as get_detectron2_cfg
 from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.structures import Boxes, Instances
+from solo_d2 import model_zoo
+from solo_d2.checkpoint import adapter_named
 from solo_d2.config import get_cfg
+from solo_d2.model_zoo import load_catalogue
 from solo_d2.predictor import Predictor, load_config, load_metadata, to_array
 from solo_d2.structures.errors import InputError
 
@@ -155,6 +160,25 @@ def test_published_models_have_names(weights):
     assert load_config("mmdet/solov2_light_448_R18_3x").INPUT.MIN_SIZE_TEST == 448
     with pytest.raises(InputError, match="did you mean mmdet/solov2_R50_3x"):
         Predictor("mmdet/solov2_R5_3x", weights)
+
+
+def test_a_published_model_by_its_name(picture, tmp_path, monkeypatch):
+    """A local file with the publisher's names stands for the download."""
+    name = "mmdet/solov2_light_448_R18_3x"
+    published = load_catalogue().find(name)
+    torch.manual_seed(0)
+    model = model_zoo.get(name, pretrained=False, device="cpu")
+    model.head.category_predictor.bias.data.zero_()  # so that a class is as likely as not
+    path = tmp_path / "solo_d2" / "mmdet" / Path(published.file).name
+    path.parent.mkdir(parents=True)
+    torch.save({"state_dict": adapter_named("mmdet").from_native(model.state_dict())}, path)
+    monkeypatch.setenv("FVCORE_CACHE", str(tmp_path))
+    predictor = Predictor(name, opts=["INPUT.MIN_SIZE_TEST", "64", "MODEL.DEVICE", "cpu"])
+    own = model.state_dict()
+    assert all(torch.equal(value, own[key]) for key, value in predictor.model.state_dict().items())
+    assert (predictor.input_format, predictor.cfg.MODEL.WEIGHTS) == ("RGB", published.address)
+    found = predictor(picture)
+    assert len(found) > 0 and found.image_size == (20, 40) and found.scores.isfinite().all()
 
 
 def test_bad_pictures(cfg, weights, picture, tmp_path):

@@ -6,20 +6,89 @@ import pytest
 
 from solo_d2.model_zoo.catalogue import architectures, load_catalogue
 from solo_d2.structures import InputError
+from tests.conftest import SHARED
 
 CATALOGUE = load_catalogue()
 FILES = {**CATALOGUE.models, **CATALOGUE.backbones}
 
 
-def test_every_public_list_is_there():
-    counts = {
-        source: sum(name.startswith(f"{source}/") for name in CATALOGUE.models)
-        for source in CATALOGUE.sources
+# COCO val2017 mask AP as the publishers state it.
+PUBLISHED = {
+    # WXinlong/SOLO, README.md at f4cd03b, both tables.
+    "original": {
+        "solo_R50_1x": 32.9,
+        "solo_R50_3x": 35.8,
+        "solo_R101_3x": 37.1,
+        "decoupled_solo_R50_1x": 33.9,
+        "decoupled_solo_R50_3x": 36.4,
+        "decoupled_solo_R101_3x": 37.9,
+        "decoupled_solo_light_R50_3x": 33.0,
+        "decoupled_solo_light_R50_dcn_3x": 35.0,
+        "solov2_R50_1x": 34.8,
+        "solov2_R50_3x": 37.5,
+        "solov2_R101_3x": 39.1,
+        "solov2_R101_dcn_3x": 41.4,
+        "solov2_X101_64x4d_dcn_3x": 42.4,
+        "solov2_light_448_R18_3x": 29.6,
+        "solov2_light_448_R34_3x": 32.0,
+        "solov2_light_448_R50_3x": 33.7,
+        "solov2_light_512_R50_dcn_3x": 36.4,
+    },
+    # open-mmlab/mmdetection, README.md of configs/solo, configs/solov2 and configs/condinst.
+    "mmdet": {
+        "solo_R50_1x": 33.1,
+        "solo_R50_3x": 35.9,
+        "decoupled_solo_R50_1x": 33.9,
+        "decoupled_solo_R50_3x": 36.7,
+        "decoupled_solo_light_R50_3x": 32.9,
+        "solov2_R50_1x": 34.8,
+        "solov2_R50_3x": 37.5,
+        "solov2_R101_3x": 39.1,
+        "solov2_R101_dcn_3x": 41.2,
+        "solov2_X101_64x4d_dcn_3x": 42.4,
+        "solov2_light_448_R18_3x": 29.7,
+        "solov2_light_448_R34_3x": 31.9,
+        "solov2_light_448_R50_3x": 33.7,
+        "condinst_R50_1x": 36.0,
+    },
+    # aim-uofa/AdelaiDet, configs/SOLOv2/README.md and configs/CondInst/README.md at 3672122.
+    "adelaidet": {
+        "solov2_R50_3x": 37.6,
+        "solov2_R101_3x": 39.0,
+        "condinst_R50_1x": 35.7,
+        "condinst_R50_3x": 37.5,
+        "condinst_R101_3x": 38.6,
+        "condinst_R50_3x_sem": 38.2,
+        "condinst_R101_3x_sem": 39.8,
+        "condinst_R50_BiFPN_1x": 37.3,
+        "condinst_R50_BiFPN_3x": 38.9,
+        "condinst_R50_BiFPN_3x_sem": 39.4,
+        "condinst_R101_BiFPN_3x": 39.6,
+        "condinst_R101_BiFPN_3x_sem": 40.2,
+    },
+}
+
+
+def test_every_public_list_is_there_with_its_results():
+    published = {f"{source}/{name}": ap for source, rows in PUBLISHED.items() for name, ap in rows.items()}
+    assert {name: model.published_ap for name, model in CATALOGUE.models.items()} == published
+
+
+def test_golden_table_of_mmdet():
+    """Its SOLOv2 README: schedule, mask AP, and the file with its hash, row by row."""
+    pages = sorted((SHARED / "papers").glob("002_*.txt"))
+    if not pages:
+        pytest.skip("mmdet's table is not beside the repository")
+    rows = [line.split("|") for line in pages[0].read_text().splitlines() if ".pth" in line]
+    stated = {
+        re.search(r"mmdetection/([\w./-]+\.pth)", row[8])[1]: (row[4].strip(), float(row[6])) for row in rows
     }
-    assert counts["original"] == 17
-    assert sum(name.startswith("mmdet/solov2") for name in CATALOGUE.models) == 8
-    assert sum(name.startswith("adelaidet/solov2") for name in CATALOGUE.models) == 2
-    assert sum(name.startswith("adelaidet/condinst") for name in CATALOGUE.models) == 10
+    ours = {
+        model.file: (model.schedule, model.published_ap)
+        for name, model in CATALOGUE.models.items()
+        if name.startswith("mmdet/solov2")
+    }
+    assert ours == stated and len(stated) == 8
 
 
 @pytest.mark.parametrize("published", FILES.values(), ids=lambda p: p.name)

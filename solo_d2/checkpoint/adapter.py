@@ -9,8 +9,9 @@ from torch import Tensor
 from .name_rules import NameTable, Rule
 from .preprocessing import Preprocessing
 
-# mmcv keeps a deformable convolution's offsets inside it, this project beside it.
-_OFFSET = ".conv.conv_offset"
+# mmcv keeps a deformable convolution's offsets inside it, this project beside it. Those of DCNv2, which have
+# factors with them, had a name of their own.
+_OFFSET = re.compile(r"(.+)\.conv\.conv_offset(?:_mask)?\.\w+")
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,7 @@ class Adapter:
 
     def to_native(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Renames weights; a name that no rule knows stays, so that it can be reported as left over."""
-        blocks = {
-            name.rpartition(_OFFSET)[0] for name in weights if name.rpartition(".")[0].endswith(_OFFSET)
-        }
+        blocks = {found[1] for name in weights if (found := _OFFSET.fullmatch(name))}
         renamed = {}
         for name, value in weights.items():
             inside = bool(blocks) and any(name.startswith(f"{block}.") for block in blocks)

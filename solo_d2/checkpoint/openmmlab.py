@@ -22,6 +22,7 @@ def _deformable_block(foreign: str, native: str) -> tuple[Rule, ...]:
     """A block whose convolution has offsets."""
     return (
         (f"{foreign}.conv.conv_offset", f"{native}.offset"),
+        (f"{foreign}.conv.conv_offset_mask", f"{native}.offset"),
         (f"{foreign}.conv", f"{native}.conv"),
         (f"{foreign}.gn", f"{native}.conv.norm"),
     )

@@ -12,6 +12,9 @@ TORCHVISION_RULES: tuple[Rule, ...] = (
     ("conv1", "stem.conv1"),
     ("bn1", "stem.conv1.norm"),
     ("layer{s}.{b}.conv{c}.conv_offset", "res{s+1}.{b}.conv{c}_offset"),
+    # mmdet's names before 1.0, which its later versions read as the one above; the channels are in one order.
+    ("layer{s}.{b}.conv{c}_offset", "res{s+1}.{b}.conv{c}_offset"),
+    ("layer{s}.{b}.conv{c}.conv_offset_mask", "res{s+1}.{b}.conv{c}_offset"),
     ("layer{s}.{b}.conv{c}", "res{s+1}.{b}.conv{c}"),
     ("layer{s}.{b}.bn{c}", "res{s+1}.{b}.conv{c}.norm"),
     ("layer{s}.{b}.downsample.0", "res{s+1}.{b}.shortcut"),

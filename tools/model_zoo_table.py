@@ -48,12 +48,15 @@ Files are fetched on first use, go on after a broken connection, and are checked
 hash. Without a network the error says what to fetch and where to put it.
 
 `MODEL.WEIGHTS` also takes such a file from anywhere: the layouts of the original SOLO, mmdet 2 and 3,
-AdelaiDet, FreeSOLO, DenseCL, torchvision, timm and Caffe2 are recognised by their names. How a layout's
-models treat images (colour order, mean, std, stride) is compared with the config and a difference is
-reported. On data with other classes only the last layer starts anew. FreeSOLO's repository names no lasting
-address of its model: it loads by path into `configs/zoo/freesolo/freesolo_R101.yaml`. Its class predictor has two
-rows: the training's masks are all of the first category, the second one has none. Its licence is NVIDIA's Source
-Code License, non-commercial.
+AdelaiDet, FreeSOLO, DenseCL, torchvision, timm and Caffe2 are recognised by their names, deformable
+convolutions also by those of mmdet before 1.0. How a layout's models treat images (colour order, mean, std,
+stride) is compared with the config and a difference is reported; a file that keeps its mean and std is
+believed, of others it is what is usual for the layout. On data with other classes only the last layer starts
+anew.
+
+FreeSOLO's repository names no lasting address of its model: it loads by path into
+`configs/zoo/freesolo/freesolo_R101.yaml`. Its class predictor has two rows: all masks of the training are of
+the first category, the second has none. Its licence is NVIDIA's Source Code License, non-commercial.
 
 **Nobody has run these files through this project on COCO here.** What is tested is that the same weights
 give the same computation: recorded weights of the public implementations go through these adapters and

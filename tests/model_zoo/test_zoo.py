@@ -8,7 +8,7 @@ import torch
 
 from detectron2.modeling import build_model
 from solo_d2 import model_zoo
-from solo_d2.checkpoint import adapter_named
+from solo_d2.checkpoint import adapter_named, detect
 from solo_d2.engine.dataset_checks import method_name
 from solo_d2.engine.weights import preprocessing_of
 from solo_d2.model_zoo import config_file, load_catalogue
@@ -59,6 +59,29 @@ def test_models_of_one_architecture_have_one_config():
         assert (
             without_weights(model_zoo.get_config(name)) == first[f"{published.method} {published.backbone}"]
         )
+
+
+def layout_of(published) -> str:
+    """The layout that a published file is in."""
+    source = published.name.partition("/")[0]
+    if published.method.startswith("CondInst"):
+        return f"{source}-condinst" + "-bifpn" * ("BiFPN" in published.backbone)
+    return source + "-decoupled" * (source == "original" and published.method.startswith("Decoupled"))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_its_weights_have_names_in_its_layout(name, build_shapes):
+    """From the model's own names to its publisher's, recognised as such, and back to the same model."""
+    _, model = build_shapes(name)
+    own = {key: value.shape for key, value in model.state_dict().items()}
+    adapter = adapter_named(layout_of(MODELS[name]))
+    assert adapter.without_name(own) == []
+    foreign = adapter.from_native(model.state_dict())
+    assert len(foreign) == len(own)
+    assert not any(key.startswith(("head.", "semantic_branch.")) for key in foreign)
+    assert detect(foreign) is adapter
+    back = adapter.to_native(foreign)
+    assert {key: value.shape for key, value in back.items()} == own
 
 
 def first_alike() -> dict[str, str]:

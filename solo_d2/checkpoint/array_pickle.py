@@ -5,14 +5,40 @@ builds those itself; any other name ends the reading before it is looked up.
 """
 
 import pickle
+import re
 from collections import OrderedDict
 from typing import BinaryIO
 
 import numpy as np
 
+# Booleans, integers and floating point numbers of the sizes that tensors have.
+_NUMBER = re.compile("b1|[iu][1248]|f[248]")
+
 
 class ForbiddenObject(pickle.UnpicklingError):
     """The pickle asks for a Python object that weights do not consist of."""
+
+
+class _DType:
+    """A number's type as pickles describe it, kept as text.
+
+    numpy's own would take its flags from the file: "O" declared to hold no objects turns bytes of the file
+    into pointers.
+    """
+
+    def __init__(self, text: str, *_copying: bool):
+        if not _NUMBER.fullmatch(text):
+            kind = "Python objects" if text.startswith("O") else f"type {text}"
+            raise ForbiddenObject(f"an array of {kind}")
+        self._text = text
+        self._order = "="
+
+    def __setstate__(self, state: tuple) -> None:
+        _version, self._order, *_flags = state
+
+    @property
+    def value(self) -> np.dtype:
+        return np.dtype(self._text).newbyteorder(self._order)
 
 
 class _Array:
@@ -20,24 +46,22 @@ class _Array:
 
     def __setstate__(self, state: tuple) -> None:
         _version, shape, dtype, fortran, data = state
-        data = data.encode("latin1") if isinstance(data, str) else data
-        flat = np.frombuffer(data, dtype=_plain(dtype))
-        self.value = flat.reshape(shape, order="F" if fortran else "C").copy()
+        self.value = _buffer(data, dtype, shape, "F" if fortran else "C")
 
 
-def _plain(dtype: np.dtype) -> np.dtype:
-    if not isinstance(dtype, np.dtype) or dtype.hasobject:
-        raise ForbiddenObject("an array of Python objects")
-    return dtype
+def _numbers(data: bytes | str, dtype: _DType) -> np.ndarray:
+    """The numbers that bytes hold; Python 2 wrote bytes as text."""
+    if not isinstance(dtype, _DType):
+        raise ForbiddenObject(f"an array of {type(dtype).__name__}")
+    return np.frombuffer(data.encode("latin1") if isinstance(data, str) else data, dtype=dtype.value)
 
 
-def _scalar(dtype: np.dtype, data: bytes | str = b"") -> float | int:
-    data = data.encode("latin1") if isinstance(data, str) else data
-    return np.frombuffer(data, dtype=_plain(dtype), count=1)[0].item()
+def _scalar(dtype: _DType, data: bytes | str = b"") -> float | int:
+    return _numbers(data, dtype)[0].item()
 
 
-def _buffer(data, dtype, shape, order) -> np.ndarray:
-    return np.frombuffer(data, dtype=_plain(dtype)).reshape(shape, order=order).copy()
+def _buffer(data: bytes | str, dtype: _DType, shape: tuple, order: str) -> np.ndarray:
+    return _numbers(data, dtype).reshape(shape, order=order).copy()
 
 
 _BUILDERS = {
@@ -45,7 +69,7 @@ _BUILDERS = {
     "multiarray.scalar": _scalar,
     "numeric._frombuffer": _buffer,
     "numpy.ndarray": _Array,
-    "numpy.dtype": np.dtype,
+    "numpy.dtype": _DType,
     "collections.OrderedDict": OrderedDict,
     "__builtin__.bytes": lambda: b"",  # of an empty array, in old protocols
     "_codecs.encode": lambda text, _: text.encode("latin1"),
@@ -89,4 +113,4 @@ def _arrays(value):
         return {key: _arrays(one) for key, one in value.items()}
     if isinstance(value, list):
         return [_arrays(one) for one in value]
-    return value.value if isinstance(value, _Array) else value
+    return value.value if isinstance(value, _Array | _DType) else value

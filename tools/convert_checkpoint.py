@@ -47,7 +47,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--input", required=True, help="weight file, address, or solo_d2://<published model>")
     parser.add_argument("--output", required=True, help="file to write, .pth or .safetensors")
-    parser.add_argument("--config-file", help="config, or name of one, that the weights have to fit")
+    parser.add_argument(
+        "--config-file",
+        help="config, or name of one, that the weights have to fit; without it every name has to be known",
+    )
     names = ", ".join(adapter.name for adapter in ADAPTERS)
     parser.add_argument("--to", metavar="LAYOUT", help=f"write this foreign layout instead: {names}")
     parser.add_argument(
@@ -69,6 +72,17 @@ def with_preprocessing(native: NativeWeights, preprocessing: Preprocessing) -> N
     known = native.preprocessing
     sized = replace(preprocessing, short_side=known.short_side, long_side=known.long_side)
     return replace(native, preprocessing=sized)
+
+
+def check_names(native: NativeWeights, path: str) -> None:
+    """Raises ``InputError`` for weights that belong to no model known here, as far as names can tell."""
+    if native.left_over:
+        layout = f"{native.layout.title}'s layout" if native.layout else "any known layout"
+        raise InputError(
+            f"{path}: {len(native.left_over)} of {len(native.weights)} weights, such as "
+            f"{native.left_over[0]}, do not belong to {layout}: it is another model or damaged. "
+            "--config-file checks it against the model that it is for"
+        )
 
 
 def check_fit(native: NativeWeights, config: str, path: str) -> None:
@@ -118,6 +132,8 @@ def main() -> None:
     native = read_native(arguments.input, allow_pickle=arguments.allow_pickle)
     if arguments.preprocessing:
         native = with_preprocessing(native, _PREPROCESSING[arguments.preprocessing])
+    if not arguments.config_file:
+        check_names(native, arguments.input)
     report(native, arguments.input)
     if arguments.config_file:
         check_fit(native, arguments.config_file, arguments.input)

@@ -69,6 +69,10 @@ class Adapter:
             for name, value in weights.items()
         }
 
+    def unknown(self, weights: Iterable[str]) -> list[str]:
+        """The foreign names that no rule knows: weights of another method or part."""
+        return [name for name in weights if self._tables[True].to_native(name) is None]
+
     def without_name(self, weights: Iterable[str]) -> list[str]:
         """The native names that the layout has no name for: weights of another method or part."""
         return [name for name in weights if self._tables[True].from_native(name) is None]

@@ -18,8 +18,10 @@ def flat_block(foreign: str, native: str) -> tuple[Rule, ...]:
     return ((f"{foreign}.0", native), (f"{foreign}.1", f"{native}.norm"))
 
 
+_BACKBONE_PARTS = ("bottom_up", "fpn_lateral{l}", "fpn_output{l}", "top_block")
+BACKBONE: tuple[Rule, ...] = tuple((f"backbone.{part}", f"backbone.{part}") for part in _BACKBONE_PARTS)
 _RULES: tuple[Rule, ...] = (
-    ("backbone", "backbone"),
+    *BACKBONE,
     *flat_tower("ins_head.cate_tower", "head.category_tower"),
     *flat_tower("ins_head.kernel_tower", "head.kernel_tower"),
     ("ins_head.cate_pred", "head.category_predictor"),

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from .adapter import Adapter
+from .adelaidet import BACKBONE as DETECTRON2_BACKBONE
 from .adelaidet import PIXELS, flat_block, flat_tower
 from .name_rules import Rule
 from .openmmlab import BACKBONE, conv_block
@@ -31,7 +32,7 @@ ADELAIDET_CONDINST = Adapter(
     name="adelaidet-condinst",
     title="AdelaiDet's CondInst",
     marks=("proposal_generator.fcos_head.cls_logits.", "mask_branch.refine.", "backbone.fpn_"),
-    rules=(("backbone", "backbone"), *_HEAD_AND_MASKS),
+    rules=(*DETECTRON2_BACKBONE, *_HEAD_AND_MASKS),
     preprocessing=replace(CAFFE, **_TEST_SIZE),
     expendable=(
         COUNTER,

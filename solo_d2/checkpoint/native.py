@@ -30,6 +30,8 @@ class NativeWeights:
         layout: the foreign layout; None for this project's own or an unknown one.
         preprocessing: what the weights expect of their input.
         notes: what was set aside on the way, in plain words.
+        left_over: names that no rule of the layout knows; where nothing says that the names are this
+            project's, those that not even the nearest layout has a name for.
     """
 
     weights: dict[str, Tensor]
@@ -37,6 +39,7 @@ class NativeWeights:
     layout: Adapter | None
     preprocessing: Preprocessing
     notes: tuple[str, ...] = ()
+    left_over: tuple[str, ...] = ()
 
     @property
     def whole_model(self) -> bool:
@@ -100,6 +103,7 @@ def to_native(checkpoint: Mapping, path: str = "the file") -> NativeWeights:
             kept[name] = value
         else:
             reasons[why] += 1
+    left_over = tuple(layout.unknown(kept))
     kept = layout.to_native(kept)
     notes = [f"{count} not used: {why}" for why, count in sorted(reasons.items())]
     return NativeWeights(
@@ -108,6 +112,7 @@ def to_native(checkpoint: Mapping, path: str = "the file") -> NativeWeights:
         layout=layout,
         preprocessing=layout.with_test_size(kept).as_stated_by(envelope.weights),
         notes=(*envelope.notes, *notes),
+        left_over=left_over,
     )
 
 
@@ -117,4 +122,7 @@ def _own(weights: dict[str, Tensor], rest: dict, notes: tuple[str, ...]) -> Nati
     preprocessing = Preprocessing.from_dict(stored) if isinstance(stored, Mapping) else Preprocessing()
     origin = rest.get(LAYOUT_KEY)
     layout = next((adapter for adapter in ADAPTERS if adapter.name == origin), None)
-    return NativeWeights(weights, rest, layout, preprocessing, notes)
+    left_over = (
+        [] if isinstance(stored, Mapping) else min((a.without_name(weights) for a in ADAPTERS), key=len)
+    )
+    return NativeWeights(weights, rest, layout, preprocessing, notes, tuple(left_over))

@@ -45,7 +45,7 @@ NATIVE = {
 def test_both_directions():
     assert ADAPTER.to_native(FOREIGN) == NATIVE
     assert ADAPTER.from_native(NATIVE) == FOREIGN
-    assert ADAPTER.without_name(NATIVE) == ["other"]
+    assert ADAPTER.without_name(NATIVE) == ADAPTER.unknown(FOREIGN) == ["other"]
 
 
 def test_recognition_and_expendable_entries():

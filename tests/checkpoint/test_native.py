@@ -46,6 +46,16 @@ def test_own_names():
     assert not to_native({"model": {"backbone.bottom_up.a": torch.ones(1)}}).whole_model
 
 
+def test_names_that_no_rule_knows():
+    assert to_native({"model": FOREIGN}).left_over == ()
+    assert to_native({"model": {**FOREIGN, "roi_heads.a": torch.ones(1)}}).left_over == ("roi_heads.a",)
+    own = {"head.category_predictor.weight": torch.ones(1), "backbone.bottom_up.a": torch.ones(1)}
+    assert to_native({"model": own}).left_over == ()
+    stray = {**own, "roi_heads.a": torch.ones(1)}
+    assert to_native({"model": stray}).left_over == ("roi_heads.a",)
+    assert to_native({"model": stray, PREPROCESSING_KEY: {"channels": "BGR"}}).left_over == ()
+
+
 def test_heuristics_are_left_to_detectron2():
     content = {"model": {"x.res2.0.conv1.weight": torch.ones(1)}, "matching_heuristics": True}
     assert to_native(content).heuristics

@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from solo_d2.checkpoint import detect, read_native, read_weight_file
+from solo_d2.checkpoint import detect, read_native, read_weight_file, to_native
 from solo_d2.checkpoint.adelaidet import FREESOLO
 from solo_d2.checkpoint.resnet import DENSECL
 from solo_d2.engine.weights import build_checkpointer
@@ -135,6 +135,38 @@ def test_a_layout_of_another_method_is_refused(run_tool, tmp_path, capsys, caplo
     assert list(read_weight_file(str(tmp_path / "n.pth"))["model"]) == ["conv1.weight"]
 
 
+# A detector of another kind in three code bases' names, and pieces of models with more in them.
+RESNET = ("backbone.conv1.weight", "backbone.layer1.0.conv1.weight")
+STRANGERS = {
+    "mmdet's Mask R-CNN": (*RESNET, "neck.fpn_convs.0.conv.weight", "rpn_head.rpn_conv.weight"),
+    "Detectron2's Mask R-CNN": ("backbone.bottom_up.stem.conv1.weight", "roi_heads.box_head.fc1.weight"),
+    "torchvision's Mask R-CNN": ("backbone.body.conv1.weight", "rpn.head.conv.0.0.weight"),
+    "another backbone": ("backbone.patch_embed.projection.weight", "backbone.norm0.weight"),
+    "a torchvision ResNet with more": ("conv1.weight", "layer1.0.conv1.weight", "layer1.0.se.fc1.weight"),
+    "a SOLOv2 with more": ("bbox_head.solo_cate.weight", "bbox_head.iou.weight"),
+    "a piece of this project's": ("head.category_predictor.weight", "head.iou.weight"),
+    "a piece of anything": ("conv1.weight", "fc.weight"),
+}
+
+
+@pytest.mark.parametrize("names", STRANGERS.values(), ids=STRANGERS)
+def test_unknown_names_need_a_config(run_tool, tmp_path, capsys, names):
+    torch.save({"state_dict": {name: torch.ones(1) for name in names}}, tmp_path / "m.pth")
+    error = one_line(run_tool, capsys, "--input", tmp_path / "m.pth", "--output", tmp_path / "n.pth")
+    assert "weights, such as " in error and "do not belong to" in error and "--config-file" in error
+    assert any(name in error for name in names)
+    assert [path.name for path in tmp_path.iterdir()] == ["m.pth"]
+
+
+@pytest.mark.parametrize("recording", [*RECORDED, "freesolo_r101"])
+def test_golden_names_are_known(recorded_weights, recording):
+    """So that every published layout converts without a config, and back from this project's names."""
+    native = to_native({"state_dict": recorded_weights(recording)})
+    assert native.layout and native.left_over == ()
+    own = to_native(native.weights)
+    assert own.layout is None and own.left_over == ()
+
+
 def test_preprocessing_can_be_told(run_tool, tmp_path):
     weights = {"ins_head.cate_pred.bias": torch.ones(3), "ins_head.kernel_pred.bias": torch.ones(3)}
     torch.save(weights, tmp_path / "m.pth")
@@ -181,7 +213,8 @@ class Malicious:
 
 def test_old_pickles_have_to_be_allowed(run_tool, tmp_path, capsys):
     path, target = tmp_path / "old.pkl", tmp_path / "m.pth"
-    path.write_bytes(pickle.dumps({"conv1.weight": torch.ones(1).numpy(), "meta": Malicious()}))
+    weights = {name: torch.ones(1).numpy() for name in ("conv1.weight", "layer1.0.conv1.weight")}
+    path.write_bytes(pickle.dumps({**weights, "meta": Malicious()}))
     error = one_line(run_tool, capsys, "--input", path, "--output", target)
     assert "--allow-pickle" in error and "executed" not in error and not target.exists()
     run_tool("convert_checkpoint", "--input", path, "--output", target, "--allow-pickle")

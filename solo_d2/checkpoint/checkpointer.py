@@ -13,7 +13,7 @@ from . import fit as fits
 from .layouts import ADAPTERS
 from .native import PREPROCESSING_KEY, NativeWeights, read_native
 from .preprocessing import Preprocessing
-from .weight_file import read_weight_file, save_atomically
+from .weight_file import read_weight_file, replacing, save_atomically
 
 
 class SoloCheckpointer(DetectionCheckpointer):
@@ -77,9 +77,8 @@ class SoloCheckpointer(DetectionCheckpointer):
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         """Notes which file ``--resume`` continues from, atomically."""
         path = os.path.join(self.save_dir, "last_checkpoint")
-        with open(f"{path}.tmp", "w") as f:
+        with replacing(path) as temporary, open(temporary, "w") as f:
             f.write(last_filename_basename)
-        os.replace(f"{path}.tmp", path)
 
     def resume_or_load(self, path: str, *, resume: bool = True) -> dict:
         """Continues from the last checkpoint in ``save_dir``, or loads the weights of ``path``.

@@ -5,7 +5,8 @@ import os
 import pickle
 import re
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -106,28 +107,50 @@ def write_weight_file(path: str, weights: Mapping[str, Tensor], **metadata) -> N
         path: where to; ``.safetensors`` or, with any other ending, PyTorch's format.
         weights: tensors by name.
         metadata: plain values to store beside them.
+
+    Raises:
+        InputError: the file cannot be written there, see :func:`replacing`.
     """
     if not path.endswith(SAFETENSORS):
         save_atomically({"model": dict(weights), **metadata}, path)
         return
     tensors = {name: value.contiguous() for name, value in weights.items()}
     texts = {key: json.dumps(value) for key, value in metadata.items()}
-    temporary = f"{path}.tmp"
-    with open(temporary, "wb") as file:
-        mode = os.fstat(file.fileno()).st_mode
-    save_file(tensors, temporary, texts)
-    os.chmod(temporary, mode)  # safetensors makes files for the owner only
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        with open(temporary, "wb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+        save_file(tensors, temporary, texts)
+        os.chmod(temporary, mode)  # safetensors makes files for the owner only
 
 
 def save_atomically(data: dict, path: str) -> None:
-    """``torch.save`` into a temporary neighbour that then takes the file's place."""
-    temporary = f"{path}.tmp"
-    with open(temporary, "wb") as f:
-        torch.save(data, f)
-        f.flush()
-        os.fsync(f.fileno())
-    os.replace(temporary, path)
+    """``torch.save``, see :func:`replacing`."""
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        torch.save(data, file)
+
+
+@contextmanager
+def replacing(path: str) -> Iterator[str]:
+    """Gives a temporary neighbour to write, which then takes the file's place; if it fails, nothing is left.
+
+    Raises:
+        InputError: the disk is full, the folder is missing or read-only, or the path is a folder.
+    """
+    temporary = f"{path}.{os.getpid()}.tmp"  # several processes may write at once
+    try:
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or _first_line(error)
+        raise InputError(
+            f"{path} could not be written ({reason}): name a file in a folder that exists, may be written to "
+            "and has space left"
+        ) from error
+    finally:
+        with suppress(OSError):
+            os.unlink(temporary)
 
 
 def local_file(path: str) -> str:

@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import resource
+import signal
 import stat
 
 import numpy as np
@@ -51,6 +53,67 @@ def test_a_failed_save_leaves_the_old_file(tmp_path):
     with pytest.raises((pickle.PicklingError, AttributeError, TypeError)):
         save_atomically({"model": lambda: None}, str(path))
     assert torch.equal(read_weight_file(str(path))["model"], torch.ones(2))
+    assert list(tmp_path.iterdir()) == [path]
+
+
+ENDINGS = pytest.mark.parametrize("ending", [".pth", ".safetensors"])
+
+
+def not_written(path, reason):
+    before = sorted(path.parent.glob("*"))
+    with pytest.raises(InputError) as error:
+        write_weight_file(str(path), WEIGHTS, origin="mmdet")
+    text = str(error.value)
+    assert text.startswith(f"{path} could not be written ({reason}") and "\n" not in text
+    assert "tmp" not in text.removeprefix(str(path)) and sorted(path.parent.glob("*")) == before
+
+
+@ENDINGS
+def test_a_folder_is_no_file_to_write(tmp_path, ending):
+    (tmp_path / f"m{ending}").mkdir()
+    not_written(tmp_path / f"m{ending}", "Is a directory")
+
+
+@ENDINGS
+def test_a_missing_folder(tmp_path, ending):
+    not_written(tmp_path / "absent" / f"m{ending}", "No such file or directory")
+
+
+@ENDINGS
+def test_a_full_disk(tmp_path, ending):
+    """As far as a limit on the file's size is like one."""
+    path = tmp_path / f"m{ending}"
+    save_atomically({"model": torch.ones(2)}, str(tmp_path / "other.pth"))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    former = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, limits[1]))
+    try:
+        not_written(path, "")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, former)
+
+
+@ENDINGS
+def test_an_interrupted_write_leaves_nothing(tmp_path, ending, monkeypatch):
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_weight_file(str(tmp_path / f"m{ending}"), WEIGHTS)
+    assert list(tmp_path.iterdir()) == []
+
+
+@ENDINGS
+def test_written_to_the_disk_before_it_takes_its_place(tmp_path, ending, monkeypatch):
+    calls = []
+    real_sync, real_replace = os.fsync, os.replace
+    monkeypatch.setattr("os.fsync", lambda file: calls.append("sync") or real_sync(file))
+    monkeypatch.setattr("os.replace", lambda *paths: calls.append(paths) or real_replace(*paths))
+    path = str(tmp_path / f"m{ending}")
+    write_weight_file(path, WEIGHTS)
+    assert calls == ["sync", (f"{path}.{os.getpid()}.tmp", path)]
 
 
 @pytest.mark.parametrize("ending", [".pth", ".safetensors", ".pkl"])

@@ -131,6 +131,54 @@ def test_truncated(tmp_path, ending, size):
     assert str(path) in text and "truncated" in text and "\n" not in text
 
 
+def small_file(path, kind):
+    if kind == "pickle":
+        path.write_bytes(pickle.dumps({"model": {"w": np.arange(4.0), "b": np.float32(1)}}, 2))
+    elif kind == "safetensors":
+        write_weight_file(str(path), {"w": torch.ones(2)}, origin="mmdet")
+    else:
+        torch.save({"w": torch.ones(2)}, path, _use_new_zipfile_serialization=kind == "zip")
+
+
+@pytest.mark.parametrize(
+    ("kind", "ending"),
+    [
+        ("zip", ".pth"),
+        ("legacy", ".pth"),
+        ("pickle", ".pkl"),
+        ("pickle", ".pth"),
+        ("safetensors", ".safetensors"),
+    ],
+)
+def test_damage_anywhere_is_one_line_or_harmless(tmp_path, kind, ending):
+    """A changed byte, or two, or an end cut off: the file is read or refused in one line."""
+    path = tmp_path / f"m{ending}"
+    small_file(path, kind)
+    whole, rng, refused = path.read_bytes(), np.random.default_rng(0), 0
+    for trial in range(12):
+        damaged = bytearray(whole)
+        for place in rng.integers(len(whole), size=1 + trial % 2):
+            damaged[place] ^= int(rng.integers(1, 256))
+        path.write_bytes(damaged[: rng.integers(len(whole))] if trial % 4 == 3 else damaged)
+        try:
+            assert isinstance(read_weight_file(str(path)), dict)
+        except InputError as error:
+            refused += 1
+            assert str(path) in str(error) and "\n" not in str(error)
+    assert refused >= 3
+
+
+@pytest.mark.parametrize("error", [AttributeError, TypeError, IndexError, MemoryError, AssertionError])
+def test_whatever_reading_raises_is_one_line(tmp_path, monkeypatch, error):
+    def fail(*args, **kwargs):
+        raise error("first\nsecond")
+
+    small_file(tmp_path / "m.pth", "zip")
+    monkeypatch.setattr("torch.load", fail)
+    with pytest.raises(InputError, match=r"m\.pth cannot be read as a checkpoint \(first\)"):
+        read_weight_file(str(tmp_path / "m.pth"))
+
+
 @pytest.mark.parametrize("name", ["new.pth", "legacy.pth", "plain.pkl", "renamed.pth"])
 def test_nothing_is_executed_unless_asked_for(tmp_path, name, capsys):
     path = tmp_path / name

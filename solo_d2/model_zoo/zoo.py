@@ -56,7 +56,8 @@ def get(name: str, pretrained: bool = True, device: str | torch.device | None = 
     """Builds a model.
 
     Args:
-        name: a published model; with ``pretrained`` False any config, see :func:`config_file`.
+        name: a published model, also as its config's path; with ``pretrained`` False any config, see
+            :func:`config_file`.
         pretrained: load the published weights, all of them; otherwise random ones.
         device: where to; the first GPU, or the CPU without one, where None.
 
@@ -67,11 +68,10 @@ def get(name: str, pretrained: bool = True, device: str | torch.device | None = 
         InputError: an unknown name, or a file that cannot be fetched.
     """
     cfg = get_config(name)
-    if pretrained:
-        load_catalogue().find(name)
+    published = load_catalogue().find(name.removeprefix("zoo/").removesuffix(".yaml")) if pretrained else None
     chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
     cfg.merge_from_list(["MODEL.DEVICE", str(chosen)])
     model = build_model(cfg).eval()
-    if pretrained:
-        build_checkpointer(cfg, model, exact=True).load(load_catalogue().find(name).address)
+    if published:
+        build_checkpointer(cfg, model, exact=True).load(published.address)
     return model

@@ -170,5 +170,7 @@ def test_get(tmp_path, monkeypatch):
     torch.save({"state_dict": adapter.from_native(weights)}, path)
     pretrained = model_zoo.get(name, device="cpu")
     assert all((value == 0.5).all() for value in pretrained.state_dict().values())
+    as_path = model_zoo.get(f"zoo/{name}.yaml", device="cpu")
+    assert all((value == 0.5).all() for value in as_path.state_dict().values())
     with pytest.raises(InputError, match="no published model SOLOv2/solov2_R50_3x"):
         model_zoo.get("SOLOv2/solov2_R50_3x")

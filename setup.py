@@ -128,6 +128,7 @@ setup(
         "numpy>=1.26",
         "fvcore>=0.1.5.post20221221",
         "iopath>=0.1.9",
+        "portalocker>=2",
         "opencv-python-headless>=4.8",
         "pillow>=10.1",
         "pycocotools>=2.0.7",

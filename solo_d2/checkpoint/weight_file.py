@@ -55,7 +55,7 @@ def read_weight_file(path: str, *, allow_pickle: bool = False) -> dict:
     except Exception as error:  # a damaged file can fail in any way
         raise InputError(_damage(path, local, error)) from error
     if not isinstance(content, dict):
-        raise InputError(f"{path} is no checkpoint: it holds a {type(content).__name__}")
+        raise InputError(f"{_named(path, local)} is no checkpoint: it holds a {type(content).__name__}")
     return content
 
 
@@ -197,11 +197,16 @@ def _damage(path: str, local: str, error: Exception) -> str:
         start = file.read(64).lstrip()
     for beginning, what in _IMPOSTORS:
         if start.startswith(beginning):
-            return f"{path} is no weight file but {what}."
+            return f"{_named(path, local)} is no weight file but {what}."
     return (
-        f"{path} cannot be read as a checkpoint ({_first_line(error)}): it is truncated, "
+        f"{_named(path, local)} cannot be read as a checkpoint ({_first_line(error)}): it is truncated, "
         "damaged or no weight file. Copy it again or choose another one."
     )
+
+
+def _named(path: str, local: str) -> str:
+    """A file for messages: of one that was fetched, also where it lies, as a bad one stays there."""
+    return path if local == path else f"{path} (delete {local} to fetch it again)"
 
 
 def _first_line(error: Exception) -> str:

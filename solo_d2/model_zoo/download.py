@@ -10,6 +10,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 from iopath.common.file_io import file_lock
+from portalocker.exceptions import LockException
 
 from solo_d2.structures.errors import InputError
 
@@ -22,7 +23,8 @@ _ATTEMPTS = 3  # of a transfer that breaks off and grows in between
 def download(url: str, target: Path, sha256_start: str = "") -> Path:
     """Fetches a file unless it is there; several processes may ask for it at once.
 
-    What arrived stays in ``target`` + ".part", and the next call goes on from there.
+    What arrived stays in ``target`` + ".part", and the next call goes on from there, if the host still has
+    the same file. One that is there already, as put there by hand, has to have the right hash, too.
 
     Args:
         url: http or https address.
@@ -36,7 +38,7 @@ def download(url: str, target: Path, sha256_start: str = "") -> Path:
         InputError: no connection, an incomplete or a wrong file; with what to fetch and where to put it.
     """
     if target.is_file():
-        return target
+        return _checked(target, sha256_start, url)
     part = target.with_name(target.name + ".part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -45,6 +47,12 @@ def download(url: str, target: Path, sha256_start: str = "") -> Path:
                 _fetch(url, part)
                 _check(part, sha256_start, url)
                 os.replace(part, target)
+                _discard(part)
+    except LockException as error:
+        raise InputError(
+            f"{target} is locked, perhaps by another process that fetches it: wait for that one, or fetch "
+            f"{url} by other means and put it there"
+        ) from error
     except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", None) or error or type(error).__name__
         raise InputError(
@@ -72,27 +80,66 @@ def _fetch(url: str, part: Path) -> None:
 def _transfer(url: str, part: Path) -> None:
     start = part.stat().st_size if part.is_file() else 0
     request = urllib.request.Request(url, headers={"User-Agent": "solo_d2"})
+    version = _version_file(part).read_text() if start and _version_file(part).is_file() else ""
     if start:
         request.add_header("Range", f"bytes={start}-")
+    if version:
+        request.add_header("If-Range", version)
     try:
         response = urllib.request.urlopen(request, timeout=_TIMEOUT)
     except urllib.error.HTTPError as error:
         if start and error.code == 416:  # nothing is left to send, or the file is another one now
-            if error.headers.get("Content-Range") == f"bytes */{start}":
+            complete = error.headers.get("Content-Range") == f"bytes */{start}"
+            if complete and _is_version(error, version):
                 return
-            part.unlink()
+            _discard(part)
             return _transfer(url, part)
         raise
     with response:
+        _refuse_page(response.headers.get_content_type() == "text/html", url)
         goes_on = response.status == 206 and _start_of(response) == start
+        if start and response.status == 206 and not (goes_on and _is_version(response, version)):
+            _discard(part)
+            return _transfer(url, part)
         total = _total(response)
         logger.info("%s %s (%s bytes)", "Going on with" if goes_on else "Fetching", url, total or "unknown")
         with open(part, "ab" if goes_on else "wb") as file:
+            if not goes_on:
+                _version_file(part).write_text(_version(response))
             while chunk := response.read(_CHUNK):
                 file.write(chunk)
     size = part.stat().st_size
     if total is not None and size != total:
         raise OSError(f"{size} of {total} bytes arrived")
+
+
+def _version_file(part: Path) -> Path:
+    """Where the version of a partly fetched file is kept that its host stated."""
+    return part.with_name(f"{part.name}.version")
+
+
+def _version(response) -> str:
+    """What tells the versions of a host's file apart, for If-Range; "" where the host does not say."""
+    tag = response.headers.get("ETag", "")
+    return response.headers.get("Last-Modified", "") if not tag or tag.startswith("W/") else tag
+
+
+def _is_version(response, version: str) -> bool:
+    """Whether a response is of that version, as far as both are known; hosts need not repeat a date."""
+    return not version or _version(response) in ("", version)
+
+
+def _discard(part: Path) -> None:
+    for path in (part, _version_file(part)):
+        path.unlink(missing_ok=True)
+
+
+def _refuse_page(is_page: bool, url: str) -> None:
+    if is_page:
+        raise InputError(
+            f"{url} gives a web page, not the file, perhaps a login's or an error's: fetch the file in a "
+            "browser or from elsewhere"
+        )
 
 
 def _start_of(response) -> int | None:
@@ -110,17 +157,37 @@ def _total(response) -> int | None:
 
 
 def _check(part: Path, sha256_start: str, url: str) -> None:
-    """Raises for, and removes, a file that is not the one its name promises."""
-    if not sha256_start:
-        return
-    digest = _digest(part)
+    """Raises for, and removes, what is a web page or not the file that its name promises."""
+    with open(part, "rb") as file:
+        start = file.read(64)
+    try:
+        _refuse_page(start.lstrip().startswith(b"<") and b"\0" not in start, url)
+        if wrong := _wrong_hash(part, sha256_start):
+            raise InputError(
+                f"{url} is not the file that was published: {wrong}. It was removed; "
+                "fetch it from the publisher"
+            )
+    except InputError:
+        _discard(part)
+        raise
+
+
+def _checked(target: Path, sha256_start: str, url: str) -> Path:
+    """A file that is there already; raises where it is another one than its name promises."""
+    if wrong := _wrong_hash(target, sha256_start):
+        raise InputError(
+            f"{target} is not the file that was published: {wrong}. Delete it to have {url} fetched, or put "
+            "the right file there"
+        )
+    return target
+
+
+def _wrong_hash(path: Path, sha256_start: str) -> str:
+    """How a file's hash differs from the one stated; "" if it does not."""
+    digest = _digest(path) if sha256_start else ""
     if digest.startswith(sha256_start):
-        return
-    part.unlink()
-    raise InputError(
-        f"{url} is not the file that was published: its SHA-256 begins with {digest[:8]}, its name says "
-        f"{sha256_start}. It was removed; fetch it from the publisher"
-    )
+        return ""
+    return f"its SHA-256 begins with {digest[:8]}, its name says {sha256_start}"
 
 
 def _digest(path: Path) -> str:

@@ -5,6 +5,7 @@ import http.server
 import threading
 
 import pytest
+from portalocker.exceptions import LockException
 
 from solo_d2.model_zoo.download import download
 from solo_d2.structures import InputError
@@ -19,10 +20,14 @@ class Host(http.server.ThreadingHTTPServer):
     ranges = True
     break_after: list[int] = []
     status = 200
+    content = CONTENT
+    headers: dict[str, str] = {}
+    knows_if_range = True
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.asked: list[str | None] = []
+        self.versions: list[str | None] = []
         self.url = f"http://127.0.0.1:{self.server_port}/m.pth"
 
 
@@ -30,17 +35,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         wanted = self.headers.get("Range")
         self.server.asked.append(wanted)
-        start = int(wanted[len("bytes=") : -1]) if wanted and self.server.ranges else 0
-        if self.server.status != 200 or start >= len(CONTENT):
+        version = self.headers.get("If-Range")
+        self.server.versions.append(version)
+        content = self.server.content
+        same = not (version and self.server.knows_if_range) or version in self.server.headers.values()
+        start = int(wanted[len("bytes=") : -1]) if wanted and self.server.ranges and same else 0
+        if self.server.status != 200 or start >= len(content):
             self.send_response(416 if start else self.server.status)
-            self.send_header("Content-Range", f"bytes */{len(CONTENT)}")
+            self.send_header("Content-Range", f"bytes */{len(content)}")
             self.end_headers()
             return
-        body = CONTENT[start:]
+        body = content[start:]
         self.send_response(206 if start else 200)
         if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}")
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         self.send_header("Content-Length", str(len(body)))
+        for name, value in self.server.headers.items():
+            self.send_header(name, value)
         self.end_headers()
         stop = self.server.break_after.pop(0) if self.server.break_after else len(body)
         self.wfile.write(body[:stop])
@@ -127,8 +138,72 @@ def test_offline_says_what_to_do(target):
 
 def test_a_file_put_there_by_hand_is_taken(target):
     target.parent.mkdir()
+    target.write_bytes(CONTENT)
+    assert download("http://127.0.0.1:9/m.pth", target, DIGEST) == target
     target.write_bytes(b"mine")
-    assert download("http://127.0.0.1:9/m.pth", target, DIGEST).read_bytes() == b"mine"
+    assert download("http://127.0.0.1:9/m.pth", target).read_bytes() == b"mine"
+
+
+def test_another_file_put_there_by_hand_is_refused(target):
+    target.parent.mkdir()
+    target.write_bytes(b"mine")
+    with pytest.raises(InputError, match=f"its name says {DIGEST}. Delete it to have http://") as error:
+        download("http://127.0.0.1:9/m.pth", target, DIGEST)
+    assert str(target) in str(error.value) and "\n" not in str(error.value)
+    assert target.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("headers", [{"Content-Type": "text/html; charset=utf-8"}, {}])
+@pytest.mark.parametrize("page", [b"<!DOCTYPE html><p>Log in", b"\n <script>"])
+def test_a_web_page_is_no_weight_file(host, target, headers, page):
+    host.content, host.headers = page, headers
+    with pytest.raises(InputError, match="gives a web page, not the file"):
+        download(host.url, target)
+    assert [path.name for path in target.parent.iterdir()] in ([], ["m.pth.lock"])
+
+
+def test_a_safetensors_header_of_60_bytes_is_no_web_page(host, target):
+    host.content = (60).to_bytes(8, "little") + b"{" + b" " * 59
+    assert download(host.url, target).read_bytes().startswith(b"<")
+
+
+VERSIONS = [
+    ({"ETag": '"one"'}, {"ETag": '"two"'}),
+    ({"Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT"}, {"Last-Modified": "Tue, 02 Jan 2024 00:00:00 GMT"}),
+    (
+        {"ETag": 'W/"x"', "Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT"},
+        {"ETag": 'W/"x"', "Last-Modified": "Tue, 02 Jan 2024 00:00:00 GMT"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("first", "second"), VERSIONS)
+@pytest.mark.parametrize("knows_if_range", [True, False])
+def test_two_files_are_never_joined(host, target, first, second, knows_if_range):
+    host.headers, host.break_after, host.knows_if_range = first, [1000, 0], knows_if_range
+    with pytest.raises(InputError):
+        download(host.url, target)
+    host.headers, host.content = second, CONTENT[::-1]
+    download(host.url, target)
+    assert target.read_bytes() == CONTENT[::-1]
+    assert not list(target.parent.glob("*.part*"))
+
+
+def test_the_same_version_goes_on(host, target):
+    host.headers, host.break_after = {"ETag": '"one"'}, [1000]
+    download(host.url, target)
+    assert target.read_bytes() == CONTENT and host.asked == [None, "bytes=1000-"]
+    assert host.versions == [None, '"one"'] and not list(target.parent.glob("*.part*"))
+
+
+def test_a_lock_that_is_never_free(target, monkeypatch):
+    def locked(path):
+        raise LockException("busy")
+
+    monkeypatch.setattr("solo_d2.model_zoo.download.file_lock", locked)
+    with pytest.raises(InputError, match="is locked, perhaps by another process") as error:
+        download("http://127.0.0.1:9/m.pth", target)
+    assert str(target) in str(error.value) and "\n" not in str(error.value)
 
 
 def test_two_processes_at_once(host, target):

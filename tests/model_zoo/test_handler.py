@@ -1,5 +1,7 @@
 """``solo_d2://`` addresses."""
 
+import pickle
+
 import pytest
 
 from detectron2.utils.file_io import PathManager
@@ -20,19 +22,34 @@ def refuse(*args, **kwargs):
     raise OSError("no network")
 
 
-def test_a_fetched_file_is_found(offline):
+def test_a_fetched_file_is_found(offline, monkeypatch):
     register_prefix()
     published = load_catalogue().find("mmdet/solov2_R50_3x")
     path = cached_path(published)
     assert path == offline / "solo_d2" / "mmdet" / "solov2_r50_fpn_3x_coco_20220512_125856-fed092d4.pth"
     path.parent.mkdir(parents=True)
     path.write_bytes(b"weights")
+    with pytest.raises(InputError, match="its name says fed092d4. Delete it"):
+        read_weight_file(published.address)
+    monkeypatch.setattr("solo_d2.model_zoo.download._digest", lambda path: "fed092d4" + "0" * 56)
     assert PathManager.get_local_path(published.address) == str(path)
     assert PathManager.isfile(published.address) and not PathManager.isfile("solo_d2://mmdet/x")
     with PathManager.open(published.address, "rb") as file:
         assert file.read() == b"weights"
     with pytest.raises(PermissionError):
         PathManager.open(published.address, "w")
+
+
+@pytest.mark.parametrize("content", [b"<html>", b"PK", pickle.dumps([1])])
+def test_errors_of_a_fetched_file_say_what_to_delete(offline, content):
+    published = load_catalogue().find("original/solov2_R50_3x")
+    path = cached_path(published)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    with pytest.raises(InputError) as error:
+        read_weight_file(published.address)
+    text = str(error.value)
+    assert published.address in text and f"delete {path} to fetch it again" in text and "\n" not in text
 
 
 def test_offline(offline):

@@ -77,7 +77,7 @@ def with_preprocessing(native: NativeWeights, preprocessing: Preprocessing) -> N
 def check_names(native: NativeWeights, path: str) -> None:
     """Raises ``InputError`` for weights that belong to no model known here, as far as names can tell."""
     if native.left_over:
-        layout = f"{native.layout.title}'s layout" if native.layout else "any known layout"
+        layout = f"the layout of {native.layout.title}" if native.layout else "any known layout"
         raise InputError(
             f"{path}: {len(native.left_over)} of {len(native.weights)} weights, such as "
             f"{native.left_over[0]}, do not belong to {layout}: it is another model or damaged. "

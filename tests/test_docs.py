@@ -117,3 +117,17 @@ def test_commands_use_flags_that_exist(page):
         known = set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", help_text(script))) if flags else set()
         unknown = [flag for flag in flags if flag not in known]
         assert not unknown, f"{script} has no {unknown}"
+
+
+def test_free_mask_and_the_segmenter_are_shown_with_one_backbone():
+    """The driver gives both the same weights; its default segmenter is a small one for a CPU."""
+    shown = [
+        words for page in PAGES for words in commands(page.read_text()) if "tools/run_freesolo.py" in words
+    ]
+    assert any("--free-mask-config" in words for words in shown)
+    for words in shown:
+        depths = {
+            re.search(r"R\d+", words[words.index(flag) + 1])[0] if flag in words else "default"
+            for flag in ("--free-mask-config", "--config-file")
+        }
+        assert len(depths) == 1, " ".join(words)

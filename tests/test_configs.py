@@ -11,7 +11,10 @@ import pytest
 
 from detectron2.config import CfgNode
 from detectron2.config import get_cfg as get_detectron2_cfg
+from solo_d2.checkpoint.preprocessing import TORCHVISION
 from solo_d2.config import get_cfg
+from solo_d2.engine.backbone_export import architecture
+from solo_d2.engine.weights import preprocessing_of
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "configs"
@@ -86,3 +89,27 @@ def test_every_added_key_has_a_comment():
             if "." in target and target.rpartition(".")[2].isupper() and "CfgNode(" not in line:
                 above = [text.strip() for text in lines[max(0, number - 8) : number]]
                 assert any(text.startswith("#") or '"""' in text for text in above), target
+
+
+# What tools/run_freesolo.py gives one backbone to, and what is fine-tuned from its result.
+PIPELINES = {
+    "R50": ["DenseCL/*.yaml", "FreeSOLO/*R50*.yaml"],
+    "R101": ["FreeSOLO/*R101*.yaml"],
+    "tiny": ["quick/densecl_tiny.yaml", "quick/free_mask_tiny.yaml", "quick/freesolo*_tiny.yaml"],
+}
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_a_pipelines_configs_share_one_backbone(name):
+    cfgs = {path.stem: load(path) for pattern in PIPELINES[name] for path in CONFIGS.glob(pattern)}
+    methods = {cfg.MODEL.META_ARCHITECTURE for cfg in cfgs.values()}
+    assert methods >= {"FreeMask", "FreeSOLO", "SOLOv2"} and (name == "R101" or "DenseCL" in methods)
+    (first, expected), *others = cfgs.items()
+    for other, cfg in others:
+        assert preprocessing_of(expected).differences(preprocessing_of(cfg)) == [], (first, other)
+        assert architecture(expected) == architecture(cfg), (first, other)
+
+
+def test_the_published_densecl_backbone_needs_no_conversion():
+    for path in CONFIGS.glob("FreeSOLO/*.yaml"):
+        assert TORCHVISION.differences(preprocessing_of(load(path))) == [], path.name

@@ -14,8 +14,10 @@ import os
 
 from solo_d2.checkpoint import read_checkpoint
 from solo_d2.checkpoint.checkpointer import save_atomically
+from solo_d2.checkpoint.native import stored_preprocessing
 from solo_d2.engine.backbone_export import as_checkpoint, backbone_weights, fit_to_config
 from solo_d2.engine.cli import prepare_parser, run_cli
+from solo_d2.engine.weights import preprocessing_of
 from solo_d2.predictor import load_config
 from solo_d2.structures.errors import InputError
 
@@ -40,16 +42,16 @@ def main() -> None:
     weights = backbone_weights(checkpoint.get("model", checkpoint))
     beside = os.path.join(os.path.dirname(arguments.weights), "config.yaml")
     trained = arguments.config_file or (beside if os.path.isfile(beside) else "")
-    target = arguments.for_config or trained
+    if arguments.for_config and not trained:
+        raise InputError(f"--for-config needs the pre-training's config too: {beside} is not there")
+    cfg = load_config(arguments.for_config or trained) if trained else None
     if arguments.for_config:
-        if not trained:
-            raise InputError(f"--for-config needs the pre-training's config too: {beside} is not there")
-        weights = fit_to_config(weights, load_config(trained), load_config(arguments.for_config))
+        weights = fit_to_config(weights, load_config(trained), cfg)
+    expected = preprocessing_of(cfg) if cfg else stored_preprocessing(checkpoint)
     os.makedirs(os.path.dirname(arguments.output) or ".", exist_ok=True)
-    save_atomically(as_checkpoint(weights), arguments.output)
+    save_atomically(as_checkpoint(weights, expected), arguments.output)
     print(f"{arguments.output}: {len(weights)} tensors. Start from it with MODEL.WEIGHTS {arguments.output}")
-    if target:
-        cfg = load_config(target)
+    if cfg:
         print(
             f"For INPUT.FORMAT {cfg.INPUT.FORMAT} MODEL.PIXEL_MEAN {cfg.MODEL.PIXEL_MEAN} "
             f"MODEL.PIXEL_STD {cfg.MODEL.PIXEL_STD} MODEL.RESNETS.DEPTH {cfg.MODEL.RESNETS.DEPTH} "

@@ -110,19 +110,23 @@ def to_native(checkpoint: Mapping, path: str = "the file") -> NativeWeights:
         weights=kept,
         rest=envelope.rest,
         layout=layout,
-        preprocessing=layout.with_test_size(kept).as_stated_by(envelope.weights),
+        preprocessing=stored_preprocessing(envelope.rest)
+        or layout.with_test_size(kept).as_stated_by(envelope.weights),
         notes=(*envelope.notes, *notes),
         left_over=left_over,
     )
 
 
+def stored_preprocessing(rest: Mapping) -> Preprocessing | None:
+    """What a checkpoint says that its weights expect of images; None where it says nothing."""
+    stored = rest.get(PREPROCESSING_KEY)
+    return Preprocessing.from_dict(stored) if isinstance(stored, Mapping) else None
+
+
 def _own(weights: dict[str, Tensor], rest: dict, notes: tuple[str, ...]) -> NativeWeights:
     """Weights in native names; a file that was converted says what it was and expects."""
-    stored = rest.get(PREPROCESSING_KEY)
-    preprocessing = Preprocessing.from_dict(stored) if isinstance(stored, Mapping) else Preprocessing()
+    stored = stored_preprocessing(rest)
     origin = rest.get(LAYOUT_KEY)
     layout = next((adapter for adapter in ADAPTERS if adapter.name == origin), None)
-    left_over = (
-        [] if isinstance(stored, Mapping) else min((a.without_name(weights) for a in ADAPTERS), key=len)
-    )
-    return NativeWeights(weights, rest, layout, preprocessing, notes, tuple(left_over))
+    left_over = [] if stored else min((a.without_name(weights) for a in ADAPTERS), key=len)
+    return NativeWeights(weights, rest, layout, stored or Preprocessing(), notes, tuple(left_over))

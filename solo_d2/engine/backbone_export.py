@@ -5,12 +5,17 @@ and asks to be matched by the ends of names, so that a plain ResNet and one belo
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from detectron2.config import CfgNode
+from solo_d2.checkpoint import Preprocessing
+from solo_d2.checkpoint.native import PREPROCESSING_KEY
 from solo_d2.structures.errors import InputError
+
+from .weights import preprocessing_of
 
 STEM = "stem.conv1.weight"
 # Where models keep their ResNet, the more special name first.
@@ -20,7 +25,6 @@ _ARCHITECTURE = (
     "DEPTH",
     "NUM_GROUPS",
     "WIDTH_PER_GROUP",
-    "STRIDE_IN_1X1",
     "RES5_DILATION",
     "RES2_OUT_CHANNELS",
     "STEM_OUT_CHANNELS",
@@ -61,11 +65,11 @@ def fit_to_config(weights: dict[str, Tensor], trained: CfgNode, target: CfgNode)
     Raises:
         InputError: If the configs build different ResNets or subtract different means.
     """
-    for key in _ARCHITECTURE:
-        ours, theirs = trained.MODEL.RESNETS[key], target.MODEL.RESNETS[key]
-        if ours != theirs:
+    there = architecture(target)
+    for key, ours in architecture(trained).items():
+        if ours != there[key]:
             raise InputError(
-                f"MODEL.RESNETS.{key} is {ours} in the pre-training and {theirs} in the other config: "
+                f"MODEL.RESNETS.{key} is {ours} in the pre-training and {there[key]} in the other config: "
                 "these weights do not mean the same there; make them equal"
             )
     order = [0, 1, 2] if trained.INPUT.FORMAT == target.INPUT.FORMAT else [2, 1, 0]
@@ -79,6 +83,24 @@ def fit_to_config(weights: dict[str, Tensor], trained: CfgNode, target: CfgNode)
     return weights | {STEM: weights[STEM][:, order] * factor.view(1, -1, 1, 1)}
 
 
-def as_checkpoint(weights: dict[str, Tensor]) -> dict:
-    """Returns what to save: Detectron2's checkpointers match the names by their ends."""
-    return {"model": weights, "matching_heuristics": True, "__author__": "solo_d2"}
+def architecture(cfg: CfgNode) -> dict[str, object]:
+    """Keys of ``MODEL.RESNETS`` on which the meaning of weights depends, with their values."""
+    keys = {key: cfg.MODEL.RESNETS[key] for key in _ARCHITECTURE}
+    return keys | {"STRIDE_IN_1X1": preprocessing_of(cfg).stride_in_1x1}
+
+
+def as_checkpoint(weights: dict[str, Tensor], preprocessing: Preprocessing | None = None) -> dict:
+    """Returns what to save: Detectron2's checkpointers match the names by their ends.
+
+    Args:
+        weights: of :func:`backbone_weights` or :func:`fit_to_config`.
+        preprocessing: what they expect of images, None for unknown. This project's checkpointer reports
+            where a config does otherwise. Test sizes are left out: they are not the backbone's.
+    """
+    expected = replace(preprocessing or Preprocessing(), short_side=None, long_side=None).as_dict()
+    return {
+        "model": weights,
+        "matching_heuristics": True,
+        "__author__": "solo_d2",
+        PREPROCESSING_KEY: expected,
+    }

@@ -40,6 +40,12 @@ def test_a_converted_file_remembers(tmp_path):
         assert again.layout is CAFFE2_RESNET and again.preprocessing == native.preprocessing
 
 
+def test_what_a_file_says_of_images_goes_before_its_layout():
+    content = {"model": {"stem.conv1.weight": torch.ones(1), "res2.0.conv1.weight": torch.ones(1)}}
+    assert to_native(content).preprocessing.channels is None
+    assert to_native({**content, PREPROCESSING_KEY: {"channels": "RGB"}}).preprocessing.channels == "RGB"
+
+
 def test_own_names():
     native = to_native({"model": {"head.a": torch.ones(1)}, LAYOUT_KEY: "of a later version"})
     assert native.layout is None and native.whole_model and native.preprocessing.as_dict() == {}

@@ -9,10 +9,11 @@ import solo_d2  # noqa: F401  (registers the models)
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import build_model, build_resnet_backbone
-from solo_d2.checkpoint import SoloCheckpointer
+from solo_d2.checkpoint import SoloCheckpointer, to_native
 from solo_d2.checkpoint.checkpointer import save_atomically
 from solo_d2.config import get_cfg
 from solo_d2.engine.backbone_export import STEM, as_checkpoint, backbone_weights, fit_to_config
+from solo_d2.engine.weights import build_checkpointer, preprocessing_of
 from solo_d2.structures import InputError
 
 QUICK = Path(__file__).resolve().parents[2] / "configs" / "quick"
@@ -126,7 +127,6 @@ def test_another_configs_pixels_give_the_same_features(densecl, exported):
     ("key", "value", "message"),
     [
         ("MODEL.RESNETS.DEPTH", 34, "DEPTH is 18 in the pre-training and 34"),
-        ("MODEL.RESNETS.STRIDE_IN_1X1", False, "STRIDE_IN_1X1 is True"),
         ("MODEL.PIXEL_MEAN", [1.0, 2.0, 3.0], "PIXEL_MEAN"),
     ],
 )
@@ -135,3 +135,37 @@ def test_configs_that_cannot_share_weights(densecl, exported, key, value, messag
     target.merge_from_list([key, value])
     with pytest.raises(InputError, match=message):
         fit_to_config(exported[0], densecl[0], target)
+
+
+def test_where_a_bottleneck_has_its_stride_cannot_be_converted():
+    """The published DenseCL's and Detectron2's ResNets; basic blocks have but one place for the stride."""
+    trained = get_cfg()
+    trained.merge_from_file(str(QUICK.parent / "DenseCL" / "densecl_R50_coco.yaml"))
+    target = get_cfg()
+    target.merge_from_file(str(QUICK.parent / "SOLOv2" / "solov2_R50_1x.yaml"))
+    weights = {STEM: torch.randn(4, 3, 7, 7)}
+    with pytest.raises(InputError, match="STRIDE_IN_1X1 is False in the pre-training and True"):
+        fit_to_config(weights, trained, target)
+    target.MODEL.RESNETS.STRIDE_IN_1X1 = False
+    std = torch.tensor(trained.MODEL.PIXEL_STD).view(3, 1, 1)
+    torch.testing.assert_close(fit_to_config(weights, trained, target)[STEM], (weights[STEM] / std).flip(1))
+    target.MODEL.RESNETS.STRIDE_IN_1X1 = True
+    trained.MODEL.RESNETS.DEPTH = target.MODEL.RESNETS.DEPTH = 18
+    fit_to_config(weights, trained, target)
+
+
+def test_what_images_it_expects_is_compared_with_the_config(densecl, exported, tmp_path, caplog):
+    path = tmp_path / "backbone.pth"
+    torch.save(as_checkpoint(exported[0], preprocessing_of(densecl[0])), path)
+    assert to_native(torch.load(path)).preprocessing.short_side is None, "no size was published of a backbone"
+    cfg = load("free_mask_tiny")
+    with caplog.at_level("INFO"):
+        build_checkpointer(cfg, build_model(cfg)).load(str(path))
+    assert "these weights want" not in caplog.text and "weights match" in caplog.text
+    cfg.INPUT.FORMAT = "BGR"
+    cfg.MODEL.PIXEL_STD = [1.0, 1.0, 1.0]
+    with caplog.at_level("INFO"):
+        build_checkpointer(cfg, build_model(cfg)).load(str(path))
+    assert "INPUT.FORMAT is BGR, these weights want RGB" in caplog.text
+    assert "MODEL.PIXEL_STD is [1.0, 1.0, 1.0], these weights want [58.395" in caplog.text
+    DetectionCheckpointer(build_model(cfg)).load(str(path))

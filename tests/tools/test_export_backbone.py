@@ -29,6 +29,7 @@ def test_exports(run_tool, run_folder, tmp_path, capsys):
     assert f"MODEL.WEIGHTS {out}" in said and "INPUT.FORMAT RGB" in said
     content = torch.load(out, weights_only=True)
     assert content["matching_heuristics"] is True and STEM in content["model"]
+    assert content["preprocessing"]["channels"] == "RGB"
     assert [path.name for path in out.parent.iterdir()] == ["backbone.pth"]
 
 
@@ -43,6 +44,19 @@ def test_for_another_config(run_tool, run_folder, tmp_path):
     after = torch.load(out, weights_only=True)["model"][STEM]
     std = torch.tensor([58.395, 57.12, 57.375]).view(1, 3, 1, 1)
     torch.testing.assert_close(after, (before / std).flip(1))
+    assert torch.load(out, weights_only=True)["preprocessing"] == {
+        "channels": "BGR",
+        "mean": [103.53, 116.28, 123.675],
+        "std": [1.0, 1.0, 1.0],
+    }
+
+
+def test_without_a_config_the_checkpoint_says_what_it_expects(run_tool, run_folder, tmp_path):
+    content = torch.load(run_folder / "model_final.pth", weights_only=True)
+    torch.save({**content, "preprocessing": {"channels": "BGR", "short_side": 800}}, tmp_path / "model.pth")
+    out = tmp_path / "backbone.pth"
+    run_tool("export_backbone", "--weights", tmp_path / "model.pth", "--output", out)
+    assert torch.load(out, weights_only=True)["preprocessing"] == {"channels": "BGR"}
 
 
 def test_mistakes_are_one_line(run_tool, run_folder, tmp_path, capsys):

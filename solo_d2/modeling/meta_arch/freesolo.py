@@ -51,7 +51,7 @@ class FreeSOLO(SOLOv2):
         Args:
             weak_mask_loss: Projections and pairwise affinity.
             full_mask_loss: Whether the mask loss of ``loss`` is added.
-            embedding_weight: Weight of the embedding loss; 0: none is computed.
+            embedding_weight: Weight of the embedding loss; 0: none is computed, none is read.
             color_thr: Similarity of colours from which on two pixels should be on one side of a mask.
             warmup_iters: Training steps in which the pairwise loss's weight grows linearly from 0.
             bottom_pixels_removed: Lowest rows of the original images whose colours do not count.
@@ -59,7 +59,8 @@ class FreeSOLO(SOLOv2):
             **kwargs: Of :class:`SOLOv2`; its head predicts embeddings.
 
         Raises:
-            InputError: If no mask loss is on, or the masks are not predicted from one unified feature.
+            InputError: If no mask loss is on, the masks are not predicted from one unified feature, or the
+                similarity of colours is outside (0, 1].
         """
         super().__init__(**kwargs)
         if not (weak_mask_loss.enabled or full_mask_loss):
@@ -68,6 +69,11 @@ class FreeSOLO(SOLOv2):
             )
         if isinstance(self.mask_head, SeparateMaskFeatures):
             raise InputError("FreeSOLO needs MODEL.SOLOV2.MASK_FEATURE 'unified'.")
+        if not 0 < color_thr <= 1:
+            raise InputError(
+                f"MODEL.FREESOLO.PAIRWISE_COLOR_THR must be above 0 and at most 1, not {color_thr}; "
+                "MODEL.FREESOLO.PAIRWISE_WEIGHT 0 turns the pairwise loss off"
+            )
         self.weak_mask_loss = weak_mask_loss
         self.full_mask_loss = full_mask_loss
         self.embedding_weight = embedding_weight
@@ -158,10 +164,21 @@ class FreeSOLO(SOLOv2):
                 features.get(_PAIRS),
                 self._warmup(),
             )
-        embeddings = masks.cell_values["pred_embeddings"].flatten(0, 1)[targets.positive_cell]
-        wanted = self._gather_embeddings(instances)[targets.positive_instance]
-        losses["loss_embedding"] = self.embedding_weight * embedding_loss(embeddings, wanted)
+        losses["loss_embedding"] = self._embedding_loss(masks, targets, instances)
         return losses
+
+    def _embedding_loss(
+        self, masks: UnifiedMasks, targets: GridTargets, instances: Sequence[Instances]
+    ) -> Tensor:
+        """The weighted loss, a scalar; with weight 0 it reads no embeddings.
+
+        The branch has gradients even then: distributed training waits for those of all parameters.
+        """
+        embeddings = masks.cell_values["pred_embeddings"].flatten(0, 1)
+        if not self.embedding_weight:
+            return embeddings[:0].sum()
+        wanted = self._gather_embeddings(instances)[targets.positive_instance]
+        return self.embedding_weight * embedding_loss(embeddings[targets.positive_cell], wanted)
 
     def _warmup(self) -> float:
         """The pairwise loss's factor at the training's iteration, resumed or not; 1 outside a training."""

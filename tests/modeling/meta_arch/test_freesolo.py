@@ -127,6 +127,22 @@ def test_full_supervision_and_no_embedding_loss():
         build(*off)
 
 
+def test_without_the_embedding_loss_embeddings_are_not_read():
+    model = build("FREESOLO.EMBEDDING_WEIGHT", 0.0).train()
+    losses = model(make_batch(embeddings=5))  # not the model's 8
+    assert losses["loss_embedding"] == 0 and losses["loss_embedding"].shape == ()
+    losses["loss_embedding"].backward()
+    branch = model.head.embedding_predictor
+    assert all(torch.equal(p.grad, torch.zeros_like(p)) for p in branch.parameters())
+
+
+@pytest.mark.parametrize("threshold", [0.0, -0.1, 1.5, float("nan")])
+def test_impossible_similarity_of_colours_is_one_line(threshold):
+    with pytest.raises(InputError, match="^MODEL.FREESOLO.PAIRWISE_COLOR_THR must be above 0") as caught:
+        build("FREESOLO.PAIRWISE_COLOR_THR", threshold)
+    assert "\n" not in str(caught.value)
+
+
 def test_separate_mask_features_are_refused():
     with pytest.raises(InputError, match="'unified'"):
         build("SOLOV2.MASK_FEATURE", "separate")

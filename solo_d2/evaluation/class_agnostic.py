@@ -13,6 +13,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Sequence
 
+from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -91,7 +92,10 @@ class ClassAgnosticEvaluator(DatasetEvaluator):
 
 
 def read_truth(json_file: str | os.PathLike) -> COCO:
-    """Reads COCO annotations as of one category; LVIS's, which know no crowds, are COCO's without any."""
+    """Reads COCO annotations as of one category; LVIS's, which know no crowds, are COCO's without any.
+
+    COCO's evaluation cannot do without areas: those a file lacks are measured.
+    """
     with open(json_file, encoding="utf-8") as file:
         content = json.load(file)
     truth = COCO()
@@ -102,7 +106,18 @@ def read_truth(json_file: str | os.PathLike) -> COCO:
     truth.dataset = {"info": {}, **content, "categories": categories, "annotations": annotations}
     with contextlib.redirect_stdout(io.StringIO()):
         truth.createIndex()
+    for annotation in annotations:
+        if "area" not in annotation:
+            annotation["area"] = _area(truth, annotation)
     return truth
+
+
+def _area(truth: COCO, annotation: dict) -> float:
+    """Pixels of an annotation's mask; of its box, where it has none."""
+    if annotation.get("segmentation"):
+        return float(coco_mask.area(truth.annToRLE(annotation)))
+    _, _, width, height = annotation["bbox"]
+    return float(width * height)
 
 
 def measure(truth: COCO, results: Sequence[dict], task: str) -> dict[str, float]:

@@ -14,7 +14,7 @@ from pycocotools.cocoeval import COCOeval
 
 from detectron2.data import MetadataCatalog
 from detectron2.structures import Boxes, Instances
-from solo_d2.evaluation.class_agnostic import METRICS, ClassAgnosticEvaluator, format_table
+from solo_d2.evaluation.class_agnostic import METRICS, ClassAgnosticEvaluator, format_table, read_truth
 from solo_d2.structures import InputError
 
 NAME = "class_agnostic_of_a_test"
@@ -152,6 +152,22 @@ def test_annotations_without_crowd_flags(register):
     for annotation in content["annotations"]:
         del annotation["iscrowd"]
     assert run(register(content), content, predictions(np.random.default_rng(2), content)) == expected
+
+
+def test_annotations_without_areas(register, tmp_path):
+    content = make_truth(np.random.default_rng(1))
+    content["annotations"][0]["segmentation"] = [[10, 10, 30, 10, 30, 20, 10, 20]]
+    content["annotations"][0]["area"] = 200
+    expected = run(register(content), content, predictions(np.random.default_rng(2), content))
+    areas = [annotation.pop("area") for annotation in content["annotations"]]
+    measured = run(register(content), content, predictions(np.random.default_rng(2), content))
+    assert measured == expected and measured["segm"]["AP"] > 0
+    truth = read_truth(tmp_path / "gt.json")
+    assert [annotation["area"] for annotation in truth.dataset["annotations"]] == areas
+    for annotation in content["annotations"]:
+        del annotation["segmentation"]
+    boxes = run(register(content), content, predictions(np.random.default_rng(2), content), tasks=["bbox"])
+    assert boxes["bbox"] == expected["bbox"]
 
 
 def test_table():

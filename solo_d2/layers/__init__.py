@@ -5,6 +5,7 @@ from .batch_shuffle import BatchShuffle, gather_ranks
 from .conv_tower import ConvTower, DeformConvBlock, conv_block, init_conv
 from .coord_conv import append_coordinates, coordinate_channels
 from .deform_conv import DeformConv, ModulatedDeformConv, convert_deform_convs, deform_conv2d
+from .device_copy import copy_to_device
 from .dynamic_conv import dynamic_conv, dynamic_conv_batch
 from .grid_align import GRID_ALIGNMENTS, align_to_grid
 from .key_queue import KeyQueue
@@ -30,6 +31,7 @@ __all__ = [
     "conv_block",
     "convert_deform_convs",
     "coordinate_channels",
+    "copy_to_device",
     "deform_conv2d",
     "dynamic_conv",
     "dynamic_conv_batch",

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from detectron2.utils import comm
 
+from .device_copy import copy_to_device
+
 
 def gather_ranks(x: Tensor) -> Tensor:
     """Returns (W * n, ...), every process's (n, ...) in the order of ranks, no gradient; alone, ``x``."""
@@ -31,15 +33,25 @@ class BatchShuffle:
 
     Attributes:
         order: (W * n,) int64 permutation, the same in every process: place i holds image ``order[i]``.
+        inverse: (W * n,) int64, the way back.
     """
 
     order: Tensor
+    inverse: Tensor
 
     @classmethod
-    def draw(cls, count: int, seed: int) -> "BatchShuffle":
-        """Draws the order of ``count`` images of every process; a function of ``seed`` alone."""
+    def draw(cls, count: int, seed: int, device: torch.device | None = None) -> "BatchShuffle":
+        """Draws the order of ``count`` images of every process; a function of ``seed`` alone.
+
+        Args:
+            count: n.
+            seed: The same in every process.
+            device: Of the tensors to be exchanged, None for the CPU: the order is sent there once.
+        """
         generator = torch.Generator().manual_seed(seed)
-        return cls(torch.randperm(count * comm.get_world_size(), generator=generator))
+        order = torch.randperm(count * comm.get_world_size(), generator=generator)
+        both = torch.stack([order, order.argsort()])
+        return cls(*(both if device is None else copy_to_device(both, device)))
 
     def shuffle(self, x: Tensor) -> Tensor:
         """Returns this process's share (n, ...) of all images in their new order, of (n, ...) everywhere."""
@@ -47,9 +59,8 @@ class BatchShuffle:
 
     def unshuffle(self, x: Tensor) -> Tensor:
         """Returns what became of this process's own images, from what every process made of its share."""
-        return self._share(gather_ranks(x), self.order.argsort())
+        return self._share(gather_ranks(x), self.inverse)
 
     @staticmethod
     def _share(gathered: Tensor, order: Tensor) -> Tensor:
-        own = order.chunk(comm.get_world_size())[comm.get_rank()]
-        return gathered[own.to(gathered.device)]
+        return gathered[order.chunk(comm.get_world_size())[comm.get_rank()]]

@@ -3,6 +3,7 @@
 B: images; H, W: padded network input; h, w: that divided by the stride.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -10,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from solo_d2.layers import PAIR_OFFSETS, pixel_pairs
+from solo_d2.layers import PAIR_OFFSETS, copy_to_device, pixel_pairs
 
 # IEC 61966-2-1 (sRGB): linear RGB to XYZ; the white point D65.
 _XYZ_OF_RGB = (
@@ -34,11 +35,18 @@ def rgb_to_lab(images: Tensor) -> Tensor:
     """
     scaled = (images / 255).clamp(0, 1)
     linear = torch.where(scaled > 0.04045, ((scaled + 0.055) / 1.055) ** 2.4, scaled / 12.92)
-    white = images.new_tensor(_WHITE)[:, None]
-    xyz = images.new_tensor(_XYZ_OF_RGB) / white @ linear.flatten(2)
+    xyz = _white_xyz_of_rgb(images.device, images.dtype) @ linear.flatten(2)
     root = torch.where(xyz > _LINEAR_BELOW, xyz ** (1 / 3), _LINEAR_SLOPE * xyz + _LINEAR_OFFSET)
     x, y, z = root.unbind(1)
     return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], dim=1).unflatten(2, images.shape[2:])
+
+
+@functools.cache
+@torch.inference_mode(False)
+def _white_xyz_of_rgb(device: torch.device, dtype: torch.dtype) -> Tensor:
+    """(3, 3) matrix from linear RGB to XYZ as parts of the white point, copied to each device once."""
+    white = torch.tensor(_WHITE, dtype=dtype)[:, None]
+    return (torch.tensor(_XYZ_OF_RGB, dtype=dtype) / white).to(device)
 
 
 @torch.no_grad()
@@ -78,9 +86,7 @@ def find_similar_pairs(
 
 def _valid_pixels(heights: Sequence[int], widths: Sequence[int], stride: int, lab: Tensor) -> Tensor:
     """Reduced pixels whose middle counts: (B, h, w) bool."""
+    limits = copy_to_device(torch.tensor([list(heights), list(widths)]), lab.device)
     middles = [torch.arange(n, device=lab.device) * stride + stride // 2 for n in lab.shape[2:]]
-    rows, columns = (
-        middle < torch.tensor(limits, device=lab.device)[:, None]
-        for middle, limits in zip(middles, (heights, widths), strict=True)
-    )
+    rows, columns = (middle < limit[:, None] for middle, limit in zip(middles, limits, strict=True))
     return rows[:, :, None] & columns[:, None, :]

@@ -6,6 +6,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from solo_d2.layers import batch_shuffle, copy_to_device
 from solo_d2.layers.batch_shuffle import BatchShuffle, gather_ranks
 
 COUNT = 6
@@ -18,6 +19,22 @@ def test_alone_the_order_changes_and_comes_back():
     shuffled = exchange.shuffle(values)
     assert sorted(shuffled.tolist()) == values.tolist()
     assert torch.equal(exchange.unshuffle(shuffled), values)
+
+
+def test_the_order_is_sent_to_the_device_once(monkeypatch):
+    sent = []
+
+    def copy_and_note(values, device):
+        sent.append(device.type)
+        return copy_to_device(values, device)
+
+    monkeypatch.setattr(batch_shuffle, "copy_to_device", copy_and_note)
+    exchange = BatchShuffle.draw(COUNT, seed=3, device=torch.device("meta"))
+    assert exchange.order.device.type == exchange.inverse.device.type == "meta" and sent == ["meta"]
+    values = torch.empty(COUNT, 2, device="meta")
+    with monkeypatch.context() as patch:  # nothing moves any more
+        patch.setattr(torch.Tensor, "to", None)
+        assert exchange.unshuffle(exchange.shuffle(values)).shape == values.shape
 
 
 def run_rank(rank: int, address: str, queue) -> None:

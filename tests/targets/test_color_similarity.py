@@ -1,9 +1,12 @@
 """Colours against OpenCV's conversion, similar pairs against loops."""
 
+import contextlib
+
 import cv2
 import numpy as np
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 
 from solo_d2.layers import PAIR_OFFSETS
 from solo_d2.targets import find_similar_pairs, rgb_to_lab
@@ -82,3 +85,54 @@ def test_autocast_does_not_blur_colours():
     plain = find_similar_pairs(images, [32], [32])
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(find_similar_pairs(images, [32], [32]), plain)
+
+
+class CopiesFromTheHost(TorchFunctionMode):
+    """Notes what goes to another device: constants that are made there, and copies."""
+
+    def __init__(self):
+        super().__init__()
+        self.constants, self.copies = 0, []
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        if isinstance(result, torch.Tensor) and result.device.type != "cpu":
+            if func in (torch.tensor, torch.as_tensor, torch.Tensor.new_tensor):
+                self.constants += 1
+            elif args and isinstance(args[0], torch.Tensor) and args[0].device.type == "cpu":
+                self.copies.append(kwargs.get("non_blocking", False))
+        return result
+
+
+def test_a_step_sends_the_limits_at_once_and_nothing_else(monkeypatch):
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())  # "meta" has none
+    images = torch.zeros(2, 3, 32, 40, device="meta")
+    find_similar_pairs(images, [32, 23], [40, 31])  # the constants, once for a device
+    with CopiesFromTheHost() as seen:
+        find_similar_pairs(images, [32, 23], [40, 31])
+    assert seen.constants == 0 and seen.copies == [True], "one copy, for which nobody waits"
+    with CopiesFromTheHost() as seen:
+        images.new_tensor([1.0])
+        torch.ones(1).to("meta")
+    assert seen.constants == 1 and seen.copies == [False], "the mode sees both"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_no_step_waits_for_a_gpu():
+    images = torch.rand(2, 3, 32, 40) * 255
+    find_similar_pairs(images.cuda(), [32, 23], [40, 31])
+    on_gpu, before = images.cuda(), torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        find_similar_pairs(on_gpu, [32, 23], [40, 31])
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
+
+
+def test_constants_made_in_inference_mode_can_be_learnt_through():
+    with torch.inference_mode():
+        rgb_to_lab(torch.rand(1, 3, 2, 2, dtype=torch.float64))
+    images = torch.full((1, 3, 2, 2), 77.0, dtype=torch.float64, requires_grad=True)
+    rgb_to_lab(images).sum().backward()
+    assert images.grad.isfinite().all()

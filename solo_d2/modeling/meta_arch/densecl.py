@@ -177,7 +177,7 @@ class DenseCL(nn.Module):
         """Encodes this process's views, where wanted mixed with the other processes' meanwhile."""
         if not self.shuffle or comm.get_world_size() == 1:
             return self.key_encoder(self.normalize(views), with_mean=True)
-        exchange = BatchShuffle.draw(len(views), seed=self._step)
+        exchange = BatchShuffle.draw(len(views), seed=self._step, device=self.device)
         keys = self.key_encoder(self.normalize(exchange.shuffle(views)), with_mean=True)
         return keys.map(exchange.unshuffle)
 

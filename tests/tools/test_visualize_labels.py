@@ -1,6 +1,7 @@
 """tools/visualize_labels.py: one picture per image."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,22 +9,52 @@ from PIL import Image
 
 
 @pytest.fixture
-def labels(tmp_path):
+def make_labels(tmp_path):
+    """``make_labels(names)`` writes images below images/ and a file that lists them."""
     (tmp_path / "images" / "sub").mkdir(parents=True)
-    names = ["a.png", "sub/b.png"]
-    for name in names:
-        Image.fromarray(np.full((20, 30, 3), 90, np.uint8)).save(tmp_path / "images" / name)
-    images = [{"id": index, "file_name": name} for index, name in enumerate(names)]
-    path = tmp_path / "labels.json"
-    path.write_text(json.dumps({"images": images, "annotations": []}))
-    return path
+
+    def make(names):
+        for name in names:
+            Image.fromarray(np.full((20, 30, 3), 90, np.uint8)).save(tmp_path / "images" / name)
+        images = [{"id": index, "file_name": str(name)} for index, name in enumerate(names)]
+        path = tmp_path / "labels.json"
+        path.write_text(json.dumps({"images": images, "annotations": []}))
+        return path
+
+    return make
+
+
+@pytest.fixture
+def labels(make_labels):
+    return make_labels(["a.png", "sub/b.png"])
 
 
 def test_pictures_of_several_files(run_tool, labels, tmp_path):
     flags = ["--images", tmp_path / "images", "--output", tmp_path / "out"]
     run_tool("visualize_labels", "--labels", labels, labels, *flags)
-    assert Image.open(tmp_path / "out" / "a.jpg").width > 3 * 30
-    assert (tmp_path / "out" / "sub" / "b.jpg").is_file()
+    assert Image.open(tmp_path / "out" / "a.png.jpg").width > 3 * 30
+    assert (tmp_path / "out" / "sub" / "b.png.jpg").is_file()
+
+
+def test_pictures_stay_below_the_output_and_apart(run_tool, make_labels, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = ["a.png", "a.jpg", "../up.jpg", tmp_path / "absolute.jpg"]
+    labels = make_labels(names)
+    before = [(tmp_path / "images" / name).read_bytes() for name in names]
+    run_tool("visualize_labels", "--labels", labels, "--images", labels.parent / "images", "--output", "out")
+    assert [(tmp_path / "images" / name).read_bytes() for name in names] == before
+    found = sorted(path.relative_to("out") for path in Path("out").rglob("*.jpg"))
+    absolute = Path("__", *(tmp_path / "absolute.jpg.jpg").parts[1:])
+    assert found == sorted([Path("a.png.jpg"), Path("a.jpg.jpg"), Path("__/up.jpg.jpg"), absolute])
+
+
+def test_no_image_is_overwritten(run_tool, make_labels, tmp_path, capsys):
+    labels, images = make_labels(["a.png", "a.png.jpg"]), tmp_path / "images"
+    before = (images / "a.png.jpg").read_bytes()
+    with pytest.raises(SystemExit):
+        run_tool("visualize_labels", "--labels", labels, "--images", images, "--output", images)
+    assert "would overwrite an image" in capsys.readouterr().err
+    assert (images / "a.png.jpg").read_bytes() == before
 
 
 def test_mistakes_are_one_line(run_tool, labels, tmp_path, capsys):

@@ -1,18 +1,14 @@
 """Long work as stages in processes of their own: killed at any point, the same command goes on where it was.
 
-A stage has a folder. ``started.json`` in it says with which settings it was begun, ``done.json`` that it is
-finished, and with what. Both are whole or absent.
+A stage has a folder. ``started.json`` in it says with which settings and from which inputs it was begun,
+``done.json`` that it is finished, and with what. Both are whole or absent.
 """
 
 import contextlib
-import ctypes
 import json
 import logging
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +17,7 @@ from pathlib import Path
 from solo_d2.structures.errors import InputError
 
 from .files import describe_changes, digest_of, digest_of_file, read_json, write_whole
+from .processes import end_leftovers, run_mark, run_script
 
 try:
     import fcntl
@@ -32,7 +29,6 @@ logger = logging.getLogger(__name__)
 _LOCK = "driver.lock"
 # Seconds that what a killed driver left behind has to end itself; loader processes look every five.
 _PATIENCE = 30.0
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -64,48 +60,68 @@ class StageRunner:
     def __init__(self, folder: str | os.PathLike):
         self.folder = Path(folder)
         self._lock_file = None
-        self._keys: dict[str, str] = {}
+        self._made: dict[str, str] = {}
 
-    def run(self, stage: Stage) -> None:
+    def run(self, stage: Stage) -> bool:
         """Runs a stage unless it is done.
+
+        A stage whose outputs changed since, or that was begun from other outputs of the stages before it,
+        is made afresh, without anything of the former attempt.
+
+        Returns:
+            Whether it was run.
 
         Raises:
             InputError: if it was begun with other settings, a command failed, or an output is not there.
         """
-        settings = dict(stage.settings) | {f"stage {name}": self._keys[name] for name in stage.after}
-        self._keys[stage.name] = digest_of(settings)
-        folder = self.folder / stage.name
-        started = self._check_settings(stage.name, settings)
-        done = read_json(folder / "done.json")
-        if done is not None:
-            changed = changed_outputs(folder, done["outputs"])
-            if not changed:
-                logger.info("%s: done before", stage.name)
-                return
-            logger.warning("%s: %s is not as it was left, the stage is run again", stage.name, changed)
-            (folder / "done.json").unlink()
+        self._check_settings(stage)
+        inputs = {name: self._made[name] for name in stage.after}
+        reason = self._outdated(stage.name, inputs)
+        if reason:
+            logger.warning("%s: %s, the stage is made afresh", stage.name, reason)
+            self.forget([stage.name])
+        done = self.result(stage.name)
+        ran = done is None
+        if ran:
+            done = self._make(stage, inputs)
+        else:
+            logger.info("%s: done before", stage.name)
+        self._made[stage.name] = digest_of(done["outputs"])
+        return ran
+
+    def _check_settings(self, stage: Stage) -> None:
+        started = self._started(stage.name)
+        changes = describe_changes(started["settings"], stage.settings) if started else ""
+        if changes:
+            raise InputError(
+                f"stage {stage.name} was begun with other settings ({changes}): --redo {stage.name} makes it "
+                "and what follows anew, another --output keeps both"
+            )
+
+    def _outdated(self, name: str, inputs: Mapping[str, str]) -> str:
+        """Why what is there of a stage cannot be gone on with; "" if it can."""
+        started, done = self._started(name), self.result(name)
+        if started and started.get("inputs") != inputs:
+            return "what it was made from changed"
+        changed = changed_outputs(self.folder / name, done["outputs"]) if done else ""
+        return f"{changed} is not as it was left" if changed else ""
+
+    def _started(self, name: str) -> dict | None:
+        return read_json(self.folder / name / "started.json")
+
+    def _make(self, stage: Stage, inputs: Mapping[str, str]) -> dict:
+        """Runs the commands; returns what ``done.json`` then holds."""
+        started = self._started(stage.name)
         attempts = (started or {}).get("attempts", 0) + 1
-        write_whole(folder / "started.json", [json.dumps({"settings": settings, "attempts": attempts})])
+        begun = {"settings": dict(stage.settings), "inputs": dict(inputs), "attempts": attempts}
+        write_whole(self.folder / stage.name / "started.json", [json.dumps(begun)])
         logger.info("%s: %s", stage.name, "going on" if started else "starting")
         start = time.time()
         for command in stage.commands:
             run_script(command, self._lock_file)
-        self._finish(stage, attempts, time.time() - start)
+        return self._finish(stage, attempts, time.time() - start)
 
-    def _check_settings(self, name: str, settings: dict) -> dict | None:
-        """What ``started.json`` holds, if its settings are these."""
-        started = read_json(self.folder / name / "started.json")
-        if started is None:
-            return None
-        changes = describe_changes(started["settings"], settings)
-        if changes:
-            raise InputError(
-                f"stage {name} was begun with other settings ({changes}): --redo {name} makes it and what "
-                "follows anew, another --output keeps both"
-            )
-        return started
-
-    def _finish(self, stage: Stage, attempts: int, seconds: float) -> None:
+    def _finish(self, stage: Stage, attempts: int, seconds: float) -> dict:
         folder = self.folder / stage.name
         for name in stage.outputs:
             if not (folder / name).is_file():
@@ -114,6 +130,7 @@ class StageRunner:
         done = {"outputs": outputs, "seconds": round(seconds, 1), "attempts": attempts}
         write_whole(folder / "done.json", [json.dumps(done)])
         logger.info("%s: done in %.0f s", stage.name, seconds)
+        return done
 
     def result(self, name: str) -> dict | None:
         """What ``done.json`` of a stage holds; None if it is not done."""
@@ -129,15 +146,15 @@ class StageRunner:
     def lock(self) -> Iterator[None]:
         """Keeps the folder for this process and what it starts.
 
-        The processes of a killed driver hold the lock as long as they live, so none of them can write into
-        what this one does.
+        What a killed driver left running is ended first, so that it cannot write into what this one does.
 
         Raises:
-            InputError: if another run still works in the folder.
+            InputError: if another run still works in the folder, or a process of an earlier one does not end.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with open(self.folder / _LOCK, "a") as file:
             _acquire(file, self.folder)
+            end_leftovers(run_mark(file))
             for leftover in self.folder.rglob("*.partial"):
                 leftover.unlink()
             self._lock_file = file
@@ -156,33 +173,6 @@ def _acquire(file, folder: Path) -> None:
             if time.monotonic() > deadline:
                 raise InputError(f"another run still works in {folder}: wait for it or end it") from None
             time.sleep(0.2)
-
-
-def run_script(command: Sequence[str], lock_file) -> None:
-    """Runs a Python script to its end; it ends with this process, however this one ends (Linux).
-
-    Raises:
-        InputError: if it failed.
-    """
-    process = subprocess.Popen(
-        [sys.executable, *command], pass_fds=(lock_file.fileno(),), preexec_fn=_end_with_parent
-    )
-    try:
-        code = process.wait()
-    except BaseException:
-        process.terminate()
-        process.wait()
-        raise
-    if code:
-        raise InputError(
-            f"{Path(command[0]).name} failed (exit code {code}), its message is above; "
-            "the same command goes on there"
-        )
-
-
-def _end_with_parent() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def changed_outputs(folder: Path, outputs: Mapping[str, str]) -> str:

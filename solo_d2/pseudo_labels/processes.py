@@ -1,0 +1,98 @@
+"""Scripts in processes of their own, and an end to what a killed driver left of them."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from solo_d2.structures.errors import InputError
+
+# Variable that a stage's processes inherit, however they are started; its value is the run's.
+_MARK = "SOLO_D2_RUN"
+# Seconds that a killed process has to be gone; one that waits for a disk or a GPU takes some.
+_PATIENCE = 30.0
+_PR_SET_PDEATHSIG = 1
+
+
+def run_mark(lock_file) -> str:
+    """What tells a run's processes from all others on this machine: its open lock file's device and inode."""
+    status = os.fstat(lock_file.fileno())
+    return f"{status.st_dev}:{status.st_ino}"
+
+
+def run_script(command: Sequence[str], lock_file) -> None:
+    """Runs a Python script to its end.
+
+    It ends with this process, however this one ends (Linux). Processes that it spawned may outlive a kill:
+    :func:`end_leftovers` ends them before anything else works in the run's folder.
+
+    Args:
+        command: the script and its arguments.
+        lock_file: the run's; the script holds it, too.
+
+    Raises:
+        InputError: if it failed.
+    """
+    mark = run_mark(lock_file)
+    process = subprocess.Popen(
+        [sys.executable, *command],
+        pass_fds=(lock_file.fileno(),),
+        preexec_fn=_end_with_parent,
+        env={**os.environ, _MARK: mark},
+    )
+    try:
+        code = process.wait()
+    except BaseException:
+        process.terminate()
+        process.wait()
+        end_leftovers(mark)
+        raise
+    if code:
+        end_leftovers(mark)
+        raise InputError(
+            f"{Path(command[0]).name} failed (exit code {code}), its message is above; "
+            "the same command goes on there"
+        )
+
+
+def _end_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def end_leftovers(mark: str) -> None:
+    """Kills this machine's processes of a run, and waits until they are gone (where there is a /proc).
+
+    Args:
+        mark: of :func:`run_mark`; only the run's driver may call this, under the lock.
+
+    Raises:
+        InputError: if one of them does not go.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    while left := _marked(mark):
+        if time.monotonic() > deadline:
+            raise InputError(f"processes {left} of an earlier run do not end: end them, then run this again")
+        for pid in left:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        time.sleep(0.05)
+
+
+def _marked(mark: str) -> list[int]:
+    """Processes that inherited a run's mark, without this one; a dead one has no environment any more."""
+    entry, found = f"{_MARK}={mark}".encode(), []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            inherited = (path / "environ").read_bytes().split(b"\0")
+        except OSError:  # ended, or another user's
+            continue
+        if entry in inherited and int(path.name) != os.getpid():
+            found.append(int(path.name))
+    return found

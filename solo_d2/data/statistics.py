@@ -87,13 +87,18 @@ def tabulate_instances(content: dict) -> InstanceTable:
     return InstanceTable(np.array(image), np.array(scale), np.array(centre), sizes, crowds)
 
 
+def pack(segmentation: list | dict, height: int, width: int) -> dict:
+    """A COCO segmentation, polygons or RLE, as compressed RLE."""
+    if isinstance(segmentation, list):
+        return coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
+    if isinstance(segmentation["counts"], list):
+        return coco_mask.frPyObjects(segmentation, height, width)
+    return segmentation
+
+
 def mass_centre(segmentation: list | dict, height: int, width: int) -> tuple[float, float]:
     """Centre of mass (x, y) of a COCO segmentation, in pixel indices of the image."""
-    packed = segmentation
-    if isinstance(segmentation, list):
-        packed = coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
-    elif isinstance(segmentation["counts"], list):
-        packed = coco_mask.frPyObjects(segmentation, height, width)
+    packed = pack(segmentation, height, width)
     left, top, wide, high = (int(value) for value in coco_mask.toBbox(packed))
     mask = coco_mask.decode(packed)[top : top + high, left : left + wide]
     total = mask.sum()

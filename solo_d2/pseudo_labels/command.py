@@ -4,6 +4,7 @@ import argparse
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -92,9 +93,9 @@ def label_images_from_config(
         logger.info("%d of %d shards are to be made", len(missing), store.num_shards)
     make = partial(_make_on_device, make_segmenter, cfg)
     start = time.perf_counter()
-    run_labeling(
-        Labeling(make, select, store, images.root, cfg.PSEUDO_LABELS.BATCH_SIZE), missing, arguments.processes
-    )
+    batch_size, device = cfg.PSEUDO_LABELS.BATCH_SIZE, cfg.MODEL.DEVICE
+    labeling = Labeling(make, select, store, images.root, batch_size, device)
+    run_labeling(labeling, missing, arguments.processes)
     seconds = time.perf_counter() - start
     _finish(store, output, len(missing), seconds)
 
@@ -123,7 +124,9 @@ def _sizes_from_config(cfg: CfgNode) -> dict[str, int]:
 def _check_finished(output: Path, settings: dict[str, object]) -> None:
     before = read_settings(output)
     if before is None:
-        raise InputError(f"--output {output} exists and was not made by this tool: name another file")
+        raise InputError(
+            f"--output {output} exists and was not made by this tool, or is damaged: name another file"
+        )
     changes = describe_changes(before, settings)
     if changes:
         raise InputError(f"--output {output} was made with other settings ({changes}): name another file")
@@ -132,11 +135,18 @@ def _check_finished(output: Path, settings: dict[str, object]) -> None:
 def _finish(store: ShardStore, output: Path, num_made: int, seconds: float) -> None:
     """Merges once the last shard is there, and says what there is."""
     left = store.missing()
-    if left:
+    if left and not output.exists():
         logger.info("%d of %d shards are left to other parts", len(left), store.num_shards)
         return
-    totals = count_labels(store)
-    store.merge(output)
+    try:
+        totals = count_labels(store)
+        store.merge(output, asdict(totals))
+    except InputError:
+        if not output.exists():
+            raise
+        _check_finished(output, store.settings)
+        logger.info("%s was put together by another part", output)
+        return
     store.remove()
     logger.info("%d images, %d masks -> %s", totals.images, totals.masks, output)
     if totals.skipped:

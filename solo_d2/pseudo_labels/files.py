@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import secrets
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -13,13 +14,13 @@ _MAX_SHOWN = 3
 def write_whole(path: str | os.PathLike, parts: Iterable[str]) -> None:
     """Writes text piece by piece under a temporary name that then becomes ``path``.
 
-    The temporary name is this process's own, so several may write the same file at once.
+    The temporary name is this call's own, so several processes and machines may write the same file at once.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
     try:
-        with open(partial, "w", encoding="utf-8") as file:
+        with open(partial, "w", encoding="utf-8", newline="\n") as file:
             file.writelines(parts)
             file.flush()
             os.fsync(file.fileno())

@@ -47,6 +47,7 @@ class Labeling:
         store: the shards.
         root: folder of the images.
         batch_size: images per forward pass.
+        device: the config's; only "cuda" shares processes out over all GPUs.
     """
 
     make_segmenter: Callable[[str | None], Segmenter]
@@ -54,6 +55,7 @@ class Labeling:
     store: ShardStore
     root: Path
     batch_size: int
+    device: str = "cuda"
 
     def run(self, shards: Sequence[int], device: str | None = None) -> None:
         """Makes some shards in this process."""
@@ -118,7 +120,7 @@ def run_labeling(labeling: Labeling, shards: Sequence[int], processes: int = 1) 
 def _work(rank: int, labeling: Labeling, shards: Sequence[int], processes: int, level: int) -> None:
     """One process's part, with its part of the machine."""
     logging.basicConfig(level=level, format="%(message)s")
-    gpus = torch.cuda.device_count()
+    gpus = torch.cuda.device_count() if labeling.device == "cuda" else 0
     if not gpus:
         torch.set_num_threads(max(1, torch.get_num_threads() // processes))
     device = f"cuda:{rank % gpus}" if gpus else None

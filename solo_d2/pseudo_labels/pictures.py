@@ -4,7 +4,7 @@ import json
 import math
 import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from detectron2.utils.visualizer import Visualizer
+from solo_d2.data.statistics import pack
 from solo_d2.structures.errors import InputError
 
 # Smaller images are drawn enlarged, so that numbers do not cover the objects.
@@ -29,8 +30,14 @@ _COLORS = (
 )
 
 
-def read_labels(path: str | os.PathLike) -> tuple[dict[str, dict], dict[int, list[dict]]]:
+def read_labels(
+    path: str | os.PathLike, names: Container[str] | None = None
+) -> tuple[dict[str, dict], dict[int, list[dict]]]:
     """Reads a COCO file.
+
+    Args:
+        path: the file.
+        names: file names of the images that are wanted; the others are not kept in memory.
 
     Returns:
         Image records by file name, and the annotations of each image id.
@@ -40,10 +47,13 @@ def read_labels(path: str | os.PathLike) -> tuple[dict[str, dict], dict[int, lis
     """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
-        images = {image["file_name"]: image for image in content["images"]}
+        listed = {image["file_name"]: image for image in content["images"]}
+        images = {name: image for name, image in listed.items() if names is None or name in names}
+        ids = {image["id"] for image in images.values()}
         annotations = defaultdict(list)
         for annotation in content["annotations"]:
-            annotations[annotation["image_id"]].append(annotation)
+            if annotation["image_id"] in ids:
+                annotations[annotation["image_id"]].append(annotation)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} cannot be read as COCO labels: {error}") from None
     return images, annotations
@@ -54,15 +64,17 @@ def draw_labels(picture: np.ndarray, annotations: Sequence[Mapping], with_scores
 
     Args:
         picture: RGB uint8 (H, W, 3).
-        annotations: COCO annotations with compressed RLE; without "score" none is written.
+        annotations: COCO annotations, polygons or RLE; without "score" none is written, without mask
+            nothing is drawn.
         with_scores: whether scores are written.
 
     Returns:
         RGB uint8 (k * H, k * W, 3) with k such that the shorter side is at least 256.
     """
     scale = math.ceil(_MIN_SIDE / min(picture.shape[:2]))
-    ordered = sorted(annotations, key=lambda one: one.get("score", 0.0))
-    masks = [coco_mask.decode(one["segmentation"]) for one in ordered]
+    with_mask = [one for one in annotations if one.get("segmentation")]
+    ordered = sorted(with_mask, key=lambda one: one.get("score", 0.0))
+    masks = [coco_mask.decode(pack(one["segmentation"], *picture.shape[:2])) for one in ordered]
     shown = with_scores and all("score" in one for one in ordered)
     visualizer = Visualizer(np.ascontiguousarray(picture), scale=scale)
     drawn = visualizer.overlay_instances(

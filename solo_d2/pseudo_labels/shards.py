@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 CATEGORY = {"id": 1, "name": "object"}
 _PLAN = "plan.json"
+# What a merged file ends with.
+_END = b"]}\n"
 
 
 @dataclass
@@ -108,9 +110,14 @@ class ShardStore:
                     logger.warning("%s is damaged and will be made again", self._file(shard))
         return missing
 
-    def merge(self, output: str | os.PathLike) -> None:
-        """Writes all shards as one COCO JSON, one shard in memory at a time; annotation ids count from 1."""
-        write_whole(output, self._coco_text())
+    def merge(self, output: str | os.PathLike, counts: Mapping[str, int] | None = None) -> None:
+        """Writes all shards as one COCO JSON, one shard in memory at a time; annotation ids count from 1.
+
+        Args:
+            output: the file.
+            counts: what is in it, for :func:`read_counts`.
+        """
+        write_whole(output, self._coco_text({"settings": self.settings, "counts": dict(counts or {})}))
 
     def remove(self) -> None:
         """Deletes the folder, the plan first: what is left by a crash is never taken for a store."""
@@ -127,25 +134,40 @@ class ShardStore:
                 raise InputError(f"{self._file(shard)} is missing or damaged: run the same command again")
             yield content
 
-    def _coco_text(self) -> Iterator[str]:
+    def _coco_text(self, info: dict) -> Iterator[str]:
         """The file piece by piece; its first line has the settings, see :func:`read_settings`."""
-        yield json.dumps({"info": {"settings": self.settings}})[:-1] + ",\n"
+        yield json.dumps({"info": info})[:-1] + ",\n"
         yield f'"categories": {json.dumps([CATEGORY])},\n"images": ['
         yield from _listed(image for shard in self.contents() for image in shard.images)
         yield '],\n"annotations": ['
         found = (annotation for shard in self.contents() for annotation in shard.annotations)
         yield from _listed({"id": number, **one} for number, one in enumerate(found, start=1))
-        yield "]}\n"
+        yield _END.decode()
 
 
 def read_settings(labels: str | os.PathLike) -> dict[str, object] | None:
-    """The settings a finished label file was made with; None if it has none. Reads its first line only."""
-    with open(labels, encoding="utf-8") as file:
+    """The settings a finished label file was made with; None if it has none or is cut short.
+
+    Reads its first line and its end only.
+    """
+    return _read_info(labels).get("settings")
+
+
+def read_counts(labels: str | os.PathLike) -> dict[str, int] | None:
+    """How many images, masks and skipped images a finished label file has; None if it does not say."""
+    return _read_info(labels).get("counts") or None
+
+
+def _read_info(labels: str | os.PathLike) -> dict:
+    with open(labels, "rb") as file:
         first = file.readline()
+        file.seek(-min(len(_END), file.seek(0, os.SEEK_END)), os.SEEK_END)
+        whole = file.read() == _END
     try:
-        return json.loads(first.rstrip().removesuffix(",") + "}")["info"]["settings"]
+        info = json.loads(first.rstrip().removesuffix(b",") + b"}")["info"]
     except (ValueError, KeyError, TypeError):
-        return None
+        return {}
+    return info if whole and isinstance(info, dict) else {}
 
 
 def _input_file(folder: Path, shard: int) -> Path:

@@ -7,6 +7,7 @@ import pytest
 
 from solo_d2.config import get_cfg
 from solo_d2.data.image_list import list_images
+from solo_d2.pseudo_labels import command as module
 from solo_d2.pseudo_labels.command import build_parser, label_images_from_config, settings_from_config
 from solo_d2.pseudo_labels.labeling import select_all
 from solo_d2.structures.errors import InputError
@@ -108,6 +109,29 @@ def test_parts_share_the_work(run, caplog, tmp_path):
     parts = run("--part", "1/2")
     (tmp_path / "labels.json").unlink()
     assert parts == run()
+
+
+def test_parts_that_end_together_both_succeed(run, caplog, tmp_path, monkeypatch):
+    """The other part merges and removes the shards while this one is about to."""
+    run("--part", "0/2")
+    count = module.count_labels
+
+    def count_after_the_other(store):
+        store.merge(tmp_path / "labels.json", {})
+        store.remove()
+        return count(store)
+
+    monkeypatch.setattr(module, "count_labels", count_after_the_other)
+    content = run("--part", "1/2")
+    assert len(content["images"]) == 10 and "labels.json was put together by another part" in caplog.text
+
+
+def test_labels_cut_short_are_not_accepted(run, tmp_path):
+    run()
+    path = tmp_path / "labels.json"
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(InputError, match="or is damaged: name another"):
+        run()
 
 
 def test_a_foreign_output_is_not_overwritten(run, tmp_path):

@@ -158,3 +158,21 @@ def test_images_of_one_shape_share_a_batch(make_images, open_job, segmenter):
     job = open_job(make_images(6), shard_size=6, batch_size=2)
     run_labeling(job, [0])
     assert segmenter.batches == [[(3, 16, 24)] * 2, [(3, 16, 24)] * 2, [(3, 24, 16)] * 2]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "devices"),
+    [("cuda", ["cuda:0", "cuda:1", "cuda:0"]), ("cpu", [None] * 3), ("cuda:1", [None] * 3)],
+)
+def test_processes_obey_the_device(make_images, open_job, segmenter, monkeypatch, wanted, devices):
+    asked = []
+    monkeypatch.setattr(module.torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(module.torch, "set_num_threads", lambda count: None)
+    job = replace(
+        open_job(make_images(3), shard_size=1),
+        make_segmenter=lambda device: asked.append(device) or segmenter,
+        device=wanted,
+    )
+    for rank in range(3):
+        module._work(rank, job, [0, 1, 2], 3, logging.WARNING)
+    assert asked == devices and job.store.missing() == []

@@ -57,3 +57,25 @@ def test_no_labels_is_one_line(tmp_path, content):
         (tmp_path / "x.json").write_text(content)
     with pytest.raises(InputError, match="x.json cannot be read as COCO labels"):
         read_labels(tmp_path / "x.json")
+
+
+def test_every_coco_form_of_a_mask_is_drawn():
+    packed = make_annotation(4)
+    polygon = {"segmentation": [[8, 4, 40, 4, 40, 12, 8, 12]]}
+    counts = [8 * 32 + 4, 8, *[24, 8] * 31, 24 * 32 + 20]
+    runs = {"segmentation": {"size": [32, 64], "counts": counts}}
+    expected = draw_labels(GREY, [packed])
+    assert (expected != draw_labels(GREY, [])).any()
+    for other in (polygon, runs):
+        assert np.array_equal(draw_labels(GREY, [other]), expected)
+    for empty in ({"segmentation": []}, {"bbox": [0, 0, 4, 4]}):
+        assert np.array_equal(draw_labels(GREY, [empty]), draw_labels(GREY, []))
+
+
+def test_only_the_wanted_images_are_kept(tmp_path):
+    images = [{"id": 3, "file_name": "a.png"}, {"id": 4, "file_name": "b.png"}]
+    annotations = [make_annotation(0), make_annotation(0) | {"image_id": 4}]
+    (tmp_path / "x.json").write_text(json.dumps({"images": images, "annotations": annotations}))
+    assert all(len(part) == 2 for part in read_labels(tmp_path / "x.json"))
+    images, annotations = read_labels(tmp_path / "x.json", ["b.png"])
+    assert set(images) == {"b.png"} and set(annotations) == {4}

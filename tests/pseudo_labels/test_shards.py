@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from solo_d2.data.image_list import ImageList
-from solo_d2.pseudo_labels.shards import Shard, ShardStore, read_settings
+from solo_d2.pseudo_labels.shards import Shard, ShardStore, read_counts, read_settings
 from solo_d2.structures.errors import InputError
 
 SETTINGS = {"threshold": 0.5, "scales": [1.0, 0.5]}
@@ -94,8 +94,20 @@ def test_merged_file_is_coco(store, tmp_path):
     assert [one["id"] for one in content["annotations"]] == list(range(1, 2 + 0 + 1 + 2 + 0 + 1))
     assert [one["image_id"] for one in content["annotations"]] == [5, 5, 7, 8, 8]
     assert read_settings(tmp_path / "labels.json") == SETTINGS
+    assert read_counts(tmp_path / "labels.json") is None
     store.remove()
     assert not store.folder.exists()
+
+
+def test_counts_and_settings_of_a_whole_file_only(store, tmp_path):
+    fill(store)
+    path = tmp_path / "labels.json"
+    store.merge(path, {"images": 5, "masks": 5})
+    assert read_counts(path) == {"images": 5, "masks": 5} and read_settings(path) == SETTINGS
+    data = path.read_bytes()
+    for size in (0, 2, len(data) // 2, len(data) - 1):
+        path.write_bytes(data[:size])
+        assert read_counts(path) is None and read_settings(path) is None
 
 
 def test_merged_without_any_mask(tmp_path):

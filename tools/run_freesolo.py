@@ -74,7 +74,6 @@ def build_pipeline(arguments: argparse.Namespace) -> Pipeline:
     ):
         if path and not Path(path).is_file():
             raise InputError(f"{flag} {path} does not exist")
-    root = list_images(arguments.images, arguments.image_root).root
     densecl = None
     if not arguments.backbone:
         densecl = _method(arguments.densecl_config, arguments.densecl_opts)
@@ -82,7 +81,7 @@ def build_pipeline(arguments: argparse.Namespace) -> Pipeline:
         scripts=SCRIPTS,
         output=Path(arguments.output),
         images=arguments.images,
-        image_root=str(root),
+        listed=list_images(arguments.images, arguments.image_root),
         densecl=densecl,
         free_mask=_method(arguments.free_mask_config, arguments.free_mask_opts),
         segmenter=_method(arguments.config_file, arguments.opts),
@@ -115,15 +114,16 @@ def main() -> None:
     check_stage("--redo", arguments.redo, names)
     command = shlex.join(["python", "tools/run_freesolo.py", *sys.argv[1:]])
     runner = StageRunner(pipeline.output)
-    report = partial(write_report, pipeline, runner, command, partial(to_array, order="RGB"))
+    report = partial(write_report, pipeline, runner, command)
     with runner.lock():
         if arguments.redo:
             runner.forget(names[names.index(arguments.redo) :])
         for stage in pipeline.stages:
-            runner.run(stage)
-            page = report()
+            if runner.run(stage):
+                report()
             if stage.name == arguments.until:
                 break
+        page = report(partial(to_array, order="RGB"))
     print(f"Report: {page}")
 
 

@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from detectron2.config import CfgNode
+from solo_d2.data.image_list import ImageList
 
-from .files import digest_of_file, flatten
+from .files import digest_of, digest_of_file, flatten
 from .stages import Stage
 
-# Keys that results do not follow from: where they go, and on what they are computed.
+# Keys that results do not follow from: where they go, and on what they are computed. Weights count by their
+# content, where a stage reads any.
 _NOT_SETTINGS = ("OUTPUT_DIR", "MODEL.DEVICE", "MODEL.WEIGHTS", "DATALOADER.NUM_WORKERS")
 # Keys that only evaluation reads.
 _EVALUATION = ("DATASETS.TEST", "()", "TEST.EVAL_PERIOD", "0")
@@ -42,7 +44,7 @@ class Pipeline:
         scripts: the folder of train_net.py and tools/.
         output: folder of the run.
         images: folder, text list or COCO JSON of images without labels.
-        image_root: folder that file names in lists and labels are relative to.
+        listed: what that amounts to; file names in labels are relative to its root, too.
         densecl: pre-training; None with ``backbone``.
         free_mask: coarse masks.
         segmenter: both trainings and self-training's labels.
@@ -58,7 +60,7 @@ class Pipeline:
     scripts: Path
     output: Path
     images: str
-    image_root: str
+    listed: ImageList
     free_mask: Method
     segmenter: Method
     densecl: Method | None = None
@@ -108,6 +110,19 @@ class Pipeline:
         return titles
 
     @property
+    def image_root(self) -> str:
+        """The folder of the images."""
+        return str(self.listed.root)
+
+    @property
+    def _image_settings(self) -> dict[str, object]:
+        """Settings of every stage that lists the images."""
+        digest = digest_of([self.listed.names, self.listed.ids])
+        return {
+            "images": self.images, "image_root": self.image_root, "image names and ids (SHA-256)": digest
+        }  # fmt: skip
+
+    @property
     def _training(self) -> dict[str, object]:
         """Settings of every training beside its config."""
         return {"--seed": self.seed, "--num-gpus": self.num_gpus}
@@ -134,7 +149,8 @@ class Pipeline:
         train = self._train("densecl", self.densecl, data)
         script = self._script("tools/export_backbone.py")
         export = [script, "--weights", trained, "--output", backbone]
-        settings = self.densecl.settings() | {"images": self.images} | self._training
+        start = {"weights (SHA-256)": digest_of_file(self.densecl.cfg.MODEL.WEIGHTS)}
+        settings = self.densecl.settings() | start | self._image_settings | self._training
         self._add("densecl", [train, export], settings, ["model_final.pth", "backbone.pth"])
 
     def _add_free_masks(self) -> None:
@@ -142,7 +158,7 @@ class Pipeline:
         given = {"backbone (SHA-256)": digest_of_file(self.backbone)} if self.backbone else {}
         if not self.masks:
             command = self._label("tools/free_mask.py", "masks", self.free_mask, self._weights)
-            settings = self.free_mask.settings() | given | {"images": self.images}
+            settings = self.free_mask.settings() | given | self._image_settings
             self._add("masks", [command], settings, ["labels.json"], after)
             self._add_evaluation("masks", self.free_mask, self._weights, after, given)
 
@@ -150,7 +166,7 @@ class Pipeline:
         """Trains from the backbone, as the first training does, whichever labels it is given."""
         data = ["--train-json", labels, "--train-images", self.image_root]
         command = self._train(name, self.segmenter, data, [*_EVALUATION, "MODEL.WEIGHTS", self._weights])
-        settings = self.segmenter.settings() | self._training
+        settings = self.segmenter.settings() | self._training | {"image_root": self.image_root}
         after = [] if self.backbone else ["densecl"]
         if self.backbone:
             settings["backbone (SHA-256)"] = digest_of_file(self.backbone)
@@ -165,7 +181,7 @@ class Pipeline:
     def _add_labels(self, name: str, training: str, limit: int = 0) -> None:
         weights = self._file(training, "model_final.pth")
         command = self._label("tools/self_training_labels.py", name, self.segmenter, weights, limit)
-        settings = self.segmenter.settings() | {"images": self.images, "limit": limit}
+        settings = self.segmenter.settings() | self._image_settings | {"limit": limit}
         self._add(name, [command], settings, ["labels.json"], [training])
 
     def _add_evaluation(
@@ -178,7 +194,7 @@ class Pipeline:
         where = str(self.output / stage)
         tail = ["OUTPUT_DIR", where, "MODEL.WEIGHTS", weights, "TEST.CLASS_AGNOSTIC", "True"]
         command = [*self._train_net(method), *data, *method.options, *tail]
-        truth = {"val_json (SHA-256)": digest_of_file(self.val_json)}
+        truth = {"val_json (SHA-256)": digest_of_file(self.val_json), "val_images": self.val_images}
         self._add(stage, [command], method.settings() | given | truth, ["evaluation.json"], after)
 
     def _train_net(self, method: Method) -> list[str]:

@@ -1,15 +1,14 @@
 """One page about a run of the pipeline: numbers, times and pictures of each stage."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from solo_d2.data.image_list import list_images
-
 from .files import read_json, write_whole
 from .pictures import draw_row, make_sheet, read_labels, save_picture
 from .pipeline import Pipeline
+from .shards import read_counts
 from .stages import StageRunner
 
 _PAGE = "report.md"
@@ -21,7 +20,10 @@ _METRICS = (
 
 
 def write_report(
-    pipeline: Pipeline, runner: StageRunner, command: str, read_picture: Callable[[Path], np.ndarray]
+    pipeline: Pipeline,
+    runner: StageRunner,
+    command: str,
+    read_picture: Callable[[Path], np.ndarray] | None = None,
 ) -> Path:
     """Writes ``report.md`` and its picture into the pipeline's output folder.
 
@@ -29,7 +31,7 @@ def write_report(
         pipeline: what was run, all of it or a part.
         runner: that ran it.
         command: the command line that makes the run again.
-        read_picture: file -> RGB uint8 (H, W, 3).
+        read_picture: file -> RGB uint8 (H, W, 3); None leaves pictures out, whose label files may be large.
 
     Returns:
         The page.
@@ -39,7 +41,7 @@ def write_report(
     drawn = {
         title: path
         for title, path in pipeline.label_stages.items()
-        if runner.result("sample") and Path(path).is_file()
+        if read_picture and runner.result("sample") and Path(path).is_file()
     }
     if drawn:
         save_picture(_draw(pipeline, list(drawn.values()), read_picture), pipeline.output / _SHEET)
@@ -72,8 +74,22 @@ def _times(pipeline: Pipeline, runner: StageRunner) -> list[str]:
     for stage in pipeline.stages:
         done = runner.result(stage.name)
         if done:
-            rows.append([stage.name, f"{done['seconds']:.0f}", str(done["attempts"])])
-    return ["## Stages", "", *_table(["stage", "seconds of the last attempt", "attempts"], rows), ""]
+            labels = runner.folder / stage.name / "labels.json"
+            row = [stage.name, f"{done['seconds']:.0f}", str(done["attempts"])]
+            rows.append(row + _label_counts(labels, done))
+    header = ["stage", "seconds of the last attempt", "attempts", "images", "masks", "masks per image"]
+    return ["## Stages", "", *_table([*header, "masks/s"], rows), ""]
+
+
+def _label_counts(labels: Path, done: Mapping[str, float]) -> list[str]:
+    """Cells of a stage that makes labels; after a kill part of them was made in no known time."""
+    counts = read_counts(labels) if labels.is_file() else None
+    if counts is None:
+        return ["-"] * 4
+    images, masks = counts["images"], counts["masks"]
+    per_image = f"{masks / images:.1f}" if images else "-"
+    timed = done["attempts"] == 1 and done["seconds"] > 0
+    return [str(images), str(masks), per_image, f"{masks / done['seconds']:.1f}" if timed else "-"]
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -85,8 +101,8 @@ def _draw(
     pipeline: Pipeline, label_files: Sequence[str], read_picture: Callable[[Path], np.ndarray]
 ) -> np.ndarray:
     """A row per image: as it is, then with the labels of each file."""
-    listed = list_images(pipeline.images, pipeline.image_root).first(pipeline.sample)
-    labels = [read_labels(path) for path in label_files]
+    listed = pipeline.listed.first(pipeline.sample)
+    labels = [read_labels(path, listed.names) for path in label_files]
     rows = [
         draw_row(read_picture(listed.root / name), name, labels, with_scores=False) for name in listed.names
     ]

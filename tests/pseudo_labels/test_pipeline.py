@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from solo_d2.data.image_list import ImageList
 from solo_d2.predictor import load_config
 from solo_d2.pseudo_labels.pipeline import Method, Pipeline
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = ROOT / "configs" / "quick"
+LISTED = ImageList(Path("images"), ("1.png", "2.png"), (1, 2))
 
 
 def method(name, *options):
@@ -25,7 +27,7 @@ def make(tmp_path):
             "scripts": ROOT,
             "output": tmp_path / "out",
             "images": "images",
-            "image_root": "images",
+            "listed": LISTED,
             "free_mask": method("free_mask_tiny.yaml"),
             "segmenter": method("solov2_tiny.yaml", *options),
             "backbone": str(tmp_path / "backbone.pth"),
@@ -84,3 +86,42 @@ def test_settings_follow_options_and_given_files(make, tmp_path):
     (tmp_path / "backbone.pth").write_text("other")
     after = stage(make(), "train").settings
     assert {key for key in before if before[key] != after[key]} == {"backbone (SHA-256)"}
+
+
+def changed_keys(before, after):
+    """Names of the settings that differ, of each stage that has any."""
+    found = {}
+    for one, other in zip(before.stages, after.stages, strict=True):
+        keys = {key for key in one.settings if one.settings[key] != other.settings[key]}
+        found |= {one.name: keys} if keys else {}
+    return found
+
+
+def test_other_images_under_the_same_name_are_noticed(make):
+    key = {"image names and ids (SHA-256)"}
+    more = ImageList(LISTED.root, (*LISTED.names, "3.png"), (1, 2, 3))
+    renumbered = ImageList(LISTED.root, LISTED.names, (2, 1))
+    pretrain = {"backbone": "", "densecl": method("solov2_tiny.yaml")}
+    for listed in (more, renumbered):
+        found = changed_keys(make(**pretrain), make(listed=listed, **pretrain))
+        assert found == dict.fromkeys(("densecl", "masks", "labels_1", "sample"), key)
+    moved = ImageList(Path("elsewhere"), LISTED.names, LISTED.ids)
+    found = changed_keys(make(**pretrain), make(listed=moved, **pretrain))
+    assert set(found) == set(names(make(**pretrain))) and all(k == {"image_root"} for k in found.values())
+
+
+def test_the_weights_that_pre_training_starts_from_are_its_settings(make, tmp_path):
+    def build():
+        start = method("solov2_tiny.yaml", "MODEL.WEIGHTS", str(tmp_path / "start.pth"))
+        return make(backbone="", densecl=start)
+
+    (tmp_path / "start.pth").write_text("one")
+    before = build()
+    (tmp_path / "start.pth").write_text("other")
+    assert changed_keys(before, build()) == {"densecl": {"weights (SHA-256)"}}
+
+
+def test_other_evaluation_images_are_noticed(make, tmp_path):
+    before, after = (make(val_json=str(tmp_path / "val.json"), val_images=name) for name in ("a", "b"))
+    names_ = ("masks_evaluation", "train_evaluation", "train_1_evaluation")
+    assert changed_keys(before, after) == dict.fromkeys(names_, {"val_images"})

@@ -1,26 +1,30 @@
 """The page about a run."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 
+from solo_d2.data.image_list import list_images
 from solo_d2.predictor import to_array
+from solo_d2.pseudo_labels import report as module
+from solo_d2.pseudo_labels.labeling import Totals
 from solo_d2.pseudo_labels.report import write_report
+from solo_d2.pseudo_labels.shards import Shard, ShardStore
 from solo_d2.pseudo_labels.stages import Stage, StageRunner
 
 
 class FewStages:
     """A pipeline of two measured stages and one label file."""
 
-    images = image_root = ""
     seed = 3
     sample = 2
     measured = {"Free Mask alone": "masks_evaluation", "after training": "train_evaluation"}
     stages = [Stage(name, [], {}, []) for name in ("masks", "train")]
 
     def __init__(self, output, images):
-        self.output, self.images, self.image_root = output, str(images), str(images)
+        self.output, self.images, self.listed = output, str(images), list_images(images)
         self.label_stages = {"free masks": str(output / "masks" / "labels.json")}
 
 
@@ -53,7 +57,7 @@ def test_numbers_times_and_pictures(pipeline):
     page = write_report(pipeline, StageRunner(out), "python x", read).read_text()
     assert "|  | segm/AP50 | segm/AP | bbox/AP |" in page and "other" not in page
     assert "| Free Mask alone | 2.3 | - | - |" in page and "| after training | 8.0 | - | 5.5 |" in page
-    assert "| masks | 12 | 2 |" in page and "| train |" not in page
+    assert "| masks | 12 | 2 | - | - | - | - |" in page and "| train |" not in page
     assert "Columns: image, free masks." in page and "(pictures.jpg)" in page
     sheet = to_array(out / "pictures.jpg", "RGB")
     assert sheet.shape[0] > 2 * 256 and not np.array_equal(sheet[:, :300], 255)
@@ -63,3 +67,26 @@ def test_without_labels_to_evaluate_with(pipeline):
     pipeline.measured = {}
     page = write_report(pipeline, StageRunner(pipeline.output), "python x", read).read_text()
     assert "No labels were given" in page
+
+
+def test_masks_are_counted(pipeline):
+    out = pipeline.output
+    store = ShardStore.open(out / "shards", {}, pipeline.listed, 10)
+    store.write(0, Shard())
+    store.merge(out / "masks" / "labels.json", asdict(Totals(images=4, masks=30, skipped=0)))
+    for attempts, rate in ((1, "2.4"), (2, "-")):
+        write(out / "masks" / "done.json", {"outputs": {}, "seconds": 12.5, "attempts": attempts})
+        page = write_report(pipeline, StageRunner(out), "python x").read_text()
+        assert "| images | masks | masks per image | masks/s |" in page
+        assert f"| masks | 12 | {attempts} | 4 | 30 | 7.5 | {rate} |" in page
+
+
+def test_label_files_are_read_once_and_for_pictures_only(pipeline, monkeypatch):
+    out, asked = pipeline.output, []
+    write(out / "masks" / "labels.json", {"images": [], "annotations": []})
+    write(out / "sample" / "done.json", {"outputs": {}, "seconds": 1, "attempts": 1})
+    monkeypatch.setattr(module, "read_labels", lambda path, names: asked.append(path) or ({}, {}))
+    write_report(pipeline, StageRunner(out), "python x")
+    assert asked == []
+    write_report(pipeline, StageRunner(out), "python x", read)
+    assert asked == [str(out / "masks" / "labels.json")]

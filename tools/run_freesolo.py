@@ -42,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--val-images", default="", metavar="DIR", help="their image folder")
     add("--backbone", default="", metavar="FILE", help="pre-trained weights: leaves out densecl")
     add("--masks", default="", metavar="FILE", help="coarse masks in COCO format: leaves out masks")
+    add("--segmenter", default="", metavar="FILE", help="its trained weights: leaves out masks and train")
     add("--rounds", type=int, default=1, metavar="N", help="of self-training (%(default)s)")
     add("--until", default="", metavar="STAGE", help="stop after this stage")
     add("--redo", default="", metavar="STAGE", help="forget this stage and all that follow, then run")
@@ -67,10 +68,13 @@ def build_pipeline(arguments: argparse.Namespace) -> Pipeline:
         raise InputError("evaluation needs both --val-json and --val-images")
     if arguments.rounds < 0 or arguments.seed < 0 or min(arguments.num_gpus, arguments.sample) < 1:
         raise InputError("--rounds and --seed count from 0, --num-gpus and --sample from 1")
+    if arguments.masks and arguments.segmenter:
+        raise InputError("--segmenter leaves the first training out, which --masks are for: give one of them")
     for flag, path in (
         ("--val-json", arguments.val_json),
         ("--backbone", arguments.backbone),
         ("--masks", arguments.masks),
+        ("--segmenter", arguments.segmenter),
     ):
         if path and not Path(path).is_file():
             raise InputError(f"{flag} {path} does not exist")
@@ -87,6 +91,7 @@ def build_pipeline(arguments: argparse.Namespace) -> Pipeline:
         segmenter=_method(arguments.config_file, arguments.opts),
         backbone=arguments.backbone,
         masks=arguments.masks,
+        trained=arguments.segmenter,
         val_json=arguments.val_json,
         val_images=arguments.val_images,
         rounds=arguments.rounds,

@@ -50,6 +50,7 @@ class Pipeline:
         segmenter: both trainings and self-training's labels.
         backbone: weights to use instead of pre-training.
         masks: labels to use instead of free masks.
+        trained: weights of a segmenter to use instead of free masks and the first training.
         val_json: labels for evaluation, with ``val_images``; "" for none.
         rounds: of self-training.
         seed: of all trainings.
@@ -66,6 +67,7 @@ class Pipeline:
     densecl: Method | None = None
     backbone: str = ""
     masks: str = ""
+    trained: str = ""
     val_json: str = ""
     val_images: str = ""
     rounds: int = 1
@@ -76,23 +78,22 @@ class Pipeline:
 
     def __post_init__(self):
         self._add_backbone()
-        self._add_free_masks()
-        self._add_training("train", self._labels_file)
+        if self.trained:
+            self._add_evaluation("train", self.segmenter, self._weights_of("train"), *self._made_by("train"))
+        else:
+            self._add_free_masks()
+            self._add_training("train", self._labels_file)
         for number in range(1, self.rounds + 1):
             before = "train" if number == 1 else f"train_{number - 1}"
             self._add_labels(f"labels_{number}", before)
             self._add_training(f"train_{number}", self._file(f"labels_{number}", "labels.json"))
-        self._add_labels("sample", self.trainings[-1], self.sample)
-
-    @property
-    def trainings(self) -> list[str]:
-        """Names of the trainings of the segmenter."""
-        return ["train", *(f"train_{number}" for number in range(1, self.rounds + 1))]
+        last = f"train_{self.rounds}" if self.rounds else "train"
+        self._add_labels("sample", last, self.sample)
 
     @property
     def label_stages(self) -> dict[str, str]:
         """What pictures show: title and label file."""
-        titles = {"free masks": self._labels_file}
+        titles = {} if self.trained else {"free masks": self._labels_file}
         for number in range(1, self.rounds + 1):
             what = "first training" if number == 1 else f"self-training {number - 1}"
             titles[f"labels of the {what}"] = self._file(f"labels_{number}", "labels.json")
@@ -103,7 +104,7 @@ class Pipeline:
         """Titles of what is evaluated, and the stages that do it."""
         if not self.val_json:
             return {}
-        titles = {} if self.masks else {"Free Mask alone": "masks_evaluation"}
+        titles = {} if self.masks or self.trained else {"Free Mask alone": "masks_evaluation"}
         titles["after training"] = "train_evaluation"
         for number in range(1, self.rounds + 1):
             titles[f"after self-training {number}"] = f"train_{number}_evaluation"
@@ -134,6 +135,17 @@ class Pipeline:
     @property
     def _labels_file(self) -> str:
         return self.masks or self._file("masks", "labels.json")
+
+    def _weights_of(self, training: str) -> str:
+        """What a training leaves, or the weights that were given instead of the first."""
+        given = self.trained if training == "train" else ""
+        return given or self._file(training, "model_final.pth")
+
+    def _made_by(self, training: str) -> tuple[list[str], dict[str, str]]:
+        """The stage those weights come from, or their digest."""
+        if training == "train" and self.trained:
+            return [], {"segmenter (SHA-256)": digest_of_file(self.trained)}
+        return [training], {}
 
     def _file(self, stage: str, name: str) -> str:
         return str(self.output / stage / name)
@@ -175,14 +187,13 @@ class Pipeline:
         else:
             after.append("masks" if name == "train" else name.replace("train", "labels"))
         self._add(name, [command], settings, ["model_final.pth"], after)
-        weights = self._file(name, "model_final.pth")
-        self._add_evaluation(name, self.segmenter, weights, [name], {})
+        self._add_evaluation(name, self.segmenter, self._weights_of(name), *self._made_by(name))
 
     def _add_labels(self, name: str, training: str, limit: int = 0) -> None:
-        weights = self._file(training, "model_final.pth")
+        weights, (after, given) = self._weights_of(training), self._made_by(training)
         command = self._label("tools/self_training_labels.py", name, self.segmenter, weights, limit)
-        settings = self.segmenter.settings() | self._image_settings | {"limit": limit}
-        self._add(name, [command], settings, ["labels.json"], [training])
+        settings = self.segmenter.settings() | given | self._image_settings | {"limit": limit}
+        self._add(name, [command], settings, ["labels.json"], after)
 
     def _add_evaluation(
         self, name: str, method: Method, weights: str, after: list[str], given: dict[str, str]

@@ -97,6 +97,27 @@ def changed_keys(before, after):
     return found
 
 
+def test_a_trained_segmenter_takes_the_place_of_the_first_training(make, tmp_path):
+    path = tmp_path / "trained.pth"
+    path.write_text("one")
+
+    def build():
+        return make(trained=str(path), val_json=str(tmp_path / "val.json"), val_images="val")
+
+    before = build()
+    assert names(before) == ["train_evaluation", "labels_1", "train_1", "train_1_evaluation", "sample"]
+    assert list(before.measured.values()) == ["train_evaluation", "train_1_evaluation"]
+    assert "free masks" not in before.label_stages
+    for name in ("train_evaluation", "labels_1"):
+        assert stage(before, name).after == () and str(path) in stage(before, name).commands[0]
+    (training,) = stage(before, "train_1").commands
+    assert training[training.index("MODEL.WEIGHTS") + 1] == str(tmp_path / "backbone.pth")
+    assert names(make(trained=str(path), rounds=0)) == ["sample"]
+    path.write_text("other")
+    found = changed_keys(before, build())
+    assert found == dict.fromkeys(("train_evaluation", "labels_1"), {"segmenter (SHA-256)"})
+
+
 def test_other_images_under_the_same_name_are_noticed(make):
     key = {"image names and ids (SHA-256)"}
     more = ImageList(LISTED.root, (*LISTED.names, "3.png"), (1, 2, 3))

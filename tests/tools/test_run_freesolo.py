@@ -139,6 +139,8 @@ def test_changed_settings_are_one_line_and_redo_makes_anew(inputs, tmp_path):
         (["--until", "training"], "the stages are masks, train, labels_1, train_1, sample"),
         (["--val-json", "x.json"], "both --val-json and --val-images"),
         (["--masks", "gone.json"], "--masks gone.json does not exist"),
+        (["--segmenter", "gone.pth"], "--segmenter gone.pth does not exist"),
+        (["--masks", "x", "--segmenter", "y"], "give one of them"),
         (["--rounds", "-1"], "--rounds and --seed count from 0"),
         (["--opts", "SOLVER.MAX_ITR", "3"], "did you mean SOLVER.MAX_ITER"),
     ],

@@ -31,6 +31,11 @@ class Method:
     cfg: CfgNode
     options: Sequence[str] = ()
 
+    @property
+    def weights(self) -> str:
+        """What it starts from."""
+        return flatten(self.cfg)["MODEL.WEIGHTS"]
+
     def settings(self) -> dict[str, object]:
         """All keys, flat, but those in ``_NOT_SETTINGS``."""
         return {key: value for key, value in flatten(self.cfg).items() if key not in _NOT_SETTINGS}
@@ -161,7 +166,7 @@ class Pipeline:
         train = self._train("densecl", self.densecl, data)
         script = self._script("tools/export_backbone.py")
         export = [script, "--weights", trained, "--output", backbone]
-        start = {"weights (SHA-256)": digest_of_file(self.densecl.cfg.MODEL.WEIGHTS)}
+        start = {"weights (SHA-256)": digest_of_file(self.densecl.weights)}
         settings = self.densecl.settings() | start | self._image_settings | self._training
         self._add("densecl", [train, export], settings, ["model_final.pth", "backbone.pth"])
 

@@ -60,6 +60,7 @@ bench: setup
 	$(PY) benchmarks/bench_condinst.py
 	$(PY) benchmarks/bench_panoptic.py
 	$(PY) benchmarks/bench_densecl.py
+	$(PY) benchmarks/bench_free_mask.py
 
 # The C++ kernels' tests under AddressSanitizer and UBSan, on a copy of the package built for that.
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1

@@ -149,6 +149,8 @@ def _finish(store: ShardStore, output: Path, num_made: int, seconds: float) -> N
         return
     store.remove()
     logger.info("%d images, %d masks -> %s", totals.images, totals.masks, output)
+    if not totals.masks:
+        logger.warning("nothing was found in any image; docs/free_mask.md says what to change")
     if totals.skipped:
         logger.warning("%d images could not be read and are not in it", totals.skipped)
     if num_made == store.num_shards:

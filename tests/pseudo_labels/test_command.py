@@ -18,13 +18,13 @@ def run(tmp_path, make_images, segmenter):
     images = make_images(10)
     (tmp_path / "weights.pth").write_text("weights")
 
-    def call(*flags, size=4, options=(), make=lambda cfg, device: segmenter):
+    def call(*flags, size=4, options=(), select=select_all, make=lambda cfg, device: segmenter):
         cfg = get_cfg()
         cfg.PSEUDO_LABELS.SHARD_SIZE, cfg.PSEUDO_LABELS.BATCH_SIZE = size, 2
         cfg.MODEL.WEIGHTS = str(tmp_path / "weights.pth")
         cfg.merge_from_list(list(options))
         base = ["--config-file", "x", "--images", str(images), "--output", str(tmp_path / "labels.json")]
-        label_images_from_config(cfg, build_parser("x").parse_args([*base, *flags]), select_all, make)
+        label_images_from_config(cfg, build_parser("x").parse_args([*base, *flags]), select, make)
         return (
             json.loads((tmp_path / "labels.json").read_text())
             if (tmp_path / "labels.json").exists()
@@ -43,7 +43,14 @@ def test_labels_and_summary(run, caplog, tmp_path):
     content = run()
     assert len(content["images"]) == 10 and len(content["annotations"]) == 8
     assert "10 images, 8 masks -> " in caplog.text and "masks/s, with start-up" in caplog.text
+    assert "nothing was found" not in caplog.text
     assert not (tmp_path / "labels.json.shards").exists()
+
+
+def test_finding_nothing_is_said(run, caplog):
+    content = run(select=lambda instances: instances[:0])
+    assert len(content["images"]) == 10 and content["annotations"] == []
+    assert "nothing was found in any image; docs/free_mask.md" in caplog.text
 
 
 def test_finished_labels_are_not_made_again(run, tmp_path):

@@ -147,6 +147,17 @@ def config_reads(source: str) -> list[int]:
     return sorted(set(visitor.lines))
 
 
+def blocking_copies(source: str) -> list[int]:
+    """Lines with ``torch.tensor(..., device=...)``, which on a GPU waits for all work before it."""
+    return [
+        node.lineno
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) in ("torch.tensor", "torch.as_tensor")
+        and any(keyword.arg == "device" for keyword in node.keywords)
+    ]
+
+
 def machine_paths(text: str) -> list[str]:
     return [match.group(0) for rule in MACHINE_PATHS for match in re.finditer(rule, text)]
 
@@ -224,6 +235,18 @@ def test_config_rule_sees_reads():
     assert config_reads("def forward(self):\n    return self.cfg.INPUT\n") == [2]
     assert config_reads(bad.replace("build", "from_config")) == []
     assert config_reads("def build(cfg):\n    return Head(cfg)\n") == []
+
+
+def test_training_steps_make_no_blocking_copies():
+    folders = ("layers", "losses", "targets", "modeling")
+    files = python_files(*(f"solo_d2/{folder}" for folder in folders))
+    problems = [f"{path}:{line}" for path in files for line in blocking_copies(path.read_text())]
+    assert not problems, "use layers.copy_to_device: " + str(problems)
+
+
+def test_blocking_copies_are_seen():
+    assert blocking_copies("import torch\nx = torch.tensor([1, 2], device=y.device)\n") == [2]
+    assert blocking_copies("import torch\nx = torch.tensor([1, 2])\n") == []
 
 
 def test_files_are_short():

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from detectron2 import layers
 
+from .device_copy import copy_to_device
+
 
 def deform_conv2d(
     x: Tensor,
@@ -71,7 +73,7 @@ def _sampling_grid(offset: Tensor, input_size, kernel_size, stride, padding, dil
     x = points[1][None, :, None, :].expand(kernel_size[0], -1, offset.shape[-2], -1)
     base = torch.stack([y, x], dim=2).reshape(taps, 2, -1)
     moved = base + offset.float().reshape(len(offset), offset.shape[1] // (2 * taps), *base.shape)
-    size = torch.tensor(input_size, device=offset.device)[:, None]
+    size = copy_to_device(input_size, offset.device)[:, None]
     return ((2 * moved + 1) / size - 1).flip(-2).transpose(-1, -2)
 
 

@@ -18,7 +18,7 @@ def bce_loss(logits: Tensor, targets: Tensor, positive_weight: float = 2.0) -> T
         (P,) float32.
     """
     logits = logits.flatten(1).float()
-    weight = torch.tensor(positive_weight, device=logits.device)
+    weight = logits.new_full((), positive_weight)
     loss = F.binary_cross_entropy_with_logits(
         logits, targets.flatten(1).to(logits.dtype), pos_weight=weight, reduction="none"
     )

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from solo_d2.layers import copy_to_device
 from solo_d2.structures import GridLayout, GridTargets
 
 from .contours import trace_contours
@@ -63,7 +64,7 @@ def assign_grid_targets(
     padded_size = (feature_size[0] * mask_strides[0], feature_size[1] * mask_strides[0])
     cell, positive = _candidate_cells(layout, all_boxes, centers, padded_size, sigma)
     positive &= (areas > 0)[:, None, None]
-    cell = cell + (image_index.to(device) * layout.num_cells)[:, None, None]
+    cell = cell + (copy_to_device(image_index, device) * layout.num_cells)[:, None, None]
 
     owner = _last_owner(cell, positive, len(counts) * layout.num_cells).view(len(counts), -1)
     labels = F.pad(all_classes, (0, 1), value=num_classes)[owner]  # index -1 is the background
@@ -100,23 +101,23 @@ def _candidate_cells(
 ) -> tuple[Tensor, Tensor]:
     """Returns the cells around each centre, (N, L, 9) int64 in [0, K), and which are positive, (N, L, 9)."""
     device = boxes.device
-    grids = torch.tensor(layout.num_grids, device=device)
-    scale_ranges = torch.tensor([level.scale_range for level in layout.levels], device=device)
+    grids = copy_to_device(layout.num_grids, device)
+    scale_ranges = copy_to_device([level.scale_range for level in layout.levels], device)
     sides = boxes[:, 2:] - boxes[:, :2]
     scale = (sides[:, 0] * sides[:, 1]).sqrt()[:, None]
     in_range = (scale >= scale_ranges[:, 0]) & (scale <= scale_ranges[:, 1])
 
-    size = torch.tensor([padded_size[1], padded_size[0]], device=device)
+    size = copy_to_device(padded_size[::-1], device)
     half = 0.5 * sigma * sides
     center = _cell_of(centers, size, grids)  # (N, L, 2)
     last = (grids - 1)[None, :, None]
     first = torch.maximum(_cell_of(centers - half, size, grids).clamp(min=0), center - 1)
     final = torch.minimum(_cell_of(centers + half, size, grids).minimum(last), center + 1)
 
-    around = center[:, :, None] + torch.tensor([-1, 0, 1], device=device)[:, None]  # (N, L, 3, 2)
+    around = center[:, :, None] + torch.arange(-1, 2, device=device)[:, None]  # (N, L, 3, 2)
     inside = (around >= first[:, :, None]) & (around <= final[:, :, None])
     columns, rows = around.unbind(-1)
-    offsets = torch.tensor(layout.offsets, device=device)
+    offsets = copy_to_device(layout.offsets, device)
     cells = offsets[:, None, None] + rows[..., None] * grids[:, None, None] + columns[..., None, :]
     positive = inside[..., 1][..., None] & inside[..., 0][..., None, :]
     return cells.flatten(2), positive.flatten(2) & in_range[..., None]

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from solo_d2.layers import copy_to_device
 from solo_d2.structures import PointLayout, Points, PointTargets
 
 from .mask_geometry import mass_centers
@@ -49,9 +50,12 @@ def assign_point_targets(
 
     num_points = len(points.locations)
     cell, claimed = _claims(layout, points, all_boxes, centers, radius)
-    image_index = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts)).to(cell.device)
+    image_index = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
     owner = _smallest_owner(
-        cell + image_index[:, None] * num_points, claimed, all_boxes, len(counts) * num_points
+        cell + copy_to_device(image_index, cell.device)[:, None] * num_points,
+        claimed,
+        all_boxes,
+        len(counts) * num_points,
     )
     owner = owner.view(len(counts), -1)
 
@@ -73,11 +77,11 @@ def _claims(
 ) -> tuple[Tensor, Tensor]:
     """Returns candidate locations (N, L * M * M) int64 in [0, K) and whether each instance claims them."""
     device = boxes.device
-    strides = torch.tensor(layout.strides, device=device)
-    offsets = torch.tensor([layout.offset(stride) for stride in layout.strides], device=device)
-    heights, widths = torch.tensor(points.sizes, device=device).unbind(1)
+    strides = copy_to_device(layout.strides, device)
+    offsets = copy_to_device([layout.offset(stride) for stride in layout.strides], device)
+    heights, widths = copy_to_device(points.sizes, device).unbind(1)
     starts = (heights * widths).cumsum(0) - heights * widths
-    ranges = torch.tensor(layout.size_ranges, device=device)
+    ranges = copy_to_device(layout.size_ranges, device)
 
     half = radius * strides[:, None]
     low = torch.maximum(centers[:, None] - half, boxes[:, None, :2])  # (N, L, 2)

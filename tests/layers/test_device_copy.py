@@ -16,6 +16,12 @@ def test_another_device():
     assert copy.device.type == "meta" and copy.shape == (3, 2) and copy.dtype == torch.int64
 
 
+def test_numbers_become_a_tensor():
+    device = torch.device("cpu")
+    assert copy_to_device((2, 3), device).tolist() == [2, 3]
+    assert copy_to_device([(1, 2.5), (3, 4.0)], device).dtype == torch.float32
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_on_a_gpu_nothing_waits():
     values = torch.arange(6)

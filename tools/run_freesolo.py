@@ -15,6 +15,7 @@ import argparse
 import logging
 import shlex
 import sys
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from solo_d2.engine.cli import prepare_parser, run_cli
 from solo_d2.predictor import load_config, to_array
 from solo_d2.pseudo_labels.pipeline import Method, Pipeline
 from solo_d2.pseudo_labels.report import write_report
-from solo_d2.pseudo_labels.stages import StageRunner
+from solo_d2.pseudo_labels.stages import StageRunner, resting_on
 from solo_d2.structures.errors import InputError
 
 SCRIPTS = Path(__file__).resolve().parents[1]
@@ -45,7 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--segmenter", default="", metavar="FILE", help="its trained weights: leaves out masks and train")
     add("--rounds", type=int, default=1, metavar="N", help="of self-training (%(default)s)")
     add("--until", default="", metavar="STAGE", help="stop after this stage")
-    add("--redo", default="", metavar="STAGE", help="forget this stage and all that follow, then run")
+    add("--redo", nargs="+", default=[], metavar="STAGE", help="forget these and what rests on them, then run")
     add("--seed", type=int, default=0, help="of all trainings (%(default)s)")
     add("--num-gpus", type=int, default=1, metavar="N", help="processes of every stage (%(default)s)")
     add("--sample", type=int, default=6, metavar="N", help="images in the report (%(default)s)")
@@ -105,9 +106,10 @@ def _method(config_file: str, options: list[str]) -> Method:
     return Method(config_file, load_config(config_file, options), options)
 
 
-def check_stage(flag: str, stage: str, names: list[str]) -> None:
-    if stage and stage not in names:
-        raise InputError(f"{flag} {stage}: the stages are {', '.join(names)}")
+def check_stages(flag: str, stages: Iterable[str], names: list[str]) -> None:
+    for stage in stages:
+        if stage not in names:
+            raise InputError(f"{flag} {stage}: the stages are {', '.join(names)}")
 
 
 def main() -> None:
@@ -115,14 +117,13 @@ def main() -> None:
     arguments = build_parser().parse_args()
     pipeline = build_pipeline(arguments)
     names = [stage.name for stage in pipeline.stages]
-    check_stage("--until", arguments.until, names)
-    check_stage("--redo", arguments.redo, names)
+    check_stages("--until", [arguments.until] if arguments.until else [], names)
+    check_stages("--redo", arguments.redo, names)
     command = shlex.join(["python", "tools/run_freesolo.py", *sys.argv[1:]])
     runner = StageRunner(pipeline.output)
     report = partial(write_report, pipeline, runner, command)
     with runner.lock():
-        if arguments.redo:
-            runner.forget(names[names.index(arguments.redo) :])
+        runner.forget(resting_on(arguments.redo, pipeline.stages))
         for stage in pipeline.stages:
             if runner.run(stage):
                 report()

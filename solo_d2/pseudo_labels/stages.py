@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,7 +95,7 @@ class StageRunner:
         if changes:
             raise InputError(
                 f"stage {stage.name} was begun with other settings ({changes}): --redo {stage.name} makes it "
-                "and what follows anew, another --output keeps both"
+                "and what rests on it anew, another --output keeps both"
             )
 
     def _outdated(self, name: str, inputs: Mapping[str, str]) -> str:
@@ -173,6 +173,15 @@ def _acquire(file, folder: Path) -> None:
             if time.monotonic() > deadline:
                 raise InputError(f"another run still works in {folder}: wait for it or end it") from None
             time.sleep(0.2)
+
+
+def resting_on(names: Collection[str], stages: Sequence[Stage]) -> list[str]:
+    """Those stages and all that read what they leave, directly or not, in the stages' order."""
+    found: list[str] = []
+    for stage in stages:
+        if stage.name in names or set(stage.after) & set(found):
+            found.append(stage.name)
+    return found
 
 
 def changed_outputs(folder: Path, outputs: Mapping[str, str]) -> str:

@@ -7,6 +7,7 @@ import pytest
 from solo_d2.data.image_list import ImageList
 from solo_d2.predictor import load_config
 from solo_d2.pseudo_labels.pipeline import Method, Pipeline
+from solo_d2.pseudo_labels.stages import resting_on
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = ROOT / "configs" / "quick"
@@ -61,6 +62,16 @@ def test_stages_and_what_they_rest_on(make, tmp_path):
     assert stage(full, "train_2").after == ("densecl", "labels_2")
     assert stage(full, "labels_2").after == ("train_1",) and stage(full, "sample").after == ("train_2",)
     assert list(full.measured.values()) == [name for name in names(full) if name.endswith("_evaluation")]
+
+
+def test_what_rests_on_a_stage(make, tmp_path):
+    full = make(backbone="", densecl=method("solov2_tiny.yaml"), val_json=str(tmp_path / "val.json"))
+    assert resting_on(["densecl"], full.stages) == names(full)
+    assert resting_on(["train"], full.stages) == names(full)[3:]
+    leaves = ["masks_evaluation", "train_evaluation"]  # new labels to evaluate with cost no training
+    assert resting_on(leaves, full.stages) == leaves
+    assert resting_on(["labels_1"], full.stages) == ["labels_1", "train_1", "train_1_evaluation", "sample"]
+    assert resting_on([], full.stages) == []
 
 
 def test_every_stage_reads_what_the_one_before_wrote(make, tmp_path):

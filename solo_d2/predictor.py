@@ -17,6 +17,7 @@ from detectron2.modeling import build_model
 from detectron2.structures import Instances
 from solo_d2.data.datasets import register_all
 from solo_d2.data.datasets.panoptic_format import panoptic_classes
+from solo_d2.data.mappers import UNREADABLE
 from solo_d2.engine.dataset_checks import class_agnostic_metadata
 from solo_d2.engine.run_config import build_parser, read_cfg
 from solo_d2.engine.weights import build_checkpointer
@@ -266,7 +267,7 @@ def _read(path: str | os.PathLike) -> np.ndarray:
             return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
     except UnidentifiedImageError as error:
         raise InputError(f"image {os.fspath(path)} is no image that can be read") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (*UNREADABLE, ValueError) as error:
         raise InputError(f"image {os.fspath(path)} is damaged: {error}") from error
 
 

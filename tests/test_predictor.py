@@ -1,5 +1,7 @@
 """The predictor with a stand-in model whose masks are the red and the blue pixels of the input."""
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -202,6 +204,19 @@ def test_bad_pictures(cfg, weights, picture, tmp_path):
             predictor(bad)
     with pytest.raises(InputError, match="GBR"):
         predictor(picture, channels="GBR")
+
+
+@pytest.mark.parametrize("error", [struct.error("x"), zlib.error("x"), EOFError(), SyntaxError("x")])
+def test_whatever_a_decoder_raises_is_a_damaged_picture(tmp_path, picture, monkeypatch, error):
+    """One damaged file among many must not end a run over all of them."""
+
+    def fail(*arguments, **more):
+        raise error
+
+    Image.fromarray(picture).save(tmp_path / "x.png")
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", fail)
+    with pytest.raises(InputError, match="x.png is damaged"):
+        to_array(tmp_path / "x.png", "RGB")
 
 
 def test_to_array_kinds(tmp_path, picture):

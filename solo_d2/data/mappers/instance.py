@@ -10,6 +10,7 @@ import zlib
 
 import numpy as np
 import torch
+from PIL import Image
 
 from detectron2.config import CfgNode
 from detectron2.data import DatasetMapper
@@ -18,7 +19,9 @@ from detectron2.structures import BitMasks, Boxes, Instances, PolygonMasks
 from solo_d2.data.color_augmentation import StrongColor
 
 # What image libraries raise at a file they cannot read; anything else is a bug and is not caught.
-UNREADABLE = (OSError, EOFError, SyntaxError, SizeMismatchError, struct.error, zlib.error)
+UNREADABLE = (
+    OSError, EOFError, SyntaxError, SizeMismatchError, struct.error, zlib.error, Image.DecompressionBombError
+)  # fmt: skip
 
 
 class InstanceMapper(DatasetMapper):

@@ -8,7 +8,7 @@ from pycocotools import mask as coco_mask
 
 from detectron2.structures import BoxMode
 from solo_d2.config import get_cfg
-from solo_d2.data.mappers import InstanceMapper
+from solo_d2.data.mappers import UNREADABLE, InstanceMapper
 
 POLYGON = [[2.0, 3.0, 12.0, 3.0, 12.0, 9.0, 2.0, 9.0]]
 
@@ -86,3 +86,9 @@ def test_without_extra_keys_there_are_no_extra_fields(record):
     record["annotations"] = [_annotation(RLE, 0)]
     instances = _mapper(crop=False)(record)["instances"]
     assert set(instances.get_fields()) == {"gt_boxes", "gt_classes", "gt_masks"}
+
+
+def test_an_image_too_large_to_open_is_unreadable(record, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    with pytest.raises(UNREADABLE, match="exceeds limit"):
+        _mapper()({**record, "annotations": []})

@@ -8,7 +8,6 @@ import sys
 import traceback
 from collections.abc import Callable
 
-from PIL import UnidentifiedImageError
 from torch.multiprocessing import ProcessExitedException
 
 from detectron2.utils import comm
@@ -18,8 +17,10 @@ TRACEBACK_FLAG = "--traceback"
 TRACEBACK_ENV = "SOLO_D2_TRACEBACK"
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
 
-USER_ERRORS = (InputError, FileNotFoundError, PermissionError, UnidentifiedImageError)
+# OSError: what the system refuses, such as a file that is not there or a full disk; its text says which.
+USER_ERRORS = (InputError, OSError)
 EXPLAINED_ERRORS = (*USER_ERRORS, FloatingPointError)
 
 
@@ -84,7 +85,16 @@ def run_reporting_errors(main: Callable, *args):
         print(f"{prefix}error: {one_line(error)}", file=sys.stderr, flush=True)
         sys.exit(EXIT_USAGE if isinstance(error, USER_ERRORS) else EXIT_FAILURE)
     except ProcessExitedException as error:
+        if error.signal_name:  # such a process could say nothing itself
+            print(f"error: {killed_by(error.signal_name)}", file=sys.stderr, flush=True)
         sys.exit(EXIT_USAGE if error.exit_code == EXIT_USAGE else EXIT_FAILURE)
+
+
+def killed_by(signal_name: str) -> str:
+    """What to say of a process that a signal ended."""
+    return f"a process was ended by {signal_name}" + (
+        ", as the system does when memory runs out" if signal_name == "SIGKILL" else ""
+    )
 
 
 def _is_unexplained(record: logging.LogRecord) -> bool:
@@ -97,9 +107,15 @@ def run_cli(main: Callable[[], object]) -> None:
     """Runs an entry point: ``if __name__ == "__main__": run_cli(main)``.
 
     ``--traceback`` is honoured wherever it stands on the command line, also behind
-    ``KEY VALUE`` pairs.
+    ``KEY VALUE`` pairs. Ctrl-C ends with one line, too.
     """
     if TRACEBACK_FLAG in sys.argv:
         sys.argv.remove(TRACEBACK_FLAG)
         os.environ[TRACEBACK_ENV] = "1"
-    run_reporting_errors(main)
+    try:
+        run_reporting_errors(main)
+    except KeyboardInterrupt:
+        if traceback_wanted():
+            raise
+        print("interrupted", file=sys.stderr, flush=True)
+        sys.exit(EXIT_INTERRUPTED)

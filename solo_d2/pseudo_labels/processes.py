@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from solo_d2.engine.cli import killed_by
 from solo_d2.structures.errors import InputError
 
 # Variable that a stage's processes inherit, however they are started; its value is the run's.
@@ -53,10 +54,10 @@ def run_script(command: Sequence[str], lock_file) -> None:
         raise
     if code:
         end_leftovers(mark)
-        raise InputError(
-            f"{Path(command[0]).name} failed (exit code {code}), its message is above; "
-            "the same command goes on there"
-        )
+        why = f"failed (exit code {code}), its message is above"
+        if code < 0:
+            why = f"stopped: {killed_by(signal.Signals(-code).name)}"
+        raise InputError(f"{Path(command[0]).name} {why}; the same command goes on there")
 
 
 def _end_with_parent() -> None:

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 import torch
+from torch.multiprocessing import ProcessExitedException
 
 from solo_d2.engine.cli import (
     one_line,
@@ -32,6 +33,9 @@ def raising(error):
     [
         (InputError("wrong\nflag"), 2),
         (FileNotFoundError(2, "No such file", "a.png"), 2),
+        (OSError(28, "No space left on device"), 2),
+        (KeyboardInterrupt(), 130),
+        (ProcessExitedException("x", 1, 3, -9, "SIGKILL"), 1),
         (FloatingPointError("loss is NaN"), 1),
     ],
 )
@@ -40,7 +44,13 @@ def test_one_line_and_an_exit_code(error, code, capsys):
         run_cli(raising(error))
     assert caught.value.code == code
     text = capsys.readouterr().err
-    assert text.startswith("error: ") and text.count("\n") == 1
+    assert text.startswith(("error: ", "interrupted")) and text.count("\n") == 1
+
+
+def test_a_process_that_said_why_it_failed_is_believed(capsys):
+    with pytest.raises(SystemExit) as caught:
+        run_cli(raising(ProcessExitedException("x", 1, 3, 2)))
+    assert caught.value.code == 2 and capsys.readouterr().err == ""
 
 
 def test_other_errors_keep_their_traceback():

@@ -92,6 +92,15 @@ def test_a_failed_script_leaves_no_process(scripts):
     assert not _is_alive(int((scripts / "pid").read_text()))
 
 
+def test_a_killed_script_is_no_riddle(scripts):
+    (scripts / "killed.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
+    with (
+        open(scripts / "lock", "a") as file,
+        pytest.raises(InputError, match=r"killed.py stopped: .* SIGKILL, as the system does when memory"),
+    ):
+        run_script([str(scripts / "killed.py")], file)
+
+
 def test_a_process_that_does_not_end_is_named(monkeypatch):
     monkeypatch.setattr(module, "_PATIENCE", 0.0)
     monkeypatch.setattr(module, "_marked", lambda mark: [12345678])

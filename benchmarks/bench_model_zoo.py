@@ -11,7 +11,6 @@ becomes an instance: it is the backbone and the heads on one 4:3 picture of the 
 
 import argparse
 import json
-import os
 import platform
 import resource
 import statistics
@@ -27,6 +26,7 @@ from detectron2.modeling import build_model
 from solo_d2 import model_zoo
 from solo_d2.engine.cli import prepare_parser, run_cli
 from solo_d2.model_zoo.catalogue import architectures
+from solo_d2.structures.whole_file import write_whole
 
 RESULTS = Path(__file__).parent / "results" / "model_zoo.json"
 REPEATS = 3  # of which the median counts, after one to warm up
@@ -122,9 +122,7 @@ def main() -> None:
             results["machine"] = machine()
         results["rows"].setdefault(architecture, {}).update(row)
         print(architecture, row, flush=True)
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(results, indent=1) + "\n")
-        os.replace(temporary, path)
+        write_whole(path, [json.dumps(results, indent=1), "\n"])
 
 
 if __name__ == "__main__":

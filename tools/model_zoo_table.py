@@ -7,7 +7,6 @@ python tools/model_zoo_table.py --check     # fails where the page is out of dat
 
 import argparse
 import json
-import os
 from pathlib import Path
 
 from solo_d2.engine.cli import prepare_parser, run_cli
@@ -19,6 +18,7 @@ from solo_d2.model_zoo.catalogue import (
     load_catalogue,
 )
 from solo_d2.structures.errors import InputError
+from solo_d2.structures.whole_file import write_whole
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "MODEL_ZOO.md"
@@ -162,9 +162,7 @@ def main() -> None:
         if not PAGE.is_file() or PAGE.read_text() != text:
             raise InputError(f"{PAGE.name} is out of date: run python tools/model_zoo_table.py")
         return
-    temporary = PAGE.with_suffix(".tmp")
-    temporary.write_text(text)
-    os.replace(temporary, PAGE)
+    write_whole(PAGE, [text])
     print(f"wrote {PAGE}")
 
 

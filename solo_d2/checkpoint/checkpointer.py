@@ -8,12 +8,13 @@ import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.utils import comm
 from solo_d2.structures.errors import InputError
+from solo_d2.structures.whole_file import write_whole
 
 from . import fit as fits
 from .layouts import ADAPTERS
 from .native import PREPROCESSING_KEY, NativeWeights, read_native
 from .preprocessing import Preprocessing
-from .weight_file import read_weight_file, replacing, save_atomically
+from .weight_file import read_weight_file, save_atomically
 
 
 class SoloCheckpointer(DetectionCheckpointer):
@@ -76,9 +77,7 @@ class SoloCheckpointer(DetectionCheckpointer):
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         """Notes which file ``--resume`` continues from, atomically."""
-        path = os.path.join(self.save_dir, "last_checkpoint")
-        with replacing(path) as temporary, open(temporary, "w") as f:
-            f.write(last_filename_basename)
+        write_whole(os.path.join(self.save_dir, "last_checkpoint"), [last_filename_basename])
 
     def resume_or_load(self, path: str, *, resume: bool = True) -> dict:
         """Continues from the last checkpoint in ``save_dir``, or loads the weights of ``path``.

@@ -5,8 +5,7 @@ import os
 import pickle
 import re
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -15,10 +14,13 @@ from torch import Tensor
 
 from detectron2.utils.file_io import PathManager
 from solo_d2.structures.errors import InputError
+from solo_d2.structures.whole_file import replacing
 
 from .array_pickle import ForbiddenObject, read_array_pickle
 
 SAFETENSORS = ".safetensors"
+# What the two formats' writers raise, beside OSError, at a full disk.
+_WRITE_ERRORS = (RuntimeError, SafetensorError)
 # What ends up under a weight file's name by mistake, by its first bytes.
 _IMPOSTORS = (
     (b"<", "a web page, probably the host's error message: download the file itself"),
@@ -109,14 +111,14 @@ def write_weight_file(path: str, weights: Mapping[str, Tensor], **metadata) -> N
         metadata: plain values to store beside them.
 
     Raises:
-        InputError: the file cannot be written there, see :func:`replacing`.
+        InputError: the file cannot be written there, see :func:`solo_d2.structures.whole_file.replacing`.
     """
     if not path.endswith(SAFETENSORS):
         save_atomically({"model": dict(weights), **metadata}, path)
         return
     tensors = {name: value.contiguous() for name, value in weights.items()}
     texts = {key: json.dumps(value) for key, value in metadata.items()}
-    with replacing(path) as temporary:
+    with replacing(path, _WRITE_ERRORS) as temporary:
         with open(temporary, "wb") as file:
             mode = os.fstat(file.fileno()).st_mode
         save_file(tensors, temporary, texts)
@@ -124,33 +126,9 @@ def write_weight_file(path: str, weights: Mapping[str, Tensor], **metadata) -> N
 
 
 def save_atomically(data: dict, path: str) -> None:
-    """``torch.save``, see :func:`replacing`."""
-    with replacing(path) as temporary, open(temporary, "wb") as file:
+    """``torch.save``, see :func:`solo_d2.structures.whole_file.replacing`."""
+    with replacing(path, _WRITE_ERRORS) as temporary, open(temporary, "wb") as file:
         torch.save(data, file)
-
-
-@contextmanager
-def replacing(path: str) -> Iterator[str]:
-    """Gives a temporary neighbour to write, which then takes the file's place; if it fails, nothing is left.
-
-    Raises:
-        InputError: the disk is full, the folder is missing or read-only, or the path is a folder.
-    """
-    temporary = f"{path}.{os.getpid()}.tmp"  # several processes may write at once
-    try:
-        yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except (OSError, RuntimeError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or _first_line(error)
-        raise InputError(
-            f"{path} could not be written ({reason}): name a file in a folder that exists, may be written to "
-            "and has space left"
-        ) from error
-    finally:
-        with suppress(OSError):
-            os.unlink(temporary)
 
 
 def local_file(path: str) -> str:

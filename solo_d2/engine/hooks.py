@@ -8,6 +8,7 @@ import torch
 
 from detectron2.engine import HookBase, hooks
 from solo_d2.checkpoint.checkpointer import SoloCheckpointer
+from solo_d2.structures.whole_file import write_whole
 
 BEST_NAME = "model_best"
 
@@ -120,6 +121,4 @@ class BestCheckpoint(hooks.BestCheckpointer):
         if self.best_iter == best_iter_before:
             return
         record = {"metric": self._metric, "value": self.best_metric, "iteration": self.best_iter}
-        with open(f"{self._record}.tmp", "w") as f:
-            json.dump(record, f)
-        os.replace(f"{self._record}.tmp", self._record)
+        write_whole(self._record, [json.dumps(record)])

@@ -22,6 +22,7 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 from detectron2.utils import comm
 from solo_d2.structures import InputError
+from solo_d2.structures.whole_file import write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -81,11 +82,8 @@ class ClassAgnosticEvaluator(DatasetEvaluator):
             return {}
         results = [{**r, "category_id": _OBJECT} for r in itertools.chain.from_iterable(gathered)]
         if self._output_dir:
-            os.makedirs(self._output_dir, exist_ok=True)
             path = os.path.join(self._output_dir, "coco_instances_results.json")
-            with open(f"{path}.tmp", "w", encoding="utf-8") as file:
-                json.dump(results, file)
-            os.replace(f"{path}.tmp", path)
+            write_whole(path, json.JSONEncoder().iterencode(results))
         measured = OrderedDict((task, measure(self._truth, results, task)) for task in self._tasks)
         logger.info("Class-agnostic evaluation:\n%s", format_table(measured))
         return measured

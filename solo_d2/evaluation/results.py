@@ -2,7 +2,8 @@
 
 import json
 import math
-import os
+
+from solo_d2.structures.whole_file import write_whole
 
 
 def flatten_results(results: dict, prefix: str = "") -> dict[str, float | None]:
@@ -26,7 +27,4 @@ def flatten_results(results: dict, prefix: str = "") -> dict[str, float | None]:
 
 def write_results(results: dict, path: str) -> None:
     """Writes results as flat JSON; the file appears whole or not at all."""
-    with open(f"{path}.tmp", "w") as f:
-        json.dump(flatten_results(results), f, indent=2, sort_keys=True)
-        f.write("\n")
-    os.replace(f"{path}.tmp", path)
+    write_whole(path, [json.dumps(flatten_results(results), indent=2, sort_keys=True), "\n"])

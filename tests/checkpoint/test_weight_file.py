@@ -12,6 +12,7 @@ import torch
 
 from solo_d2.checkpoint.weight_file import read_weight_file, save_atomically, write_weight_file
 from solo_d2.structures import InputError
+from solo_d2.structures.whole_file import UNFINISHED
 
 WEIGHTS = {"a.weight": torch.arange(6.0).view(2, 3).t(), "half": torch.ones(2, dtype=torch.bfloat16)}
 
@@ -65,7 +66,7 @@ def not_written(path, reason):
         write_weight_file(str(path), WEIGHTS, origin="mmdet")
     text = str(error.value)
     assert text.startswith(f"{path} could not be written ({reason}") and "\n" not in text
-    assert "tmp" not in text.removeprefix(str(path)) and sorted(path.parent.glob("*")) == before
+    assert "partial" not in text.removeprefix(str(path)) and sorted(path.parent.glob("*")) == before
 
 
 @ENDINGS
@@ -111,9 +112,10 @@ def test_written_to_the_disk_before_it_takes_its_place(tmp_path, ending, monkeyp
     real_sync, real_replace = os.fsync, os.replace
     monkeypatch.setattr("os.fsync", lambda file: calls.append("sync") or real_sync(file))
     monkeypatch.setattr("os.replace", lambda *paths: calls.append(paths) or real_replace(*paths))
-    path = str(tmp_path / f"m{ending}")
-    write_weight_file(path, WEIGHTS)
-    assert calls == ["sync", (f"{path}.{os.getpid()}.tmp", path)]
+    path = tmp_path / f"m{ending}"
+    write_weight_file(str(path), WEIGHTS)
+    sync, (temporary, target) = calls
+    assert sync == "sync" and target == path and temporary.match(UNFINISHED)
 
 
 @pytest.mark.parametrize("ending", [".pth", ".safetensors", ".pkl"])

@@ -54,7 +54,7 @@ def test_trains_evaluates_and_keeps_files(tiny_cfg):
         assert f.read() == "model_final.pth"  # not the best one, which cannot be resumed
     with open(os.path.join(out, "metrics.json")) as f:
         assert any("segm/AP" in json.loads(line) for line in f)
-    assert not [name for name in os.listdir(out) if name.endswith(".tmp")]
+    assert not [name for name in os.listdir(out) if name.endswith(".partial")]
 
 
 @pytest.mark.parametrize("optimizer", ["SGD", "AdamW"])

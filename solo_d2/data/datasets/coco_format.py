@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-import tempfile
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 from detectron2.data.datasets import load_coco_json
 from solo_d2.structures.errors import InputError
+from solo_d2.structures.whole_file import write_whole
 
 from .coco_cleaning import Findings, check_sections, clean_coco
 
@@ -122,14 +122,5 @@ def _read_json(path: str | os.PathLike) -> object:
 
 
 def write_annotations(path: Path, content: dict) -> None:
-    """Writes JSON under a temporary name first; several processes may do so at once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(content, file)
-        os.chmod(partial, 0o644)
-        os.replace(partial, path)
-    except BaseException:
-        os.unlink(partial)
-        raise
+    """Writes JSON, see :func:`solo_d2.structures.whole_file.write_whole`."""
+    write_whole(path, json.JSONEncoder().iterencode(content))

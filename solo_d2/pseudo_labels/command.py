@@ -82,12 +82,13 @@ def label_images_from_config(
     images = images.first(arguments.limit) if arguments.limit else images
     settings, output = settings_from_config(cfg, images), Path(arguments.output)
     folder = output.with_name(f"{output.name}.shards")
+    shard_size = cfg.PSEUDO_LABELS.SHARD_SIZE
     if output.exists():
         _check_finished(output, settings)
-        ShardStore(folder, settings, 0).remove()
+        ShardStore(folder, settings, images, shard_size).remove()
         logger.info("%s is there already, made with these settings", output)
         return
-    store = ShardStore.open(folder, settings, images, cfg.PSEUDO_LABELS.SHARD_SIZE)
+    store = ShardStore.open(folder, settings, images, shard_size)
     missing = store.missing(*arguments.part)
     if len(missing) < store.num_shards:
         logger.info("%d of %d shards are to be made", len(missing), store.num_shards)

@@ -222,16 +222,20 @@ def count_labels(store: ShardStore) -> Totals:
     """Adds up the finished shards.
 
     Raises:
-        InputError: if more images could not be read than a training would put up with.
+        InputError: if more images could not be read than a training would put up with; the shards that lack
+            some are then forgotten, so that the next call reads these again.
     """
     images = masks = skipped = 0
-    for content in store.contents():
+    incomplete = []
+    for shard, content in enumerate(store.contents()):
         images += len(content.images)
         masks += len(content.annotations)
         skipped += len(content.skipped)
+        incomplete += [shard] if content.skipped else []
     if skipped > MAX_UNREADABLE_FRACTION * (images + skipped):
+        store.forget(incomplete)
         raise InputError(
-            f"{skipped} of {images + skipped} images cannot be read; the lines above name them. "
-            f"Mend or remove them, then remove {store.folder}"
+            f"{skipped} of {images + skipped} images cannot be read: mend them and run the same "
+            "command again, or list fewer images for another --output"
         )
     return Totals(images, masks, skipped)

@@ -5,19 +5,20 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from solo_d2.data.image_list import ImageList
 from solo_d2.structures.errors import InputError
+from solo_d2.structures.whole_file import write_whole
 
-from .files import describe_changes, digest_of, read_json, write_whole
+from .files import describe_changes, digest_of, read_json
 
 logger = logging.getLogger(__name__)
 
 CATEGORY = {"id": 1, "name": "object"}
-_PLAN = "plan.json"
+_SETTINGS = "settings.json"
 # What a merged file ends with.
 _END = b"]}\n"
 
@@ -38,51 +39,49 @@ class Shard:
 
 
 class ShardStore:
-    """A folder with a plan (settings, and which images belong to which shard) and the finished shards.
+    """A folder with the settings and the finished shards.
 
     Attributes:
         folder: where it is.
-        settings: what the labels follow from.
+        settings: what the labels follow from, the list of images included.
         num_shards: how many there will be.
     """
 
-    def __init__(self, folder: str | os.PathLike, settings: Mapping[str, object], num_shards: int):
+    def __init__(
+        self, folder: str | os.PathLike, settings: Mapping[str, object], images: ImageList, shard_size: int
+    ):
         self.folder = Path(folder)
         self.settings = dict(settings)
-        self.num_shards = num_shards
+        self.num_shards = -(-len(images) // shard_size)
+        self._images = images
+        self._shard_size = shard_size
         self._key = digest_of(self.settings)
 
     @classmethod
     def open(
         cls, folder: str | os.PathLike, settings: Mapping[str, object], images: ImageList, shard_size: int
     ) -> "ShardStore":
-        """Opens the store of these settings, or makes it; the plan is its last file, so it is whole.
+        """Opens the store of these settings, or makes it.
 
         Raises:
             InputError: if the folder was made with other settings.
         """
-        folder = Path(folder)
-        plan = read_json(folder / _PLAN)
-        if plan is None:
-            num_shards = -(-len(images) // shard_size)
-            for shard in range(num_shards):
-                part = slice(shard * shard_size, (shard + 1) * shard_size)
-                listed = list(zip(images.ids[part], images.names[part], strict=True))
-                write_whole(_input_file(folder, shard), [json.dumps(listed)])
-            plan = {"settings": dict(settings), "num_shards": num_shards}
-            write_whole(folder / _PLAN, [json.dumps(plan)])
-        changes = describe_changes(plan["settings"], settings)
+        store = cls(folder, settings, images, shard_size)
+        before = read_json(store.folder / _SETTINGS)
+        if before is None:
+            write_whole(store.folder / _SETTINGS, [json.dumps(store.settings)])
+        changes = describe_changes(before, settings) if before else ""
         if changes:
             raise InputError(
                 f"{folder} holds unfinished labels made with other settings ({changes}): "
                 "name another output, or remove that folder"
             )
-        return cls(folder, settings, plan["num_shards"])
+        return store
 
     def images_of(self, shard: int) -> list[tuple[int, str]]:
         """COCO id and file name of each of a shard's images."""
-        listed = json.loads(_input_file(self.folder, shard).read_text(encoding="utf-8"))
-        return [(image_id, name) for image_id, name in listed]
+        part = slice(shard * self._shard_size, (shard + 1) * self._shard_size)
+        return list(zip(self._images.ids[part], self._images.names[part], strict=True))
 
     def write(self, shard: int, content: Shard) -> None:
         """Puts a finished shard into the store, with the digest of its bytes in front."""
@@ -110,6 +109,11 @@ class ShardStore:
                     logger.warning("%s is damaged and will be made again", self._file(shard))
         return missing
 
+    def forget(self, shards: Iterable[int]) -> None:
+        """Deletes finished shards, so that they are missing."""
+        for shard in shards:
+            self._file(shard).unlink(missing_ok=True)
+
     def merge(self, output: str | os.PathLike, counts: Mapping[str, int] | None = None) -> None:
         """Writes all shards as one COCO JSON, one shard in memory at a time; annotation ids count from 1.
 
@@ -120,8 +124,7 @@ class ShardStore:
         write_whole(output, self._coco_text({"settings": self.settings, "counts": dict(counts or {})}))
 
     def remove(self) -> None:
-        """Deletes the folder, the plan first: what is left by a crash is never taken for a store."""
-        (self.folder / _PLAN).unlink(missing_ok=True)
+        """Deletes the folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _file(self, shard: int) -> Path:
@@ -168,10 +171,6 @@ def _read_info(labels: str | os.PathLike) -> dict:
     except (ValueError, KeyError, TypeError):
         return {}
     return info if whole and isinstance(info, dict) else {}
-
-
-def _input_file(folder: Path, shard: int) -> Path:
-    return folder / f"{shard:06d}.images.json"
 
 
 def _listed(items: Iterator[dict]) -> Iterator[str]:

@@ -127,6 +127,23 @@ def test_unreadable_images_are_skipped_and_counted(make_images, open_job, caplog
         count_labels(worse.store)
 
 
+def test_mended_images_are_read_again_and_the_other_shards_kept(make_images, open_job):
+    """A disk that was away for a while costs the shards that it was away for."""
+    root = make_images(12)
+    job = open_job(root, shard_size=3)
+    broken = {name: (root / name).read_bytes() for name in ("0003.png", "0004.png")}
+    for name in broken:
+        (root / name).unlink()
+    run_labeling(job, job.store.missing())
+    with pytest.raises(InputError, match="run the same command again"):
+        count_labels(job.store)
+    assert job.store.missing() == [1]
+    for name, content in broken.items():
+        (root / name).write_bytes(content)
+    run_labeling(job, job.store.missing())
+    assert count_labels(job.store).skipped == 0
+
+
 def test_annotation_of_an_instance(make_images, segmenter):
     found = segmenter.find(segmenter.load(make_images(1) / "0000.png"))
     (annotation,) = annotations_of(found, image_id=42)

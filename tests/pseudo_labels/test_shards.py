@@ -55,7 +55,7 @@ def test_damaged_shards_are_made_again(store, caplog, damage):
             "half": data[: len(data) // 2],
             "bit": data.replace(b"0.25", b"0.35", 1),
             "empty": b"",
-            "other": (store.folder / "plan.json").read_bytes(),
+            "other": (store.folder / "settings.json").read_bytes(),
         }[damage]
     )
     with caplog.at_level(logging.WARNING):
@@ -67,7 +67,7 @@ def test_damaged_shards_are_made_again(store, caplog, damage):
 
 
 def test_a_shard_of_other_settings_does_not_count(store):
-    other = ShardStore(store.folder, SETTINGS | {"threshold": 0.6}, 3)
+    other = ShardStore(store.folder, SETTINGS | {"threshold": 0.6}, IMAGES, 2)
     other.write(0, content_of(store, 0))
     assert store.read(0) is None and other.read(0) is not None
 
@@ -79,10 +79,22 @@ def test_opened_again_it_keeps_its_shards_and_refuses_other_settings(store):
         ShardStore.open(store.folder, SETTINGS | {"threshold": 0.7}, IMAGES, 2)
 
 
-def test_a_plan_cut_short_is_made_anew(store):
-    (store.folder / "plan.json").write_text('{"settings"')
+@pytest.mark.parametrize("damaged", ["settings.json", "000001.json", "*"])
+def test_any_file_may_be_lost(store, damaged):
+    fill(store)
+    for path in store.folder.glob(damaged):
+        path.unlink()
+    again = ShardStore.open(store.folder, SETTINGS, IMAGES, 2)
+    assert again.missing() == {"settings.json": [], "000001.json": [1], "*": [0, 1, 2]}[damaged]
+    fill(again)
+    assert json.loads((store.folder / "settings.json").read_text()) == SETTINGS
+
+
+def test_settings_cut_short_are_written_anew(store):
+    (store.folder / "settings.json").write_text('{"thres')
     again = ShardStore.open(store.folder, SETTINGS, IMAGES, 3)
     assert again.num_shards == 2 and len(again.images_of(0)) == 3
+    assert json.loads((store.folder / "settings.json").read_text()) == SETTINGS
 
 
 def test_merged_file_is_coco(store, tmp_path):

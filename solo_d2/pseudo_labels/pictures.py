@@ -1,10 +1,11 @@
 """Pseudo-labels drawn over their images."""
 
 import json
+import logging
 import math
 import os
 from collections import defaultdict
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,12 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from detectron2.utils.visualizer import Visualizer
+from solo_d2.data.datasets.coco_masks import BrokenRecord, is_number, measure_segmentation
 from solo_d2.data.statistics import pack
 from solo_d2.structures.errors import InputError
+from solo_d2.structures.whole_file import replacing
+
+logger = logging.getLogger(__name__)
 
 # Smaller images are drawn enlarged, so that numbers do not cover the objects.
 _MIN_SIDE = 256
@@ -64,25 +69,44 @@ def draw_labels(picture: np.ndarray, annotations: Sequence[Mapping], with_scores
 
     Args:
         picture: RGB uint8 (H, W, 3).
-        annotations: COCO annotations, polygons or RLE; without "score" none is written, without mask
-            nothing is drawn.
+        annotations: COCO annotations, polygons or RLE; where one has no "score" none is written. What has no
+            mask is not drawn; if the mask cannot be read, a warning says so.
         with_scores: whether scores are written.
 
     Returns:
         RGB uint8 (k * H, k * W, 3) with k such that the shorter side is at least 256.
     """
     scale = math.ceil(_MIN_SIDE / min(picture.shape[:2]))
-    with_mask = [one for one in annotations if one.get("segmentation")]
-    ordered = sorted(with_mask, key=lambda one: one.get("score", 0.0))
-    masks = [coco_mask.decode(pack(one["segmentation"], *picture.shape[:2])) for one in ordered]
-    shown = with_scores and all("score" in one for one in ordered)
+    ordered = sorted(_with_masks(annotations, *picture.shape[:2]), key=lambda pair: pair[0] or 0.0)
+    scores, masks = [score for score, _ in ordered], [mask for _, mask in ordered]
+    shown = with_scores and None not in scores
     visualizer = Visualizer(np.ascontiguousarray(picture), scale=scale)
     drawn = visualizer.overlay_instances(
         masks=np.stack(masks) if masks else None,
-        labels=[f"{one['score']:.2f}" for one in ordered] if shown and masks else None,
+        labels=[f"{score:.2f}" for score in scores] if shown and masks else None,
         assigned_colors=[_COLORS[index % len(_COLORS)] for index in range(len(masks))],
     )
     return drawn.get_image()
+
+
+def _with_masks(
+    annotations: Iterable[Mapping], height: int, width: int
+) -> Iterator[tuple[float | None, np.ndarray]]:
+    """Score and mask, (height, width) uint8, of each annotation that has a mask."""
+    for one in annotations:
+        if not one.get("segmentation"):
+            continue
+        try:
+            checked = measure_segmentation(one["segmentation"], height, width).segmentation
+        except BrokenRecord as reason:
+            logger.warning("a label of image %s is not drawn: %s", one.get("image_id"), reason)
+        else:
+            yield _score_of(one), coco_mask.decode(pack(checked, height, width))
+
+
+def _score_of(annotation: Mapping) -> float | None:
+    score = annotation.get("score")
+    return score if is_number(score) else None
 
 
 def draw_row(
@@ -104,7 +128,7 @@ def draw_row(
     row = [draw_labels(picture, [])]
     for images, annotations in label_files:
         found = annotations.get(images[name]["id"], []) if name in images else []
-        shown = [one for one in found if one.get("score", 1.0) >= threshold]
+        shown = [one for one in found if (score := _score_of(one)) is None or score >= threshold]
         row.append(draw_labels(picture, shown, with_scores))
     return row
 
@@ -124,10 +148,16 @@ def make_sheet(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
     return sheet
 
 
+def shrink(picture: np.ndarray, side: int) -> np.ndarray:
+    """RGB uint8 (H, W, 3), made smaller where its longer side is more than ``side`` pixels."""
+    small = Image.fromarray(picture)
+    small.thumbnail((side, side))
+    return np.asarray(small)
+
+
 def save_picture(picture: np.ndarray, path: str | os.PathLike) -> None:
     """Writes RGB uint8 as JPEG, whole or not at all."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    Image.fromarray(picture).save(partial, format="JPEG", quality=_JPEG_QUALITY)
-    os.replace(partial, path)
+    with replacing(path) as temporary:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(temporary, format="JPEG", quality=_JPEG_QUALITY)

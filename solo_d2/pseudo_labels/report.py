@@ -1,18 +1,26 @@
 """One page about a run of the pipeline: numbers, times and pictures of each stage."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from .files import read_json, write_whole
-from .pictures import draw_row, make_sheet, read_labels, save_picture
+from solo_d2.structures.errors import InputError
+from solo_d2.structures.whole_file import write_whole
+
+from .files import read_json
+from .pictures import draw_row, make_sheet, read_labels, save_picture, shrink
 from .pipeline import Pipeline
 from .shards import read_counts
 from .stages import StageRunner
 
+logger = logging.getLogger(__name__)
+
 _PAGE = "report.md"
 _SHEET = "pictures.jpg"
+# Pixels of a picture in the sheet, whose own height JPEG limits to 65,535.
+_MAX_SIDE = 640
 # Evaluators' keys in the order of the table's columns; those that no stage has are left out.
 _METRICS = (
     "segm/AP50", "segm/AP75", "segm/AP", "segm/AR1", "segm/AR10", "segm/AR100", "bbox/AP50", "bbox/AP"
@@ -39,12 +47,11 @@ def write_report(
     lines = ["# FreeSOLO", "", f"`{command}`", "", f"Images: {pipeline.images}. Seed: {pipeline.seed}.", ""]
     lines += _numbers(pipeline) + _times(pipeline, runner)
     drawn = {
-        title: path
-        for title, path in pipeline.label_stages.items()
-        if read_picture and runner.result("sample") and Path(path).is_file()
+        title: path for title, path in pipeline.label_stages.items() if read_picture and Path(path).is_file()
     }
-    if drawn:
-        save_picture(_draw(pipeline, list(drawn.values()), read_picture), pipeline.output / _SHEET)
+    rows = _draw(pipeline, list(drawn.values()), read_picture) if drawn else []
+    if rows:
+        save_picture(make_sheet(rows), pipeline.output / _SHEET)
         lines += ["## Pictures", "", f"Columns: image, {', '.join(drawn)}.", "", f"![labels]({_SHEET})", ""]
     write_whole(pipeline.output / _PAGE, ["\n".join(lines)])
     return pipeline.output / _PAGE
@@ -99,11 +106,16 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 def _draw(
     pipeline: Pipeline, label_files: Sequence[str], read_picture: Callable[[Path], np.ndarray]
-) -> np.ndarray:
-    """A row per image: as it is, then with the labels of each file."""
+) -> list[list[np.ndarray]]:
+    """A row per image that can be drawn: as it is, then with the labels of each file."""
     listed = pipeline.listed.first(pipeline.sample)
     labels = [read_labels(path, listed.names) for path in label_files]
-    rows = [
-        draw_row(read_picture(listed.root / name), name, labels, with_scores=False) for name in listed.names
-    ]
-    return make_sheet(rows)
+    rows = []
+    for name in listed.names:
+        try:
+            row = draw_row(read_picture(listed.root / name), name, labels, with_scores=False)
+        except InputError as error:
+            logger.warning("not in the report: %s", error)
+        else:
+            rows.append([shrink(cell, _MAX_SIDE) for cell in row])
+    return rows

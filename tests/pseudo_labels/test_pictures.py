@@ -7,7 +7,14 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from solo_d2.pseudo_labels.pictures import draw_labels, draw_row, make_sheet, read_labels, save_picture
+from solo_d2.pseudo_labels.pictures import (
+    draw_labels,
+    draw_row,
+    make_sheet,
+    read_labels,
+    save_picture,
+    shrink,
+)
 from solo_d2.structures.errors import InputError
 
 GREY = np.full((32, 64, 3), 120, np.uint8)
@@ -70,6 +77,39 @@ def test_every_coco_form_of_a_mask_is_drawn():
         assert np.array_equal(draw_labels(GREY, [other]), expected)
     for empty in ({"segmentation": []}, {"bbox": [0, 0, 4, 4]}):
         assert np.array_equal(draw_labels(GREY, [empty]), draw_labels(GREY, []))
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "reason"),
+    [
+        ([[1, 2, 3]], "odd number of coordinates"),
+        ([[1, 2, 3, 4]], "fewer than three points"),
+        ([[]], "fewer than three points"),
+        ([["a", 2, 3, 4, 5, 6]], "not a number"),
+        ([{"x": 1}], "not a number"),
+        ("text", "neither polygons nor RLE"),
+        ({"size": [8, 8], "counts": [64]}, "size is not the image's"),
+        ({"size": [32, 64]}, "malformed RLE"),
+        ({"size": [32, 64], "counts": "zzzz"}, "malformed RLE"),
+    ],
+)
+def test_a_malformed_mask_is_left_out_and_named(segmentation, reason, caplog):
+    whole = make_annotation(4, 0.5)
+    broken = {"segmentation": segmentation, "image_id": 3, "score": 0.9}
+    assert np.array_equal(draw_labels(GREY, [broken, whole]), draw_labels(GREY, [whole]))
+    assert "a label of image 3 is not drawn" in caplog.text and reason in caplog.text
+
+
+@pytest.mark.parametrize("score", [None, "high", float("nan")])
+def test_what_is_no_score_is_none(score):
+    odd, plain = make_annotation(4) | {"score": score}, make_annotation(4)
+    rows = [draw_row(GREY, "a", [({"a": {"id": 3}}, {3: [one]})], 0.5) for one in (odd, plain)]
+    assert np.array_equal(rows[0][1], rows[1][1]) and (rows[0][0] != rows[0][1]).any()
+
+
+def test_large_pictures_are_shrunk():
+    assert shrink(GREY, 32).shape == (16, 32, 3)
+    assert np.array_equal(shrink(GREY, 64), GREY)
 
 
 def test_only_the_wanted_images_are_kept(tmp_path):

@@ -63,6 +63,35 @@ def test_numbers_times_and_pictures(pipeline):
     assert sheet.shape[0] > 2 * 256 and not np.array_equal(sheet[:, :300], 255)
 
 
+def test_pictures_come_before_the_last_stage(pipeline):
+    """With --until masks, they are what one looks at before days of training."""
+    content = {"images": [{"id": 1, "file_name": "0001.png"}], "annotations": []}
+    write(pipeline.output / "masks" / "labels.json", content)
+    page = write_report(pipeline, StageRunner(pipeline.output), "python x", read).read_text()
+    assert "Columns: image, free masks." in page and (pipeline.output / "pictures.jpg").is_file()
+
+
+def test_an_unreadable_image_does_not_cost_the_report(pipeline, caplog):
+    write(pipeline.output / "masks" / "labels.json", {"images": [], "annotations": []})
+    first, second = (pipeline.listed.root / name for name in pipeline.listed.names[:2])
+    whole = write_report(pipeline, StageRunner(pipeline.output), "python x", read)
+    height = to_array(pipeline.output / "pictures.jpg", "RGB").shape[0]
+    first.write_bytes(b"no image")
+    write_report(pipeline, StageRunner(pipeline.output), "python x", read)
+    assert to_array(pipeline.output / "pictures.jpg", "RGB").shape[0] < height
+    assert "not in the report: " in caplog.text and "0000.png" in caplog.text
+    second.unlink()
+    write_report(pipeline, StageRunner(pipeline.output), "python x", read)
+    assert "Pictures" not in whole.read_text()
+
+
+def test_pictures_fit_into_a_file(pipeline):
+    write(pipeline.output / "masks" / "labels.json", {"images": [], "annotations": []})
+    large = np.zeros((1400, 2000, 3), np.uint8)
+    write_report(pipeline, StageRunner(pipeline.output), "python x", lambda path: large)
+    assert to_array(pipeline.output / "pictures.jpg", "RGB").shape[1] < 2 * 700
+
+
 def test_without_labels_to_evaluate_with(pipeline):
     pipeline.measured = {}
     page = write_report(pipeline, StageRunner(pipeline.output), "python x", read).read_text()

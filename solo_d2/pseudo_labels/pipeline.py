@@ -1,5 +1,6 @@
 """The stages of FreeSOLO: pre-training, free masks, training, labels, training again (section 6.2)."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,9 @@ from .stages import Stage
 
 # Keys that results do not follow from: where they go, and on what they are computed. Weights count by their
 # content, where a stage reads any.
-_NOT_SETTINGS = ("OUTPUT_DIR", "MODEL.DEVICE", "MODEL.WEIGHTS", "DATALOADER.NUM_WORKERS")
+_NOT_SETTINGS = (
+    "OUTPUT_DIR", "MODEL.DEVICE", "MODEL.WEIGHTS", "DATALOADER.NUM_WORKERS", "PSEUDO_LABELS.BATCH_SIZE"
+)  # fmt: skip
 # Keys that only evaluation reads.
 _EVALUATION = ("DATASETS.TEST", "()", "TEST.EVAL_PERIOD", "0")
 
@@ -36,9 +39,13 @@ class Method:
         """What it starts from."""
         return flatten(self.cfg)["MODEL.WEIGHTS"]
 
-    def settings(self) -> dict[str, object]:
-        """All keys, flat, but those in ``_NOT_SETTINGS``."""
-        return {key: value for key, value in flatten(self.cfg).items() if key not in _NOT_SETTINGS}
+    def settings(self, labels: bool = False) -> dict[str, object]:
+        """All keys, flat, but those in ``_NOT_SETTINGS``; ``PSEUDO_LABELS`` only for what makes labels."""
+        return {
+            key: value
+            for key, value in flatten(self.cfg).items()
+            if key not in _NOT_SETTINGS and (labels or not key.startswith("PSEUDO_LABELS."))
+        }
 
 
 @dataclass(frozen=True)
@@ -124,9 +131,11 @@ class Pipeline:
     def _image_settings(self) -> dict[str, object]:
         """Settings of every stage that lists the images."""
         digest = digest_of([self.listed.names, self.listed.ids])
-        return {
-            "images": self.images, "image_root": self.image_root, "image names and ids (SHA-256)": digest
-        }  # fmt: skip
+        return {"images": _place(self.images), **self._root_setting, "image names and ids (SHA-256)": digest}
+
+    @property
+    def _root_setting(self) -> dict[str, object]:
+        return {"image_root": _place(self.image_root)}
 
     @property
     def _training(self) -> dict[str, object]:
@@ -159,7 +168,7 @@ class Pipeline:
         return str(self.scripts / name)
 
     def _add_backbone(self) -> None:
-        if self.backbone:
+        if self.backbone or (self.trained and not self.rounds):  # given, or nothing is trained from it
             return
         trained, backbone = (self._file("densecl", name) for name in ("model_final.pth", "backbone.pth"))
         data = ["--train-unlabelled", self.images, "--train-images", self.image_root]
@@ -175,7 +184,7 @@ class Pipeline:
         given = {"backbone (SHA-256)": digest_of_file(self.backbone)} if self.backbone else {}
         if not self.masks:
             command = self._label("tools/free_mask.py", "masks", self.free_mask, self._weights)
-            settings = self.free_mask.settings() | given | self._image_settings
+            settings = self.free_mask.settings(labels=True) | given | self._image_settings
             self._add("masks", [command], settings, ["labels.json"], after)
             self._add_evaluation("masks", self.free_mask, self._weights, after, given)
 
@@ -183,7 +192,7 @@ class Pipeline:
         """Trains from the backbone, as the first training does, whichever labels it is given."""
         data = ["--train-json", labels, "--train-images", self.image_root]
         command = self._train(name, self.segmenter, data, [*_EVALUATION, "MODEL.WEIGHTS", self._weights])
-        settings = self.segmenter.settings() | self._training | {"image_root": self.image_root}
+        settings = self.segmenter.settings() | self._training | self._root_setting
         after = [] if self.backbone else ["densecl"]
         if self.backbone:
             settings["backbone (SHA-256)"] = digest_of_file(self.backbone)
@@ -197,7 +206,7 @@ class Pipeline:
     def _add_labels(self, name: str, training: str, limit: int = 0) -> None:
         weights, (after, given) = self._weights_of(training), self._made_by(training)
         command = self._label("tools/self_training_labels.py", name, self.segmenter, weights, limit)
-        settings = self.segmenter.settings() | given | self._image_settings | {"limit": limit}
+        settings = self.segmenter.settings(labels=True) | given | self._image_settings | {"limit": limit}
         self._add(name, [command], settings, ["labels.json"], after)
 
     def _add_evaluation(
@@ -210,7 +219,7 @@ class Pipeline:
         where = str(self.output / stage)
         tail = ["OUTPUT_DIR", where, "MODEL.WEIGHTS", weights, "TEST.CLASS_AGNOSTIC", "True"]
         command = [*self._train_net(method), *data, *method.options, *tail]
-        truth = {"val_json (SHA-256)": digest_of_file(self.val_json), "val_images": self.val_images}
+        truth = {"val_json (SHA-256)": digest_of_file(self.val_json), "val_images": _place(self.val_images)}
         self._add(stage, [command], method.settings() | given | truth, ["evaluation.json"], after)
 
     def _train_net(self, method: Method) -> list[str]:
@@ -238,3 +247,8 @@ class Pipeline:
         after: Sequence[str] = (),
     ) -> None:
         self.stages.append(Stage(name, commands, dict(settings), outputs, tuple(after)))
+
+
+def _place(path: str) -> str:
+    """A path that is the same from whichever folder the run is called."""
+    return os.path.abspath(os.path.expanduser(path))

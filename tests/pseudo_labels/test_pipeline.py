@@ -153,6 +153,33 @@ def test_the_weights_that_pre_training_starts_from_are_its_settings(make, tmp_pa
     assert changed_keys(before, build()) == {"densecl": {"weights (SHA-256)"}}
 
 
+def test_the_folder_that_a_run_is_called_from_does_not_matter(make, tmp_path, monkeypatch):
+    def build(images, val_images):
+        listed = ImageList(Path(images), LISTED.names, LISTED.ids)
+        val = {"val_json": str(tmp_path / "val.json"), "val_images": val_images}
+        return make(images=images, listed=listed, backbone="", densecl=method("solov2_tiny.yaml"), **val)
+
+    monkeypatch.chdir(tmp_path)
+    before = build("images", "val/images")
+    monkeypatch.chdir(ROOT)
+    assert changed_keys(before, build(str(tmp_path / "images"), str(tmp_path / "val" / "images"))) == {}
+    assert set(changed_keys(before, build("images", "val/images"))) == set(names(before))
+
+
+def test_what_labels_follow_from_costs_no_training(make, tmp_path):
+    before = make(val_json=str(tmp_path / "val.json"))
+    after = make("PSEUDO_LABELS.UPDATE_THR", "0.2", val_json=str(tmp_path / "val.json"))
+    assert changed_keys(before, after) == dict.fromkeys(("labels_1", "sample"), {"PSEUDO_LABELS.UPDATE_THR"})
+    assert changed_keys(make(), make("PSEUDO_LABELS.BATCH_SIZE", "1")) == {}  # after a lack of memory
+
+
+def test_nothing_is_pre_trained_where_nothing_is_trained(make, tmp_path):
+    (tmp_path / "trained.pth").write_text("one")
+    more = {"backbone": "", "densecl": method("solov2_tiny.yaml"), "trained": str(tmp_path / "trained.pth")}
+    assert names(make(rounds=0, **more)) == ["sample"]
+    assert names(make(rounds=1, **more)) == ["densecl", "labels_1", "train_1", "sample"]
+
+
 def test_other_evaluation_images_are_noticed(make, tmp_path):
     before, after = (make(val_json=str(tmp_path / "val.json"), val_images=name) for name in ("a", "b"))
     names_ = ("masks_evaluation", "train_evaluation", "train_1_evaluation")

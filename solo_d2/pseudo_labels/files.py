@@ -1,32 +1,13 @@
-"""Files that are whole or absent, and what they were made from."""
+"""What files hold and were made from, compared."""
 
 import hashlib
 import json
 import os
-import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 _BLOCK = 1 << 20
 _MAX_SHOWN = 3
-
-
-def write_whole(path: str | os.PathLike, parts: Iterable[str]) -> None:
-    """Writes text piece by piece under a temporary name that then becomes ``path``.
-
-    The temporary name is this call's own, so several processes and machines may write the same file at once.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
-    try:
-        with open(partial, "w", encoding="utf-8", newline="\n") as file:
-            file.writelines(parts)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read_json(path: str | os.PathLike) -> dict | None:

@@ -9,14 +9,16 @@ import json
 import logging
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from solo_d2.structures.errors import InputError
+from solo_d2.structures.whole_file import UNFINISHED, write_whole
 
-from .files import describe_changes, digest_of, digest_of_file, read_json, write_whole
+from .files import describe_changes, digest_of, digest_of_file, read_json
 from .processes import end_leftovers, run_mark, run_script
 
 try:
@@ -27,6 +29,7 @@ except ImportError:  # no POSIX: nothing guards a folder against two drivers
 logger = logging.getLogger(__name__)
 
 _LOCK = "driver.lock"
+_FORGOTTEN = ".forgotten"
 # Seconds that what a killed driver left behind has to end itself; loader processes look every five.
 _PATIENCE = 30.0
 
@@ -72,9 +75,9 @@ class StageRunner:
             Whether it was run.
 
         Raises:
-            InputError: if it was begun with other settings, a command failed, or an output is not there.
+            InputError: see :meth:`check`, or if a command failed or an output is not there.
         """
-        self._check_settings(stage)
+        self.check([stage])
         inputs = {name: self._made[name] for name in stage.after}
         reason = self._outdated(stage.name, inputs)
         if reason:
@@ -89,14 +92,30 @@ class StageRunner:
         self._made[stage.name] = digest_of(done["outputs"])
         return ran
 
-    def _check_settings(self, stage: Stage) -> None:
-        started = self._started(stage.name)
-        changes = describe_changes(started["settings"], stage.settings) if started else ""
-        if changes:
+    def check(self, stages: Sequence[Stage]) -> None:
+        """Looks at what is there of stages.
+
+        Raises:
+            InputError: if one was begun with other settings, or its folder holds what no run of it made.
+        """
+        changes = {}
+        for stage in stages:
+            started = self._started(stage.name)
+            if started:
+                changes[stage.name] = describe_changes(started["settings"], stage.settings)
+            elif not self.result(stage.name):
+                self._check_empty(self.folder / stage.name)
+        changed = [name for name, what in changes.items() if what]
+        if changed:
             raise InputError(
-                f"stage {stage.name} was begun with other settings ({changes}): --redo {stage.name} makes it "
-                "and what rests on it anew, another --output keeps both"
+                f"stage {changed[0]} was begun with other settings ({changes[changed[0]]}): "
+                f"--redo {' '.join(changed)} makes anew what changed and what rests on it, "
+                "another --output keeps both"
             )
+
+    def _check_empty(self, folder: Path) -> None:
+        if folder.exists() and not all(path.match(UNFINISHED) for path in folder.iterdir()):
+            raise InputError(f"{folder} has files of something else: name another --output, or remove them")
 
     def _outdated(self, name: str, inputs: Mapping[str, str]) -> str:
         """Why what is there of a stage cannot be gone on with; "" if it can."""
@@ -113,6 +132,8 @@ class StageRunner:
         """Runs the commands; returns what ``done.json`` then holds."""
         started = self._started(stage.name)
         attempts = (started or {}).get("attempts", 0) + 1
+        for leftover in (self.folder / stage.name).rglob(UNFINISHED):
+            leftover.unlink()
         begun = {"settings": dict(stage.settings), "inputs": dict(inputs), "attempts": attempts}
         write_whole(self.folder / stage.name / "started.json", [json.dumps(begun)])
         logger.info("%s: %s", stage.name, "going on" if started else "starting")
@@ -139,8 +160,11 @@ class StageRunner:
     def forget(self, names: Sequence[str]) -> None:
         """Deletes stages' folders, the last first, so that a crash leaves none that others rest on."""
         for name in reversed(names):
-            (self.folder / name / "done.json").unlink(missing_ok=True)
-            shutil.rmtree(self.folder / name, ignore_errors=True)
+            if (self.folder / name).exists():
+                # Out of the way at once: what is half deleted must not be taken for a stage to go on with.
+                forgotten = tempfile.mkdtemp(_FORGOTTEN, ".", self.folder)
+                os.replace(self.folder / name, forgotten)
+                shutil.rmtree(forgotten, ignore_errors=True)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -155,8 +179,10 @@ class StageRunner:
         with open(self.folder / _LOCK, "a") as file:
             _acquire(file, self.folder)
             end_leftovers(run_mark(file))
-            for leftover in self.folder.rglob("*.partial"):
+            for leftover in self.folder.glob(UNFINISHED):  # only here: a folder below may be another run's
                 leftover.unlink()
+            for leftover in self.folder.glob(f".*{_FORGOTTEN}"):
+                shutil.rmtree(leftover, ignore_errors=True)
             self._lock_file = file
             yield
 
@@ -169,10 +195,13 @@ def _acquire(file, folder: Path) -> None:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
-        except OSError:
+        except BlockingIOError:
             if time.monotonic() > deadline:
                 raise InputError(f"another run still works in {folder}: wait for it or end it") from None
             time.sleep(0.2)
+        except OSError as error:  # some network file systems
+            logger.warning("%s cannot be locked (%s): start no second run in it", folder, error)
+            return
 
 
 def resting_on(names: Collection[str], stages: Sequence[Stage]) -> list[str]:

@@ -1,6 +1,4 @@
-"""Whole files, digests, and settings compared."""
-
-import os
+"""Files read, digests, and settings compared."""
 
 import pytest
 
@@ -11,21 +9,7 @@ from solo_d2.pseudo_labels.files import (
     digest_of_file,
     flatten,
     read_json,
-    write_whole,
 )
-
-
-def test_a_failed_write_leaves_the_former_file(tmp_path):
-    path = tmp_path / "folder" / "file.txt"
-    write_whole(path, ["one", "two"])
-
-    def failing():
-        yield "half"
-        raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"):
-        write_whole(path, failing())
-    assert path.read_text() == "onetwo" and os.listdir(path.parent) == ["file.txt"]
 
 
 @pytest.mark.parametrize("content", [None, "", '{"a": 1', "[1]", "\x00"])

@@ -1,5 +1,8 @@
 """Stages that are run once, go on after a kill, and notice what changed."""
 
+import contextlib
+import errno
+
 import pytest
 
 from solo_d2.pseudo_labels import stages as module
@@ -55,6 +58,15 @@ def make_stage(tmp_path):
     return make
 
 
+@contextlib.contextmanager
+def patched_lock(runner):
+    """As if the first runner, whose lock the fixture holds, were gone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_acquire", lambda file, folder: None)
+        with runner.lock():
+            yield runner
+
+
 def runs(runner, name="one"):
     return len((runner.folder / name / "runs").read_text())
 
@@ -81,6 +93,57 @@ def test_a_begun_stage_keeps_its_settings_too(runner, make_stage):
         runner.run(make_stage(word="b"))
     runner.run(make_stage())
     assert runs(runner) == 2 and runner.result("one")["attempts"] == 2
+
+
+def test_all_changed_stages_are_named_at_once(runner, make_stage):
+    for name in ("one", "two", "three"):
+        runner.run(make_stage(name))
+    after = [make_stage("one", "b"), make_stage("two"), make_stage("three", "c")]
+    with pytest.raises(InputError, match=r"stage one .*word was a, is b.*--redo one three makes"):
+        runner.check(after)
+    runner.check([after[1], make_stage("not begun")])
+
+
+def test_a_folder_of_something_else_is_left_alone(runner, make_stage):
+    """Such as another training's, in which --resume would go on."""
+    folder = runner.folder / "one"
+    folder.mkdir()
+    (folder / ".started.json.0a.partial").write_text("{")
+    runner.check([make_stage()])  # as a kill at the right moment leaves it
+    (folder / "model_final.pth").write_text("another training's")
+    with pytest.raises(InputError, match="one has files of something else"):
+        runner.run(make_stage())
+    assert (folder / "model_final.pth").exists()
+
+
+def test_what_a_killed_stage_was_writing_is_removed_and_nobody_elses(runner, make_stage):
+    kept = runner.folder / "another training" / ".model_0001.pth.0a.partial"
+    gone = [
+        runner.folder / "one" / "datasets" / ".x.json.1b.partial",
+        runner.folder / ".report.md.2c.partial",
+    ]
+    runner.run(make_stage())
+    (runner.folder / "one" / "done.json").unlink()
+    for path in (kept, *gone):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("half")
+    with patched_lock(StageRunner(runner.folder)) as again:
+        again.run(make_stage())
+    assert kept.exists() and not any(path.exists() for path in gone)
+
+
+def test_a_crash_while_a_stage_is_forgotten_leaves_nothing_to_go_on_with(runner, make_stage, monkeypatch):
+    runner.run(make_stage())
+
+    def crash(*arguments, **more):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(module.shutil, "rmtree", crash)
+        runner.forget(["one"])
+    assert not (runner.folder / "one").exists()
+    with patched_lock(StageRunner(runner.folder)):
+        assert [path.name for path in runner.folder.iterdir()] == ["driver.lock"]
 
 
 def test_a_stage_remade_to_other_bytes_remakes_what_follows(runner, make_stage, caplog):
@@ -146,6 +209,15 @@ def test_a_half_written_marker_counts_as_none(runner, make_stage):
     (runner.folder / "one" / "done.json").write_text('{"outputs": {')
     runner.run(make_stage())
     assert runs(runner) == 2
+
+
+def test_a_file_system_without_locks_is_said(tmp_path, monkeypatch, caplog):
+    def refuse(file, operation):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(module.fcntl, "flock", refuse)
+    with StageRunner(tmp_path).lock():
+        assert "cannot be locked" in caplog.text and "start no second run" in caplog.text
 
 
 def test_a_second_run_waits_and_then_says_so(runner, monkeypatch):

@@ -8,7 +8,7 @@ python tools/run_freesolo.py --images images/ --backbone densecl.pth --num-gpus 
     --config-file configs/FreeSOLO/freesolo_R50_30k.yaml
 
 Stages: densecl, masks, train, and for each round labels_N and train_N. Stopped or killed, the same command
-goes on where it was. OUTPUT/report.md has the numbers, times and pictures.
+(without --redo) goes on where it was. OUTPUT/report.md has the numbers, times and pictures.
 """
 
 import argparse
@@ -24,11 +24,13 @@ from solo_d2.engine.cli import prepare_parser, run_cli
 from solo_d2.predictor import load_config, to_array
 from solo_d2.pseudo_labels.pipeline import Method, Pipeline
 from solo_d2.pseudo_labels.report import write_report
+from solo_d2.pseudo_labels.shards import read_counts
 from solo_d2.pseudo_labels.stages import StageRunner, resting_on
 from solo_d2.structures.errors import InputError
 
 SCRIPTS = Path(__file__).resolve().parents[1]
 QUICK = SCRIPTS / "configs" / "quick"
+MAX_SAMPLE = 100  # rows of one picture
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -46,7 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--segmenter", default="", metavar="FILE", help="its trained weights: leaves out masks and train")
     add("--rounds", type=int, default=1, metavar="N", help="of self-training (%(default)s)")
     add("--until", default="", metavar="STAGE", help="stop after this stage")
-    add("--redo", nargs="+", default=[], metavar="STAGE", help="forget these and what rests on them, then run")
+    add("--redo", nargs="+", default=[], metavar="STAGE", help="forget these and what rests on them, once")
     add("--seed", type=int, default=0, help="of all trainings (%(default)s)")
     add("--num-gpus", type=int, default=1, metavar="N", help="processes of every stage (%(default)s)")
     add("--sample", type=int, default=6, metavar="N", help="images in the report (%(default)s)")
@@ -63,12 +65,14 @@ def build_parser() -> argparse.ArgumentParser:
     return prepare_parser(parser)
 
 
-def build_pipeline(arguments: argparse.Namespace) -> Pipeline:
-    """Checks the flags and lays out the stages."""
+def check_flags(arguments: argparse.Namespace) -> None:
+    """Finds what would stop a later stage, perhaps after days."""
     if bool(arguments.val_json) != bool(arguments.val_images):
         raise InputError("evaluation needs both --val-json and --val-images")
-    if arguments.rounds < 0 or arguments.seed < 0 or min(arguments.num_gpus, arguments.sample) < 1:
-        raise InputError("--rounds and --seed count from 0, --num-gpus and --sample from 1")
+    if arguments.rounds < 0 or arguments.seed < 0 or arguments.num_gpus < 1:
+        raise InputError("--rounds and --seed count from 0, --num-gpus from 1")
+    if not 1 <= arguments.sample <= MAX_SAMPLE:
+        raise InputError(f"--sample {arguments.sample}: it must be 1 to {MAX_SAMPLE}")
     if arguments.masks and arguments.segmenter:
         raise InputError("--segmenter leaves the first training out, which --masks are for: give one of them")
     for flag, path in (
@@ -79,17 +83,29 @@ def build_pipeline(arguments: argparse.Namespace) -> Pipeline:
     ):
         if path and not Path(path).is_file():
             raise InputError(f"{flag} {path} does not exist")
+    if arguments.val_images and not Path(arguments.val_images).is_dir():
+        raise InputError(f"--val-images {arguments.val_images} is no folder")
+    images, output = (Path(path).expanduser().resolve() for path in (arguments.images, arguments.output))
+    if images.is_dir() and output.is_relative_to(images):
+        raise InputError(f"--output {arguments.output} is inside --images: its pictures would become images")
+
+
+def build_pipeline(arguments: argparse.Namespace) -> Pipeline:
+    """Lays out the stages."""
+    check_flags(arguments)
     densecl = None
     if not arguments.backbone:
-        densecl = _method(arguments.densecl_config, arguments.densecl_opts)
+        densecl = _method("--densecl-config", arguments.densecl_config, arguments.densecl_opts, "DenseCL")
     return Pipeline(
         scripts=SCRIPTS,
         output=Path(arguments.output),
         images=arguments.images,
         listed=list_images(arguments.images, arguments.image_root),
         densecl=densecl,
-        free_mask=_method(arguments.free_mask_config, arguments.free_mask_opts),
-        segmenter=_method(arguments.config_file, arguments.opts),
+        free_mask=_method(
+            "--free-mask-config", arguments.free_mask_config, arguments.free_mask_opts, "FreeMask"
+        ),
+        segmenter=_method("--config-file", arguments.config_file, arguments.opts),
         backbone=arguments.backbone,
         masks=arguments.masks,
         trained=arguments.segmenter,
@@ -102,14 +118,31 @@ def build_pipeline(arguments: argparse.Namespace) -> Pipeline:
     )
 
 
-def _method(config_file: str, options: list[str]) -> Method:
-    return Method(config_file, load_config(config_file, options), options)
+def _method(flag: str, config_file: str, options: list[str], kind: str = "") -> Method:
+    """A config of a ``kind`` of model, by default of a segmenter that can be trained."""
+    cfg = load_config(config_file, options)
+    found = cfg.MODEL.META_ARCHITECTURE
+    if kind and found != kind:
+        raise InputError(f"{flag} {config_file}: MODEL.META_ARCHITECTURE is {found}, must be {kind}")
+    if not kind and found in ("DenseCL", "FreeMask"):
+        raise InputError(f"{flag} {config_file}: MODEL.META_ARCHITECTURE is {found}, which learns no masks")
+    return Method(config_file, cfg, options)
 
 
 def check_stages(flag: str, stages: Iterable[str], names: list[str]) -> None:
     for stage in stages:
         if stage not in names:
             raise InputError(f"{flag} {stage}: the stages are {', '.join(names)}")
+
+
+def check_found(output: Path, stage: str) -> None:
+    """Ends a run before it trains on nothing."""
+    labels = output / stage / "labels.json"
+    if labels.is_file() and (read_counts(labels) or {}).get("masks") == 0:
+        raise InputError(
+            f"stage {stage} found nothing in any image, so nothing can be learnt: docs/free_mask.md says "
+            f"what to change; then add --redo {stage}"
+        )
 
 
 def main() -> None:
@@ -119,16 +152,18 @@ def main() -> None:
     names = [stage.name for stage in pipeline.stages]
     check_stages("--until", [arguments.until] if arguments.until else [], names)
     check_stages("--redo", arguments.redo, names)
-    command = shlex.join(["python", "tools/run_freesolo.py", *sys.argv[1:]])
+    stages = pipeline.stages[: names.index(arguments.until) + 1] if arguments.until else pipeline.stages
+    command = shlex.join(["python", *sys.argv])
     runner = StageRunner(pipeline.output)
     report = partial(write_report, pipeline, runner, command)
     with runner.lock():
         runner.forget(resting_on(arguments.redo, pipeline.stages))
-        for stage in pipeline.stages:
+        runner.check(stages)
+        for stage in stages:
             if runner.run(stage):
                 report()
-            if stage.name == arguments.until:
-                break
+            if stage is not stages[-1]:
+                check_found(pipeline.output, stage.name)
         page = report(partial(to_array, order="RGB"))
     print(f"Report: {page}")
 

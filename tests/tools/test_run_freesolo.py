@@ -143,6 +143,11 @@ def test_changed_settings_are_one_line_and_redo_makes_anew(inputs, tmp_path):
         (["--masks", "x", "--segmenter", "y"], "give one of them"),
         (["--rounds", "-1"], "--rounds and --seed count from 0"),
         (["--opts", "SOLVER.MAX_ITR", "3"], "did you mean SOLVER.MAX_ITER"),
+        (["--sample", "101"], "--sample 101: it must be 1 to 100"),
+        (["--val-json", __file__, "--val-images", "gone"], "--val-images gone is no folder"),
+        (["--config-file", QUICK / "densecl_tiny.yaml"], "is DenseCL, which learns no masks"),
+        (["--free-mask-config", QUICK / "solov2_tiny.yaml"], "must be FreeMask"),
+        (["--redo", "train", "training"], "--redo training: the stages are"),
     ],
 )
 def test_mistakes_are_one_line(run_tool, inputs, tmp_path, capsys, flags, message):
@@ -151,3 +156,35 @@ def test_mistakes_are_one_line(run_tool, inputs, tmp_path, capsys, flags, messag
     error = capsys.readouterr().err
     assert info.value.code == 2 and message in error and error.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("masks", "stops"), [(0, True), (1, False)])
+def test_nothing_is_trained_on_nothing(run_tool, inputs, tmp_path, monkeypatch, capsys, masks, stops):
+    """The stages' scripts are left out; what they leave is written here."""
+    begun = []
+
+    def leave_outputs(runner, stage):
+        begun.append(stage.name)
+        counts = json.dumps({"info": {"counts": {"images": 6, "masks": masks}}})[:-1]
+        folder = runner.folder / stage.name
+        folder.mkdir()
+        (folder / "labels.json").write_text(f'{counts},\n"images": [], "annotations": []}}\n')
+        return False
+
+    monkeypatch.setattr("solo_d2.pseudo_labels.stages.StageRunner.run", leave_outputs)
+    words = command(inputs, tmp_path / "out")[4:]
+    if not stops:
+        run_tool("run_freesolo", *words)
+        assert begun == ["masks", "train", "labels_1", "train_1", "sample"]
+        return
+    with pytest.raises(SystemExit) as info:
+        run_tool("run_freesolo", *words)
+    assert info.value.code == 2 and begun == ["masks"]
+    assert "stage masks found nothing in any image" in capsys.readouterr().err
+
+
+def test_pictures_of_a_run_must_not_become_its_images(run_tool, inputs, capsys):
+    output = inputs / "scenes" / "train" / "images" / "run"
+    with pytest.raises(SystemExit):
+        run_tool("run_freesolo", *command(inputs, output)[4:])
+    assert "is inside --images" in capsys.readouterr().err and not output.exists()

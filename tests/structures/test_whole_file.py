@@ -2,8 +2,6 @@
 
 import errno
 import os
-import resource
-import signal
 
 import pytest
 
@@ -23,20 +21,6 @@ def test_a_failed_write_leaves_the_former_file(tmp_path):
         write_whole(path, failing())
     assert "\n" not in str(caught.value)
     assert path.read_text() == "onetwo" and os.listdir(path.parent) == ["file.txt"]
-
-
-def test_a_full_disk(tmp_path):
-    """As far as a limit on the file's size is like one."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    former = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (64, limits[1]))
-    try:
-        with pytest.raises(InputError, match="x.txt could not be written"):
-            write_whole(tmp_path / "x.txt", ["0" * 100_000])
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, former)
-    assert os.listdir(tmp_path) == []
 
 
 def test_a_file_is_no_folder_to_write_into(tmp_path):

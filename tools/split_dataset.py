@@ -11,6 +11,7 @@ from pathlib import Path
 from solo_d2.data.datasets.coco_format import read_annotations, write_annotations
 from solo_d2.data.datasets.split import split_by_images, split_by_masks
 from solo_d2.engine.cli import prepare_parser, run_cli
+from solo_d2.structures.errors import InputError
 
 SPLITS = {"images": split_by_images, "masks": split_by_masks}
 
@@ -27,8 +28,17 @@ def build_parser() -> argparse.ArgumentParser:
     return prepare_parser(parser)
 
 
+def check_output(output: Path, source: Path) -> None:
+    """Raises ``InputError`` where the part cannot go, or would take the place of the whole."""
+    if output.suffix != ".json":
+        raise InputError(f"--output {output} is no .json file")
+    if output.resolve() == source.resolve():
+        raise InputError(f"--output {output} is the --json that is split: name another file")
+
+
 def main() -> None:
     arguments = build_parser().parse_args()
+    check_output(Path(arguments.output), Path(arguments.json))
     content = read_annotations(arguments.json)
     part = SPLITS[arguments.by](content, arguments.fraction, arguments.seed)
     write_annotations(Path(arguments.output), part)

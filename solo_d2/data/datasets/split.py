@@ -6,8 +6,11 @@ and a smaller part lies within a larger one of the same seed.
 
 import hashlib
 from collections.abc import Iterable
+from itertools import pairwise
 
 from solo_d2.structures.errors import InputError
+
+from .coco_masks import is_number
 
 
 def split_by_images(content: dict, fraction: float, seed: int) -> dict:
@@ -64,21 +67,32 @@ def choose(ids: Iterable[int | str], fraction: float, seed: int) -> set[int | st
     """Chooses a fraction of ids, rounded, at least one: those with the smallest SHA-256 of seed and id.
 
     Raises:
-        InputError: If the fraction is not in (0, 1], or there are no ids.
+        InputError: If the fraction is not in (0, 1], there are no ids, or one is there twice.
     """
     if not 0 < fraction <= 1:
         raise InputError(f"a fraction lies above 0 and is at most 1, not {fraction}; 5% is 0.05")
     ranked = sorted(ids, key=lambda number: hashlib.sha256(f"{seed}:{number}".encode()).digest())
     if not ranked:
-        raise InputError("there is nothing to choose from: the annotation file is empty")
+        raise InputError("there is nothing to choose from: no image, or no annotation that is no crowd")
+    twice = [one for one, other in pairwise(ranked) if one == other]
+    if twice:
+        raise InputError(f"id {twice[0]} is used more than once: number the records anew")
     return set(ranked[: max(round(fraction * len(ranked)), 1)])
 
 
-def _require(records: list[dict], kind: str, keys: tuple[str, ...]) -> None:
+def _require(records: list, kind: str, keys: tuple[str, ...]) -> None:
     for position, record in enumerate(records):
-        missing = [key for key in keys if key not in record]
-        if missing:
-            raise InputError(f"{kind} #{position} has no {missing[0]}: a split needs it")
+        for key in keys:
+            value = record.get(key) if isinstance(record, dict) else None
+            if value is None:
+                raise InputError(f"{kind} #{position} has no {key}: a split needs it")
+            if not (_is_box(value) if key == "bbox" else isinstance(value, int | str)):
+                wanted = "four numbers" if key == "bbox" else "a number or a name"
+                raise InputError(f"{kind} #{position} has {key} {value!r}: it must be {wanted}")
+
+
+def _is_box(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 4 and all(map(is_number, value))
 
 
 def _withhold(annotation: dict) -> dict:

@@ -83,3 +83,28 @@ def test_empty_and_incomplete_files(content):
     del content["images"][1]["id"]
     with pytest.raises(InputError, match="image #1 has no id"):
         split_by_images(content, 0.5, 0)
+
+
+@pytest.mark.parametrize("box", [[1, 2, 3], ["1", "2", "3", "4"], "box", [1, 2, float("nan"), 4]])
+def test_boxes_that_are_none(content, box):
+    content["annotations"][3]["bbox"] = box
+    with pytest.raises(InputError, match="annotation #3 has bbox .*four numbers"):
+        split_by_masks(content, 0.5, 0)
+
+
+@pytest.mark.parametrize("split, section", [(split_by_images, "images"), (split_by_masks, "annotations")])
+def test_ids_that_are_none(content, split, section):
+    kind, first = section[:-1], content[section][0]
+    for record, line in [
+        (None, f"{kind} #0 has no id"),
+        ({**first, "id": [1]}, rf"{kind} #0 has id \[1\]"),
+        ({**first, "id": content[section][1]["id"]}, "is used more than once"),
+    ]:
+        with pytest.raises(InputError, match=line):
+            split({**content, section: [record, *content[section][1:]]}, 0.5, 0)
+
+
+def test_crowds_alone_are_nothing_to_choose_masks_from(content):
+    content["annotations"] = [a for a in content["annotations"] if a["iscrowd"]]
+    with pytest.raises(InputError, match="no annotation that is no crowd"):
+        split_by_masks(content, 0.5, 0)

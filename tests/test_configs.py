@@ -113,3 +113,10 @@ def test_a_pipelines_configs_share_one_backbone(name):
 def test_the_published_densecl_backbone_needs_no_conversion():
     for path in CONFIGS.glob("FreeSOLO/*.yaml"):
         assert TORCHVISION.differences(preprocessing_of(load(path))) == [], path.name
+
+
+def test_what_learns_no_classes_is_measured_without_them():
+    cfgs = {path.name: load(path) for path in LEAVES}
+    methods = ("FreeMask", "FreeSOLO")
+    agnostic = {name for name, cfg in cfgs.items() if cfg.TEST.CLASS_AGNOSTIC}
+    assert agnostic == {name for name, cfg in cfgs.items() if cfg.MODEL.META_ARCHITECTURE in methods}

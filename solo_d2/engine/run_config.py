@@ -215,7 +215,8 @@ def _register_custom_set(
         return None
     if panoptic:
         return register_panoptic_format(name, json_file, panoptic, images)
-    return register_coco_format(name, json_file, images, os.path.join(cfg.OUTPUT_DIR, "datasets"))
+    boxes_only = cfg.TEST.BOX_ONLY and json_key == "VAL_JSON"
+    return register_coco_format(name, json_file, images, os.path.join(cfg.OUTPUT_DIR, "datasets"), boxes_only)
 
 
 def _set_class_count(cfg: CfgNode, key: str, count: int, explicit_keys: list[str]) -> None:

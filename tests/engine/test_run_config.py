@@ -3,8 +3,10 @@ from pathlib import Path
 
 import pytest
 
+from detectron2.data import DatasetCatalog
 from solo_d2.config import get_cfg
 from solo_d2.engine.run_config import build_cfg, build_parser, check_key, read_cfg
+from solo_d2.evaluation.class_agnostic import ClassAgnosticEvaluator
 from solo_d2.structures import InputError
 
 PANOPTIC_CONFIG = Path(__file__).resolve().parents[2] / "configs" / "quick" / "panoptic_solov2_tiny.yaml"
@@ -156,4 +158,23 @@ def test_panoptic_model_on_instance_data(tiny_files, tmp_path):
 def test_instance_model_on_panoptic_data(panoptic_set, tmp_path):
     args = own_panoptic(panoptic_set, tmp_path, "MODEL.META_ARCHITECTURE", "SOLOv2")
     with pytest.raises(InputError, match="custom_val is for panoptic results, which SOLOv2 does not give"):
+        build_cfg(args)
+
+
+def test_boxes_alone_are_enough_to_evaluate_boxes_but_not_to_train(tiny_files, tmp_path):
+    for split in (tiny_files.train, tiny_files.val):
+        content = json.loads(Path(split.json).read_text())
+        for annotation in content["annotations"]:
+            del annotation["segmentation"]
+        Path(split.json).with_name("boxes.json").write_text(json.dumps(content))
+    boxes = Path(tiny_files.val.json).with_name("boxes.json")
+    args = own_data(tiny_files, tmp_path, "TEST.BOX_ONLY", True, "TEST.CLASS_AGNOSTIC", True)
+    args.val_json = str(boxes)
+    cfg = build_cfg(args)
+    records = DatasetCatalog.get(cfg.DATASETS.TEST[0])
+    annotations = [annotation for record in records for annotation in record["annotations"]]
+    assert annotations and not any("segmentation" in annotation for annotation in annotations)
+    ClassAgnosticEvaluator(cfg.DATASETS.TEST[0], ["bbox"])
+    args.train_json = str(Path(tiny_files.train.json).with_name("boxes.json"))
+    with pytest.raises(InputError, match="no segmentation"):
         build_cfg(args)

@@ -11,7 +11,7 @@ from PIL import Image, UnidentifiedImageError
 
 from solo_d2.structures.errors import InputError
 
-from .coco_masks import BrokenRecord, is_number, measure_segmentation
+from .coco_masks import NO_MASK, BrokenRecord, Measures, is_number, measure_segmentation
 
 EXAMPLES = 3
 _SECTIONS = ("images", "annotations", "categories")
@@ -41,7 +41,7 @@ class Findings:
 
 
 def clean_coco(
-    content: object, source: str | os.PathLike, image_root: str | os.PathLike
+    content: object, source: str | os.PathLike, image_root: str | os.PathLike, boxes_only: bool = False
 ) -> tuple[dict, Findings]:
     """Checks an annotation file's content.
 
@@ -49,6 +49,7 @@ def clean_coco(
         content: the parsed JSON.
         source: where it came from, for messages.
         image_root: folder that the images' file names are relative to.
+        boxes_only: whether an annotation may have a box and no segmentation.
 
     Returns:
         A cleaned copy that COCO's tools accept (keys that COCO does not know are kept), and what was found.
@@ -64,11 +65,12 @@ def clean_coco(
     images = _clean_images(content["images"], Path(image_root), findings)
     if not images:
         raise InputError(_no_image_line(content["images"], source, image_root, findings))
-    annotations = _clean_annotations(content["annotations"], images, categories, findings)
+    annotations = _clean_annotations(content["annotations"], images, categories, findings, boxes_only)
     _clean_embeddings(annotations, findings)
     if content["annotations"] and not annotations:
         reasons = "; ".join(f"{len(ids)}: {reason}" for reason, ids in findings.skipped.items())
-        raise InputError(f"{source}: none of its annotations can be used ({reasons})")
+        hint = "; evaluate boxes alone with TEST.BOX_ONLY True" if NO_MASK in findings.skipped else ""
+        raise InputError(f"{source}: none of its annotations can be used ({reasons}){hint}")
     cleaned = {**content, "categories": categories, "images": list(images.values())}
     return {**cleaned, "annotations": annotations}, findings
 
@@ -140,7 +142,9 @@ def _with_size(record: dict, path: Path, label: str, findings: Findings) -> dict
     return {**record, "height": height, "width": width}
 
 
-def _clean_annotations(records: list, images: dict, categories: list[dict], findings: Findings) -> list[dict]:
+def _clean_annotations(
+    records: list, images: dict, categories: list[dict], findings: Findings, boxes_only: bool
+) -> list[dict]:
     known = {category["id"] for category in categories}
     kept: list[dict] = []
     taken: dict[int, dict] = {}
@@ -154,7 +158,7 @@ def _clean_annotations(records: list, images: dict, categories: list[dict], find
             number = record.get("id")
             if isinstance(number, int) and _same_instance(record, taken.get(number)):
                 raise BrokenRecord("annotation listed twice")
-            record = _clean_annotation(record, images, known, label, findings)
+            record = _clean_annotation(record, images, known, label, findings, boxes_only)
         except BrokenRecord as reason:
             findings.skipped[str(reason)].append(label)
             continue
@@ -201,7 +205,9 @@ def _same_instance(first: dict, second: dict | None) -> bool:
     return second is not None and all(first.get(key) == second.get(key) for key in keys)
 
 
-def _clean_annotation(record: dict, images: dict, known: set, label: str, findings: Findings) -> dict:
+def _clean_annotation(
+    record: dict, images: dict, known: set, label: str, findings: Findings, boxes_only: bool
+) -> dict:
     """A cleaned copy of one annotation, or ``BrokenRecord``."""
     image_id, category_id = record.get("image_id"), record.get("category_id")
     if not isinstance(image_id, int | str) or image_id not in images:
@@ -209,7 +215,7 @@ def _clean_annotation(record: dict, images: dict, known: set, label: str, findin
     if not isinstance(category_id, int) or category_id not in known:
         raise BrokenRecord("category_id of no usable category")
     height, width = images[image_id]["height"], images[image_id]["width"]
-    measures = measure_segmentation(record.get("segmentation"), height, width)
+    measures = _measure(record, height, width, boxes_only)
     changes = {"segmentation": measures.segmentation}
     if measures.mended:
         findings.mended[measures.mended].append(label)
@@ -227,6 +233,14 @@ def _clean_annotation(record: dict, images: dict, known: set, label: str, findin
         changes["iscrowd"] = 0
         findings.mended["iscrowd set to 0"].append(label)
     return {**record, **changes}
+
+
+def _measure(record: dict, height: int, width: int, boxes_only: bool) -> Measures:
+    """Measures of an annotation's mask, or of its box where that is enough and there is no mask."""
+    box = record.get("bbox")
+    if boxes_only and not record.get("segmentation") and _box_is_usable(box, height, width):
+        return Measures([], float(box[2] * box[3]), tuple(box))
+    return measure_segmentation(record.get("segmentation"), height, width)
 
 
 def _box_is_usable(box: object, height: int, width: int) -> bool:

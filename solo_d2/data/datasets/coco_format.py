@@ -22,12 +22,15 @@ DEFAULT_CACHE = "output/datasets"
 EXTRA_KEYS = ["embedding", "mask_withheld"]
 
 
-def read_coco(json_file: str | os.PathLike, image_root: str | os.PathLike) -> tuple[dict, Findings]:
+def read_coco(
+    json_file: str | os.PathLike, image_root: str | os.PathLike, boxes_only: bool = False
+) -> tuple[dict, Findings]:
     """Reads and checks an annotation file, and logs what is wrong with it.
 
     Args:
         json_file: COCO instance annotations.
         image_root: folder that the file names in it are relative to.
+        boxes_only: whether annotations may have boxes and no masks.
 
     Returns:
         The cleaned content, and what was skipped or mended.
@@ -38,7 +41,7 @@ def read_coco(json_file: str | os.PathLike, image_root: str | os.PathLike) -> tu
     content = _read_json(json_file)
     if not Path(image_root).is_dir():
         raise InputError(f"image folder {image_root} of {json_file} does not exist")
-    cleaned, findings = clean_coco(content, json_file, image_root)
+    cleaned, findings = clean_coco(content, json_file, image_root, boxes_only)
     findings.log(logger, json_file)
     return cleaned, findings
 
@@ -59,6 +62,7 @@ def register_coco_format(
     json_file: str | os.PathLike,
     image_root: str | os.PathLike,
     cache_dir: str | os.PathLike = DEFAULT_CACHE,
+    boxes_only: bool = False,
 ) -> Metadata:
     """Reads, checks and registers an annotation file; a data set of the same name is replaced.
 
@@ -71,6 +75,7 @@ def register_coco_format(
         json_file: COCO instance annotations: polygons, compressed or uncompressed RLE, or a mixture.
         image_root: folder that the file names in it are relative to.
         cache_dir: where a cleaned copy goes.
+        boxes_only: whether annotations may have boxes and no masks: enough to evaluate boxes.
 
     Returns:
         The metadata: ``thing_classes`` (by ascending category id), ``thing_dataset_id_to_contiguous_id``,
@@ -79,7 +84,7 @@ def register_coco_format(
     Raises:
         InputError: a path is wrong, the file is not COCO, or it holds nothing usable.
     """
-    cleaned, findings = read_coco(json_file, image_root)
+    cleaned, findings = read_coco(json_file, image_root, boxes_only)
     used = Path(json_file)
     if findings:
         used = Path(cache_dir) / f"{name}.json"

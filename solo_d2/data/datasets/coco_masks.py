@@ -12,6 +12,7 @@ from pycocotools import mask as coco_mask
 
 # Polygons that lie in the image and enclose at least this area cover a pixel; smaller ones are rasterised.
 _CERTAIN_AREA = 4.0
+NO_MASK, EMPTY_MASK = "no segmentation", "empty mask"
 _COUNT_BITS = 5
 _MOST_DIGITS = 7  # 5-bit digits of a run length below 2^31, sign included
 
@@ -57,7 +58,7 @@ def measure_segmentation(segmentation: object, height: int, width: int) -> Measu
         BrokenRecord: the segmentation has no usable mask.
     """
     if not segmentation:
-        raise BrokenRecord("no segmentation")
+        raise BrokenRecord(NO_MASK)
     if isinstance(segmentation, dict):
         return _measure_rle(segmentation, height, width)
     if isinstance(segmentation, list):
@@ -90,7 +91,7 @@ def _measure_polygons(polygons: list, height: int, width: int) -> Measures:
         parts = coco_mask.frPyObjects(kept, height, width)
         area = float(coco_mask.area(coco_mask.merge(parts)))
         if area == 0:
-            raise BrokenRecord("empty mask")
+            raise BrokenRecord(EMPTY_MASK)
     left, top, right, bottom = (float(value) for value in (*low, *high))
     return Measures(kept, area, (left, top, right - left, bottom - top), mended)
 
@@ -122,7 +123,7 @@ def _measure_rle(rle: dict, height: int, width: int) -> Measures:
         raise BrokenRecord("malformed RLE")
     area = float(runs[1::2].sum())
     if area == 0:
-        raise BrokenRecord("empty mask")
+        raise BrokenRecord(EMPTY_MASK)
     packed = rle if isinstance(counts, str) else coco_mask.frPyObjects(rle, height, width)
     left, top, wide, high = (float(value) for value in coco_mask.toBbox(packed))
     return Measures({"size": size, "counts": counts}, area, (left, top, wide, high))

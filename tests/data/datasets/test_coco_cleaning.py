@@ -192,3 +192,20 @@ def test_embeddings_of_one_length_stay_and_others_are_dropped(content, tmp_path)
     assert kept == {1: [1, 2.5], 2: [3.0, -4]} and len(cleaned["annotations"]) == len(values)
     ((reason, labels),) = findings.mended.items()
     assert reason.startswith("embedding") and len(labels) == 7
+
+
+@pytest.mark.parametrize("segmentation", ["absent", [], None])
+def test_boxes_without_masks_where_they_are_enough(content, tmp_path, segmentation):
+    content["annotations"] = [
+        _annotation(1),
+        _annotation(2, segmentation=segmentation, area="absent", bbox=[1, 2, 4.5, 6]),
+        _annotation(3, segmentation=segmentation, bbox="absent"),
+    ]
+    cleaned, findings = clean_coco(content, "file.json", tmp_path, boxes_only=True)
+    first, second = cleaned["annotations"]
+    assert first == content["annotations"][0]
+    assert (second["bbox"], second["area"], second["segmentation"]) == ([1, 2, 4.5, 6], 27, [])
+    assert dict(findings.skipped) == {"no segmentation": ["annotation 3"]}
+    content["annotations"] = content["annotations"][1:]
+    with pytest.raises(InputError, match="2: no segmentation.*evaluate boxes alone with TEST.BOX_ONLY True"):
+        clean_coco(content, "file.json", tmp_path)

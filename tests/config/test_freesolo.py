@@ -2,11 +2,15 @@
 
 import inspect
 from dataclasses import fields
+from pathlib import Path
+
+import pytest
 
 from solo_d2.config import get_cfg
 from solo_d2.losses import WeakMaskLoss
 from solo_d2.modeling.meta_arch import FreeSOLO
 
+CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "FreeSOLO"
 NAMES = {"color_thr": "PAIRWISE_COLOR_THR", "warmup_iters": "PAIRWISE_WARMUP_ITERS"}
 
 
@@ -22,3 +26,25 @@ def test_defaults_agree():
 def test_the_papers_weights():
     node = get_cfg().MODEL.FREESOLO
     assert (node.AVERAGE_PROJECTION_WEIGHT, node.EMBEDDING_WEIGHT) == (0.1, 4.0)  # alpha and beta
+
+
+@pytest.mark.parametrize(
+    "name, rate, steps, iterations",
+    [
+        ("freesolo_R50_30k", 0.001, (), 30000),
+        ("finetune_R50_images_20k", 0.01, (12000, 18000), 20000),
+        ("finetune_R50_masks_90k", 0.01, (60000, 80000), 90000),
+    ],
+)
+def test_published_recipes(name, rate, steps, iterations):
+    cfg = get_cfg()
+    cfg.merge_from_file(str(CONFIGS / f"{name}.yaml"))
+    solver = cfg.SOLVER
+    assert (solver.BASE_LR, tuple(solver.STEPS), solver.MAX_ITER) == (rate, steps, iterations)
+    assert (solver.IMS_PER_BATCH, solver.WARMUP_ITERS, solver.WARMUP_FACTOR) == (16, 1000, 0.01)
+    assert cfg.MODEL.BACKBONE.FREEZE_AT == 0
+    assert tuple(cfg.INPUT.MIN_SIZE_TRAIN) == (640, 672, 704, 736, 768, 800)
+    pre_training = name == "freesolo_R50_30k"
+    assert cfg.INPUT.COPY_PASTE.ENABLED == cfg.INPUT.STRONG_COLOR.ENABLED == pre_training
+    assert cfg.TEST.CLASS_AGNOSTIC == pre_training
+    assert cfg.MODEL.FRESH_WEIGHTS == ([] if pre_training else ["head.category_predictor"])

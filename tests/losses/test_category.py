@@ -1,22 +1,33 @@
-"""Focal loss of labels against its formula."""
+"""Focal loss of labels against its formula in a float64 loop, value and gradient."""
 
+import pytest
 import torch
 
 from solo_d2.losses import category_focal_loss
 
 
-def test_is_the_formula_summed():
+def focal_by_loops(logits, labels, alpha, gamma):
+    total = torch.zeros((), dtype=torch.float64)
+    for row, label in zip(logits.flatten(0, 1), labels.flatten(), strict=True):
+        for c, logit in enumerate(row):
+            p = 1 / (1 + torch.exp(-logit))
+            p_true, weight = (p, alpha) if c == label else (1 - p, 1 - alpha)
+            total = total - weight * (1 - p_true) ** gamma * torch.log(p_true)
+    return total
+
+
+@pytest.mark.parametrize("alpha, gamma", [(0.25, 2.0), (0.3, 1.5)])
+def test_equals_loops(alpha, gamma):
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(2, 5, 3, generator=generator) * 3
     labels = torch.tensor([[0, 1, 2, 3, 3], [3, 0, 0, 3, 1]])
-    expected = 0.0
-    for row, label in zip(logits.flatten(0, 1), labels.flatten(), strict=True):
-        for c, logit in enumerate(row):
-            p = float(logit.double().sigmoid())
-            p_true, alpha = (p, 0.3) if c == label else (1 - p, 0.7)
-            expected -= alpha * (1 - p_true) ** 1.5 * torch.tensor(p_true, dtype=torch.float64).log()
-    loss = category_focal_loss(logits, labels, alpha=0.3, gamma=1.5)
-    torch.testing.assert_close(loss.double(), expected, rtol=1e-5, atol=0)
+    ours, reference = logits.clone().requires_grad_(), logits.double().requires_grad_()
+    loss = category_focal_loss(ours, labels, alpha=alpha, gamma=gamma)
+    expected = focal_by_loops(reference, labels, alpha, gamma)
+    torch.testing.assert_close(loss.double(), expected, rtol=1e-6, atol=1e-6)
+    loss.backward()
+    expected.backward()
+    torch.testing.assert_close(ours.grad.double(), reference.grad, rtol=1e-6, atol=1e-6)
 
 
 def test_half_precision_gives_float32_and_no_label_gives_zero():

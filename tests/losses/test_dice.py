@@ -27,18 +27,25 @@ def test_empty_prediction_of_an_empty_mask_is_finite():
     assert loss.item() == 1 and zeros.grad.isfinite().all()
 
 
-def test_gradient():
+def dice_by_loops(p, q, eps):
+    overlap = sum(a * b for a, b in zip(p, q, strict=True))
+    return 1 - 2 * overlap / (sum(a * a for a in p) + eps + sum(b * b for b in q) + eps)
+
+
+@pytest.mark.parametrize("soft_target, eps", [(False, 1e-3), (True, 5e-6)])
+def test_equals_loops_with_its_gradient(soft_target, eps):
     generator = torch.Generator().manual_seed(1)
-    q = torch.rand(2, 3, 4, generator=generator) < 0.5
-    p = torch.rand(2, 3, 4, generator=generator).requires_grad_()
-    dice_loss(p, q).sum().backward()
-    gradient, p.grad = p.grad.clone(), None
-    with torch.no_grad():
-        for index in [(0, 0, 0), (1, 2, 3), (0, 1, 2)]:
-            step = torch.zeros_like(p)
-            step[index] = 1e-2
-            difference = (dice_loss(p + step, q) - dice_loss(p - step, q)).sum() / 2e-2
-            assert float(gradient[index]) == pytest.approx(float(difference), abs=1e-3)
+    q = torch.rand(3, 4, 5, generator=generator)
+    q = q if soft_target else q < 0.5
+    p = torch.rand(3, 4, 5, generator=generator)
+    ours, reference = p.clone().requires_grad_(), p.double().requires_grad_()
+    loss = dice_loss(ours, q, eps)
+    pairs = zip(reference.flatten(1), q.double().flatten(1), strict=True)
+    expected = torch.stack([dice_by_loops(one, other, eps) for one, other in pairs])
+    torch.testing.assert_close(loss.double(), expected, rtol=1e-6, atol=1e-6)
+    loss.sum().backward()
+    expected.sum().backward()
+    torch.testing.assert_close(ours.grad.double(), reference.grad, rtol=1e-6, atol=1e-6)
 
 
 def test_golden_dice(golden):

@@ -28,6 +28,24 @@ def test_lab_of_known_colours():
     torch.testing.assert_close(rgb_to_lab(pixels)[0, :, 0], expected, atol=0.05, rtol=0)
 
 
+def lab_of_one(rgb):
+    """CIE 15: the cube root's own constants are fractions, (6 / 29)^3 and 841 / 108."""
+    linear = [((v + 0.055) / 1.055) ** 2.4 if v > 0.04045 else v / 12.92 for v in (c / 255 for c in rgb)]
+    rows = (0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227)
+    xyz = [sum(a * b for a, b in zip(row, linear, strict=True)) / sum(row) for row in rows]
+    x, y, z = (t ** (1 / 3) if t > (6 / 29) ** 3 else 841 / 108 * t + 4 / 29 for t in xyz)
+    return 116 * y - 16, 500 * (x - y), 200 * (y - z)
+
+
+def test_lab_equals_loops():
+    colours = np.random.default_rng(1).integers(0, 256, (200, 3))
+    colours[:40] //= 16  # where the cube root and the gamma curve are lines
+    pixels = torch.from_numpy(colours).T.double().view(1, 3, 1, -1)
+    expected = torch.tensor([lab_of_one(colour) for colour in colours.tolist()], dtype=torch.float64)
+    torch.testing.assert_close(rgb_to_lab(pixels)[0, :, 0].T, expected, atol=5e-3, rtol=0)
+    torch.testing.assert_close(rgb_to_lab(pixels.float()).double(), rgb_to_lab(pixels), atol=1e-3, rtol=0)
+
+
 def test_lab_is_opencvs():
     """Which reads it from a table and is itself a few tenths off."""
     pixels = np.random.default_rng(0).integers(0, 256, (2, 40, 50, 3), np.uint8)

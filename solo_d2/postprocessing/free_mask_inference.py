@@ -14,6 +14,7 @@ from torch import Tensor
 
 from detectron2.structures import Instances
 from solo_d2.ops import matrix_nms
+from solo_d2.structures import InputError
 
 from .instances import build_instances, drop_wide
 from .packing import pack_computed_masks
@@ -21,7 +22,11 @@ from .packing import pack_computed_masks
 
 @dataclass(frozen=True)
 class FreeMaskInference:
-    """Filters of Free Mask; names and defaults as in ``solo_d2.config.free_mask``."""
+    """Filters of Free Mask; names and defaults as in ``solo_d2.config.free_mask``.
+
+    Raises:
+        InputError: If there are no queries, or nothing could be kept of them.
+    """
 
     query_scales: Sequence[float] = (1.0, 0.5, 0.25)
     mask_thr: float = 0.5
@@ -34,6 +39,15 @@ class FreeMaskInference:
     max_box_width: float = 0.95
     min_center_y: float = 0.2
     num_embeddings: int = 128
+
+    def __post_init__(self):
+        if not self.query_scales or min(self.query_scales) <= 0:
+            raise InputError(f"MODEL.FREE_MASK.QUERY_SCALES must be sizes above 0, not {self.query_scales}")
+        for name in ("nms_pre", "max_per_img", "num_embeddings"):
+            if getattr(self, name) < 1:
+                raise InputError(
+                    f"MODEL.FREE_MASK.{name.upper()} must be at least 1, not {getattr(self, name)}"
+                )
 
     @torch.no_grad()
     def __call__(

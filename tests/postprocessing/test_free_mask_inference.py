@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from solo_d2.postprocessing import FreeMaskInference
 from solo_d2.postprocessing.free_mask_inference import just_below, normalize_scores, pyramid_queries
+from solo_d2.structures import InputError
 
 LOOSE = FreeMaskInference(maskness_thr=0.0, min_center_y=-1.0, max_box_width=2.0)
 
@@ -121,6 +122,18 @@ def test_finds_the_blobs():
     assert (common / union).amax(1).min() > 0.7
 
 
+def test_identical_masks_leave_one():
+    """Without noise all queries of a blob give the same mask: after NMS only one of them stays above 0.7."""
+    feature = torch.zeros(4, 9, 12)
+    feature[0], feature[0, 2:6, 3:8] = 1, 0
+    feature[1, 2:6, 3:8] = 1
+    options = FreeMaskInference(query_scales=(1.0,), min_center_y=-1.0, maskness_thr=0.0, max_per_img=200)
+    everything = options(feature, 8, (72, 96), (72, 96))
+    assert len(everything) > 10 and (everything.pred_masks == everything.pred_masks[-1]).all((1, 2)).any()
+    result = replace(options, maskness_thr=0.7)(feature, 8, (72, 96), (72, 96))
+    assert len(result) == 1 and result.pred_boxes.tensor.tolist() == [[24, 16, 64, 48]]
+
+
 def test_other_output_size_and_padding_within_the_last_cells():
     """An image that ends within the last cells: the rest of those cells is cut off before resizing."""
     result = LOOSE(make_feature().float(), 8, (70, 91), (35, 45))
@@ -139,6 +152,15 @@ def test_equal_features_have_no_objects():
     result = LOOSE(torch.ones(6, 8, 8), 8, (64, 64), (64, 64))
     assert len(result) == 0 and result.pred_masks.shape == (0, 64, 64)
     assert result.pred_embeddings.shape == (0, 128)
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [("query_scales", ()), ("query_scales", (1.0, 0.0)), ("num_embeddings", 0), ("max_per_img", 0)],
+)
+def test_settings_that_find_nothing_are_refused(key, value):
+    with pytest.raises(InputError, match=f"^MODEL.FREE_MASK.{key.upper()}"):
+        FreeMaskInference(**{key: value})
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from solo_d2.structures import InputError
+
 from .grid_loss import MaskPrediction
 from .pairwise import bounding_regions, pairwise_loss
 from .projection import average_projection_loss, max_projection_loss
@@ -17,12 +19,21 @@ class WeakMaskLoss:
     """Projections and pairwise affinity; names and defaults as in ``solo_d2.config.freesolo``.
 
     A loss of weight 0 is left out.
+
+    Raises:
+        InputError: If the two pixels of a pair would be one.
     """
 
     max_projection_weight: float = 1.0
     average_projection_weight: float = 0.1
     pairwise_weight: float = 1.0
     pairwise_dilation: int = 2
+
+    def __post_init__(self):
+        if self.pairwise_dilation < 1:
+            raise InputError(
+                f"MODEL.FREESOLO.PAIRWISE_DILATION must be at least 1, not {self.pairwise_dilation}"
+            )
 
     @property
     def enabled(self) -> bool:

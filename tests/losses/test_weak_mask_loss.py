@@ -11,6 +11,7 @@ from solo_d2.losses import (
     max_projection_loss,
     pairwise_loss,
 )
+from solo_d2.structures import InputError
 
 NAMES = ("max_projection", "average_projection", "pairwise")
 
@@ -47,6 +48,12 @@ def test_a_loss_of_weight_0_is_left_out(case, off):
     losses = loss(prediction, torch.tensor(3.0), images, similar, 1.0)
     assert set(losses) == {f"loss_mask_{name}" for name in NAMES if name != off}
     assert loss.enabled and not WeakMaskLoss(0.0, 0.0, 0.0).enabled
+
+
+@pytest.mark.parametrize("dilation", [0, -2])
+def test_pairs_of_one_pixel_are_refused(dilation):
+    with pytest.raises(InputError, match="^MODEL.FREESOLO.PAIRWISE_DILATION must be at least 1"):
+        WeakMaskLoss(pairwise_dilation=dilation)
 
 
 def test_without_positives_zero_with_a_gradient(case):

@@ -22,7 +22,7 @@ def add_training_config(cfg: CfgNode) -> None:
     # those of the masks (SOLOv2 paper, appendix D).
     cfg.TEST.BOX_ONLY = False
     # Measure how well objects are found whatever they are: all classes of ground truth and of predictions are
-    # one (FreeSOLO, section 6.3.2), and evaluated data sets may have other classes than the model.
+    # one (FreeSOLO, section 6.3.1), and evaluated data sets may have other classes than the model.
     cfg.TEST.CLASS_AGNOSTIC = False
     # Validation pictures (ground truth beside prediction) written to TensorBoard at every evaluation.
     cfg.TEST.VIS_IMAGES = 4

@@ -1,4 +1,4 @@
-"""How well objects are found and segmented, whatever they are (FreeSOLO, section 6.3.2).
+"""How well objects are found and segmented, whatever they are (FreeSOLO, section 6.3.1).
 
 COCO's metrics with all classes taken for one, of the ground truth as well as of the predictions. Crowds stay
 what they are: what matches one does not count.

@@ -68,13 +68,19 @@ class StrongColor(T.Augmentation):
             image_format: "RGB" or "BGR".
 
         Raises:
-            InputError: If the format is another one.
+            InputError: If the format is another one, or ``jitter`` or ``blur_sigma`` has not its four or two
+                numbers.
         """
         super().__init__()
         if image_format not in _FORMATS:
             raise InputError(
                 f"INPUT.FORMAT is {image_format!r}; colours can be changed in {' and '.join(_FORMATS)} only"
             )
+        for key, values, count in (("JITTER", jitter, 4), ("BLUR_SIGMA", blur_sigma, 2)):
+            if len(values) != count:
+                raise InputError(
+                    f"{key} of INPUT.STRONG_COLOR or INPUT.VIEWS has {count} values, not {values}"
+                )
         self.jitter = tuple(jitter)
         self.jitter_prob = jitter_prob
         self.gray_prob = gray_prob

@@ -74,6 +74,12 @@ def test_channel_order_is_respected(image):
         StrongColor(image_format="L")
 
 
+@pytest.mark.parametrize("key, values", [("jitter", (0.4, 0.4, 0.4)), ("blur_sigma", (1.0,))])
+def test_missing_numbers_are_one_line(key, values):
+    with pytest.raises(InputError, match=f"^{key.upper()} of INPUT.STRONG_COLOR or INPUT.VIEWS has"):
+        StrongColor(**{key: values})
+
+
 def test_the_mapper_appends_it_in_training_only():
     cfg = get_cfg()
     cfg.INPUT.STRONG_COLOR.ENABLED = True

@@ -35,7 +35,11 @@ _KEYS = tuple(
         (r"backbone\.(reducer|layers)\..*norm\.", "MODEL.BiFPN.OUT_CHANNELS", "MODEL.BiFPN.NORM"),
         (r"backbone\.(reducer|layers\.0)\.", "MODEL.BiFPN.OUT_CHANNELS", "MODEL.BACKBONE.NAME"),
         (r"backbone\.layers\.", "MODEL.BiFPN.OUT_CHANNELS", "MODEL.BiFPN.NUM_REPEATS"),
+        (r"backbone\.neck\.dense\.", "{}.HIDDEN_DIM or {}.FEAT_DIM", "{}.LAMBDA"),
+        (r"backbone\.neck\.", "{}.HIDDEN_DIM or {}.FEAT_DIM", "MODEL.META_ARCHITECTURE"),
         (r"backbone\.", "MODEL.BACKBONE.NAME", "MODEL.BACKBONE.NAME"),
+        (r"dense_queue\.", "{}.QUEUE_SIZE or {}.FEAT_DIM", "{}.LAMBDA"),
+        (r"queue\.", "{}.QUEUE_SIZE or {}.FEAT_DIM", "MODEL.META_ARCHITECTURE"),
         (r"head\.category_predictor\.", "{}.NUM_CLASSES", "MODEL.META_ARCHITECTURE"),
         (r"head\.embedding_predictor\.", "MODEL.FREESOLO.NUM_EMBEDDINGS", "MODEL.META_ARCHITECTURE"),
         (r"head\.kernel_predictor\.", "{}.NUM_MASKS", "MODEL.META_ARCHITECTURE"),
@@ -122,6 +126,7 @@ def keys_of_presence(names: Collection[str], group: str) -> list[str]:
 
     A norm that is absent together with its convolution says nothing of the kind of norm.
     """
+    names = [_in_query_encoder(name) for name in names]
     absent = set(names)
     telling = (n for n in names if ".norm." not in n or f"{n.rpartition('.norm.')[0]}.weight" not in absent)
     return list(dict.fromkeys(key_of_presence(name, group) for name in telling))
@@ -132,7 +137,14 @@ def is_class_layer(name: str) -> bool:
     return _CLASS_LAYERS.fullmatch(name) is not None
 
 
+def _in_query_encoder(name: str) -> str:
+    """The query encoder's weight that DenseCL's key encoder has a copy of; another name as it is."""
+    is_copy = name.startswith("key_encoder.")
+    return name.replace("key_encoder.", "backbone.", 1).replace("/", ".") if is_copy else name
+
+
 def _key(name: str, group: str, column: int) -> str:
+    name = _in_query_encoder(name)
     for row in _KEYS:
         if row[0].match(name):
             key = row[column].replace("{}", group)

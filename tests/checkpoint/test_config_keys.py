@@ -84,6 +84,11 @@ GROUP = "MODEL.SOLOV2"
         ("semantic_branch.1.weight", "NUM_CLASSES", "MODEL.CONDINST.MASK_BRANCH.SEMANTIC_LOSS_ON"),
         ("sem_seg_head.predictor.bias", "MODEL.SEM_SEG_HEAD.NUM_CLASSES", "MODEL.SEM_SEG_HEAD.NAME"),
         ("sem_seg_head.convs.0.weight", "MODEL.SEM_SEG_HEAD.CONVS_DIM", "MODEL.SEM_SEG_HEAD.NAME"),
+        ("backbone.neck.whole.0.bias", "MODEL.SOLOV2.HIDDEN_DIM", "MODEL.META_ARCHITECTURE"),
+        ("key_encoder.neck/dense/0/bias", "MODEL.SOLOV2.HIDDEN_DIM", "MODEL.SOLOV2.LAMBDA"),
+        ("key_encoder.bottom_up/res4/22/conv1/weight", "MODEL.RESNETS.DEPTH", "MODEL.RESNETS.DEPTH"),
+        ("dense_queue.keys", "MODEL.SOLOV2.QUEUE_SIZE", "MODEL.SOLOV2.LAMBDA"),
+        ("queue.keys", "MODEL.SOLOV2.QUEUE_SIZE", "MODEL.META_ARCHITECTURE"),
         ("something.else", "MODEL.META_ARCHITECTURE", "MODEL.META_ARCHITECTURE"),
     ],
 )
@@ -111,6 +116,7 @@ CONFIGS = (
     "CondInst/condinst_RT_DLA34_4x_sem",
     "PanopticSOLOv2/panoptic_solov2_R50_1x",
     "quick/ablations/solo_single_scale",
+    "quick/densecl_tiny",
 )
 
 
@@ -173,3 +179,18 @@ def test_a_larger_kernel_names_its_size(build_shapes):
         compare(*models), group=GROUP, exact=False, whole_model=True, folded_statistics=False
     )
     assert problem.endswith("change MODEL.SOLOV2.KERNEL_SIZE")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("LAMBDA", 0.0), ("QUEUE_SIZE", 12), ("HIDDEN_DIM", 12), ("FEAT_DIM", 12)],
+)
+def test_a_changed_pre_training_names_its_key(key, value, build_shapes):
+    """As resuming compares: in both directions, key encoder and queues included."""
+    name = f"MODEL.DENSECL.{key}"
+    models = [build_shapes("quick/densecl_tiny", *change)[1].state_dict() for change in ((), (name, value))]
+    for one, other in (models, models[::-1]):
+        found = problems(
+            compare(one, other), group="MODEL.DENSECL", exact=True, whole_model=True, folded_statistics=False
+        )
+        assert found and all(name in text and "META_ARCHITECTURE" not in text for text in found)

@@ -1,5 +1,6 @@
 """Strong random changes of colour and sharpness, as contrastive learning makes them (MoCo-v2, section 3)."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -14,6 +15,7 @@ Change = tuple[Callable[[np.ndarray, float], np.ndarray], float]
 """A function of an RGB image and an amount, and that amount."""
 
 _FORMATS = ("RGB", "BGR")
+_OWNERS = " of INPUT.STRONG_COLOR or INPUT.VIEWS"
 
 
 class ColorTransform(T.Transform):
@@ -68,19 +70,18 @@ class StrongColor(T.Augmentation):
             image_format: "RGB" or "BGR".
 
         Raises:
-            InputError: If the format is another one, or ``jitter`` or ``blur_sigma`` has not its four or two
-                numbers.
+            InputError: If the format is another one, or jitter or blur is out of range.
         """
         super().__init__()
         if image_format not in _FORMATS:
             raise InputError(
                 f"INPUT.FORMAT is {image_format!r}; colours can be changed in {' and '.join(_FORMATS)} only"
             )
-        for key, values, count in (("JITTER", jitter, 4), ("BLUR_SIGMA", blur_sigma, 2)):
-            if len(values) != count:
-                raise InputError(
-                    f"{key} of INPUT.STRONG_COLOR or INPUT.VIEWS has {count} values, not {values}"
-                )
+        if len(jitter) != 4 or min(jitter) < 0 or jitter[3] > 0.5:
+            raise InputError(
+                f"JITTER{_OWNERS} is four numbers, none below 0, the last at most 0.5, not {tuple(jitter)}"
+            )
+        check_range(f"BLUR_SIGMA{_OWNERS}", blur_sigma)
         self.jitter = tuple(jitter)
         self.jitter_prob = jitter_prob
         self.gray_prob = gray_prob
@@ -123,6 +124,13 @@ class StrongColor(T.Augmentation):
         if turns:
             changes.append((adjust_hue, np.random.uniform(-turns, turns)))
         return [changes[index] for index in np.random.permutation(len(changes))]
+
+
+def check_range(key: str, limits: Sequence[float], greatest: float = math.inf) -> None:
+    """Raises ``InputError`` unless a key is two numbers in (0, ``greatest``], the lesser first."""
+    if len(limits) != 2 or not 0 < limits[0] <= limits[1] <= greatest:
+        at_most = f" and at most {greatest:g}" if greatest < math.inf else ""
+        raise InputError(f"{key} is two numbers above 0{at_most}, the lesser first, not {tuple(limits)}")
 
 
 def _happens(probability: float) -> bool:

@@ -74,9 +74,12 @@ def test_channel_order_is_respected(image):
         StrongColor(image_format="L")
 
 
-@pytest.mark.parametrize("key, values", [("jitter", (0.4, 0.4, 0.4)), ("blur_sigma", (1.0,))])
-def test_missing_numbers_are_one_line(key, values):
-    with pytest.raises(InputError, match=f"^{key.upper()} of INPUT.STRONG_COLOR or INPUT.VIEWS has"):
+@pytest.mark.parametrize(
+    "key, values",
+    [("jitter", (0.4, 0.4, 0.4)), ("jitter", (0, 0, 0, 0.6)), ("blur_sigma", (1.0,)), ("blur_sigma", (2, 1))],
+)
+def test_wrong_numbers_are_one_line(key, values):
+    with pytest.raises(InputError, match=f"^{key.upper()} of INPUT.STRONG_COLOR or INPUT.VIEWS is"):
         StrongColor(**{key: values})
 
 

@@ -4,12 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from detectron2.config import CfgNode, configurable
 from detectron2.data import detection_utils as utils
-from solo_d2.data.color_augmentation import StrongColor
+from solo_d2.data.color_augmentation import StrongColor, check_range
 from solo_d2.data.photometric import crop_and_resize, random_crop_box
+from solo_d2.data.pixel_depth import refuse_deep_pixels
+from solo_d2.structures.errors import InputError
 
 
 class TwoViewMapper:
@@ -34,7 +37,14 @@ class TwoViewMapper:
             aspect_ratio: Least and greatest width / height of a crop.
             color: Changes colours and sharpness; knows the order of the channels that the model wants.
             flip_prob: How often it is mirrored.
+
+        Raises:
+            InputError: If the size, the scale or the aspect ratio is out of range.
         """
+        if size < 1:
+            raise InputError(f"INPUT.VIEWS.SIZE is a number of pixels, not {size}")
+        check_range("INPUT.VIEWS.SCALE", scale, greatest=1.0)
+        check_range("INPUT.VIEWS.ASPECT_RATIO", aspect_ratio)
         self._size = size
         self._scale = tuple(scale)
         self._aspect_ratio = tuple(aspect_ratio)
@@ -60,7 +70,12 @@ class TwoViewMapper:
 
         Returns:
             The record's plain fields and two views (3, S, S) uint8, "image" and "key_image".
+
+        Raises:
+            OSError: If the image cannot be read or has more than 8 bits per value.
         """
+        with Image.open(record["file_name"]) as opened:
+            refuse_deep_pixels(opened)
         image = utils.read_image(record["file_name"], self._color.image_format)
         views = {name: self.view(image) for name in ("image", "key_image")}
         return {"file_name": record["file_name"], "image_id": record.get("image_id"), **views}

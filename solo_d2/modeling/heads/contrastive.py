@@ -49,8 +49,13 @@ class ContrastiveNeck(nn.Module):
             out_dim: D.
             dense: Whether there is a dense branch.
             grid_size: Cells along a side, to which features are pooled; 0: as many as the feature has.
+
+        Raises:
+            InputError: If the grid's size is negative.
         """
         super().__init__()
+        if grid_size < 0:
+            raise InputError(f"MODEL.DENSECL.GRID_SIZE must be at least 0, not {grid_size}.")
         self.grid_size = grid_size
         self.whole = _two_layers(in_channels, hidden_dim, out_dim)
         self.dense = _two_layers(in_channels, hidden_dim, out_dim) if dense else None

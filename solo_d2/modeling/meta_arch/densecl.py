@@ -65,11 +65,15 @@ class DenseCL(nn.Module):
             shuffle: Whether keys are encoded in an order shuffled over the processes.
 
         Raises:
-            InputError: If lambda is outside [0, 1] or the temperature too low for float32.
+            InputError: If lambda or the momentum is outside [0, 1], the queue has no place or the
+                temperature is too low for float32.
         """
         super().__init__()
-        if not 0 <= dense_weight <= 1:
-            raise InputError(f"MODEL.DENSECL.LAMBDA must be within 0 and 1, not {dense_weight}.")
+        for key, share in (("LAMBDA", dense_weight), ("MOMENTUM", momentum)):
+            if not 0 <= share <= 1:
+                raise InputError(f"MODEL.DENSECL.{key} must be within 0 and 1, not {share}.")
+        if queue_size < 1:
+            raise InputError(f"MODEL.DENSECL.QUEUE_SIZE must be at least 1, not {queue_size}.")
         if temperature < MIN_TEMPERATURE:
             raise InputError(
                 f"MODEL.DENSECL.TEMPERATURE must be at least {MIN_TEMPERATURE}, not {temperature}."
@@ -201,4 +205,5 @@ def _after_loading(model: DenseCL, incompatible) -> None:
         model.key_encoder.restart(model.backbone)
         for name in lacking:
             incompatible.missing_keys.remove(name)
+        logging.getLogger(__name__).info("The key encoder starts as a copy of the query encoder")
     model._step = int(model.num_steps)

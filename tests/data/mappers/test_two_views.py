@@ -5,6 +5,7 @@ from PIL import Image
 
 from solo_d2.config import get_cfg
 from solo_d2.data import TwoViewMapper
+from solo_d2.data.mappers import UNREADABLE
 from solo_d2.data.stream import seeded_by_position
 from solo_d2.structures import InputError
 
@@ -72,3 +73,32 @@ def test_each_change_can_be_switched(record):
         keys = {**NOTHING, "ASPECT_RATIO": (1.0, 1.0), "BLUR_SIGMA": (1.0, 2.0), key: 1.0}
         np.random.seed(0)
         assert check(make_mapper(**keys).view(image)), key
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("SIZE", 0),
+        ("SCALE", (0.5, 0.2)),
+        ("SCALE", (0.2, 2.0)),
+        ("SCALE", (0.0, 1.0)),
+        ("ASPECT_RATIO", (0.0, 1.0)),
+        ("JITTER", (0.4, 0.4)),
+        ("JITTER", (0.4, 0.4, 0.4, 0.9)),
+        ("BLUR_SIGMA", (0.0, 0.0)),
+        ("BLUR_SIGMA", (1.0,)),
+    ],
+)
+def test_values_out_of_range(key, value):
+    with pytest.raises(InputError, match=f"{key} is "):
+        make_mapper(**{key: value})
+
+
+@pytest.mark.parametrize("mode", ["I;16", "F"])
+def test_pixels_of_more_than_8_bits_are_no_picture(tmp_path, mode):
+    """Pillow would cut them off: white wherever a value is above 255."""
+    values = np.linspace(0, 65535, 2400).reshape(40, 60)
+    path = tmp_path / "deep.tif"
+    Image.fromarray(values.astype(np.uint16 if mode == "I;16" else np.float32)).save(path)
+    with pytest.raises(UNREADABLE, match="8 bits"):
+        make_mapper()({"file_name": str(path)})

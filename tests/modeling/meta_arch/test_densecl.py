@@ -228,6 +228,9 @@ def test_mistakes():
     for key, value, message in (
         ("LAMBDA", 1.5, "LAMBDA must be within 0 and 1"),
         ("TEMPERATURE", 0.001, "TEMPERATURE must be at least"),
+        ("MOMENTUM", 1.5, "MOMENTUM must be within 0 and 1"),
+        ("QUEUE_SIZE", -1, "QUEUE_SIZE must be at least 1"),
+        ("GRID_SIZE", -1, "GRID_SIZE must be at least 0"),
         ("IN_FEATURE", "res4", "is none of the backbone's outputs res5"),
     ):
         with pytest.raises(InputError, match=message):

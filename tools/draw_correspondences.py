@@ -10,6 +10,7 @@ Lines join cells that are each other's most similar one, with a cosine of at lea
 
 import argparse
 import os
+from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -19,10 +20,10 @@ from PIL import Image
 from torch import Tensor
 
 from detectron2.modeling import build_model
-from solo_d2.checkpoint import SoloCheckpointer
 from solo_d2.data import TwoViewMapper
 from solo_d2.data.stream import seeded_by_position
 from solo_d2.engine.cli import prepare_parser, run_cli
+from solo_d2.engine.weights import build_checkpointer
 from solo_d2.losses import mutual_matches
 from solo_d2.modeling.meta_arch import DenseCL
 from solo_d2.predictor import available_device, load_config, to_array
@@ -57,7 +58,7 @@ def build_trained(cfg) -> DenseCL:
         )
     cfg.MODEL.DEVICE = available_device(cfg.MODEL.DEVICE)
     model = build_model(cfg).eval()
-    SoloCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+    build_checkpointer(cfg, model).load(cfg.MODEL.WEIGHTS)
     return model
 
 
@@ -89,19 +90,32 @@ def draw(views: list[np.ndarray], pairs: list[list], side: int) -> np.ndarray:
     return picture
 
 
+def targets(paths: list[str], output: Path) -> dict[str, Path]:
+    """The file that shows each picture.
+
+    Raises:
+        InputError: If two pictures have one name, so that one's file would replace the other's.
+    """
+    named = {path: output / f"{Path(path).stem}_correspondences.jpg" for path in paths}
+    (name, count), *_ = Counter(named.values()).most_common()
+    if count > 1:
+        raise InputError(f"{count} pictures would all become {name}: give each an --output of its own")
+    return named
+
+
 def main() -> None:
     arguments = build_parser().parse_args()
     cfg = load_config(arguments.config_file, arguments.opts)
-    model, mapper = build_trained(cfg), TwoViewMapper(cfg)
     output = Path(arguments.output)
+    pictures = targets(arguments.input, output)
     output.mkdir(parents=True, exist_ok=True)
-    for number, path in enumerate(arguments.input):
+    model, mapper = build_trained(cfg), TwoViewMapper(cfg)
+    for number, (path, target) in enumerate(pictures.items()):
         with seeded_by_position(arguments.seed, number):
             views = [mapper.view(to_array(path, "RGB")) for _ in range(2)]
         pairs, side = match(model, views, arguments.threshold)
         order = slice(None) if cfg.INPUT.FORMAT == "RGB" else slice(None, None, -1)
         picture = draw([view.permute(1, 2, 0).numpy()[..., order] for view in views], pairs, side)
-        target = output / f"{Path(path).stem}_correspondences.jpg"
         unfinished = target.with_name(f".{target.name}")
         Image.fromarray(picture).save(unfinished, quality=JPEG_QUALITY)
         os.replace(unfinished, target)

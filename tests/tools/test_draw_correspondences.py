@@ -45,11 +45,22 @@ def test_threshold_and_seed(run, tmp_path, capsys):
     assert "0 of 9 cells match" in capsys.readouterr().out
 
 
+def test_weights_for_other_pixels_are_reported(run, tmp_path, caplog):
+    content = torch.load(tmp_path / "backbone.pth", weights_only=True)
+    torch.save({**content, "preprocessing": {"channels": "BGR"}}, tmp_path / "bgr.pth")
+    with caplog.at_level("WARNING"):
+        run("bgr.pth")
+    assert "INPUT.FORMAT is RGB, these weights want BGR" in caplog.text
+
+
 def test_mistakes_are_one_line(run, run_tool, tmp_path, capsys):
     with pytest.raises(SystemExit) as info:
         run("")
     error = capsys.readouterr().err
     assert info.value.code == 2 and "no weights" in error and error.count("\n") == 1
+    with pytest.raises(SystemExit):
+        run("model.pth", "--input", tmp_path / "a.png", tmp_path / "other" / "a.png")
+    assert "2 pictures would all become" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         run_tool(
             "draw_correspondences", "--config-file", CONFIG.with_name("solov2_tiny.yaml"), "--input", "a"

@@ -87,7 +87,7 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 def _read_text(source: Path, root: Path) -> ImageList:
     try:
-        lines = [line.strip() for line in source.read_text(encoding="utf-8").splitlines()]
+        lines = [line.strip() for line in source.read_text(encoding="utf-8-sig").splitlines()]
     except UnicodeDecodeError:
         raise InputError(f"{source} is no text file: give one image name per line") from None
     names = tuple(dict.fromkeys(line for line in lines if line))

@@ -73,3 +73,9 @@ def test_binary_file_is_no_list(tmp_path):
 def test_ids_from_numeric_stems():
     names = ["12.png", "a.png", "012.png", "1.png", "\u0663.png"]
     assert number_images([Path(name) for name in names]) == [12, 2, 3, 1, 4]
+
+
+def test_text_list_with_a_byte_order_mark(tmp_path):
+    listed = tmp_path / "list.txt"
+    listed.write_bytes("\ufeffa.jpg\r\nb.jpg\r\n".encode())
+    assert list_images(listed).names == ("a.jpg", "b.jpg")

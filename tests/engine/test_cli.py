@@ -36,6 +36,8 @@ def raising(error):
         (OSError(28, "No space left on device"), 2),
         (KeyboardInterrupt(), 130),
         (ProcessExitedException("x", 1, 3, -9, "SIGKILL"), 1),
+        (FileExistsError(17, "File exists", "a.png"), 2),
+        (NotADirectoryError(20, "Not a directory", "a.png/out"), 2),
         (FloatingPointError("loss is NaN"), 1),
     ],
 )

@@ -18,7 +18,8 @@ from detectron2.structures import Instances
 from solo_d2.data.datasets import register_all
 from solo_d2.data.datasets.panoptic_format import panoptic_classes
 from solo_d2.data.mappers import UNREADABLE
-from solo_d2.engine.dataset_checks import class_agnostic_metadata
+from solo_d2.data.pixel_depth import refuse_deep_pixels
+from solo_d2.engine.dataset_checks import class_agnostic_metadata, finds_instances
 from solo_d2.engine.run_config import build_parser, read_cfg
 from solo_d2.engine.weights import build_checkpointer
 from solo_d2.model_zoo import config_file
@@ -66,11 +67,14 @@ class Predictor:
                 padded to one size, which can move scores slightly when their sizes differ.
 
         Raises:
-            InputError: unreadable or unknown config, missing, unreadable or unsuitable weights.
+            InputError: unreadable or unknown config, a model that finds no instances, missing, unreadable or
+                unsuitable weights.
         """
         self.cfg = load_config(config, opts)
         if weights:
             self.cfg.MODEL.WEIGHTS = os.fspath(weights)
+        if not finds_instances(self.cfg):
+            raise InputError(f"{self.cfg.MODEL.META_ARCHITECTURE} is a pre-training and segments nothing")
         if not self.cfg.MODEL.WEIGHTS:
             raise InputError("no weights: name a file with weights=... or MODEL.WEIGHTS")
         self.cfg.MODEL.DEVICE = str(device or available_device(self.cfg.MODEL.DEVICE))
@@ -264,11 +268,14 @@ def _read(path: str | os.PathLike) -> np.ndarray:
         raise InputError(f"image {os.fspath(path)} does not exist")
     try:
         with Image.open(path) as image:
+            refuse_deep_pixels(image)
             return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
     except UnidentifiedImageError as error:
         raise InputError(f"image {os.fspath(path)} is no image that can be read") from error
     except (*UNREADABLE, ValueError) as error:
-        raise InputError(f"image {os.fspath(path)} is damaged: {error}") from error
+        raise InputError(
+            f"image {os.fspath(path)} is damaged or of a kind that is not read: {error}"
+        ) from error
 
 
 def _checked(array: np.ndarray) -> np.ndarray:

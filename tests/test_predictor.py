@@ -184,17 +184,25 @@ def test_a_published_model_by_its_name(picture, tmp_path, monkeypatch):
     assert len(found) > 0 and found.image_size == (20, 40) and found.scores.isfinite().all()
 
 
+def test_a_pre_training_segments_nothing():
+    config = Path(__file__).resolve().parents[1] / "configs" / "quick" / "densecl_tiny.yaml"
+    with pytest.raises(InputError, match="DenseCL is a pre-training"):
+        Predictor(config, "x.pth")
+
+
 def test_bad_pictures(cfg, weights, picture, tmp_path):
     predictor = Predictor(cfg, weights)
     Image.fromarray(picture).save(tmp_path / "cut.png")
     whole = (tmp_path / "cut.png").read_bytes()
     (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "text.jpg").write_text("no picture")
+    Image.fromarray(np.full((4, 5), 60000, np.uint16)).save(tmp_path / "deep.png")
     for bad, message in [
         (tmp_path / "gone.jpg", "does not exist"),
         (tmp_path, "does not exist"),
         (tmp_path / "text.jpg", "no image"),
         (tmp_path / "cut.png", "damaged"),
+        (tmp_path / "deep.png", "convert it to 8 bits"),
         (picture.astype(np.float32) / 255, "float32"),
         (picture[:, :, :2], "shape"),
         (picture[:0], "shape"),

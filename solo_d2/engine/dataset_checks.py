@@ -30,6 +30,11 @@ def train_mapper(cfg: CfgNode) -> str | None:
     return getattr(meta_architecture(cfg), "train_mapper", None)
 
 
+def finds_instances(cfg: CfgNode) -> bool:
+    """Whether the meta-architecture segments pictures: a pre-training is measured otherwise or not at all."""
+    return getattr(meta_architecture(cfg), "evaluator_types", None) is None
+
+
 def drop_unmeasurable(cfg: CfgNode) -> None:
     """Takes data sets out of ``DATASETS.TEST`` that say nothing of such a model, and logs which.
 

@@ -24,7 +24,13 @@ from solo_d2.data.datasets import (
 from solo_d2.structures.errors import InputError
 
 from .cli import prepare_parser
-from .dataset_checks import STUFF_COUNT_KEY, check_datasets, class_count_key, drop_unmeasurable
+from .dataset_checks import (
+    STUFF_COUNT_KEY,
+    check_datasets,
+    class_count_key,
+    drop_unmeasurable,
+    train_mapper,
+)
 
 # What own data replaces, its name in the catalogs, and its keys below DATASETS.CUSTOM, which are flags too.
 _CUSTOM_SETS = (
@@ -188,6 +194,11 @@ def _register_bare_images(cfg: CfgNode) -> list[str]:
     if custom.TRAIN_UNLABELLED:
         if custom.TRAIN_JSON:
             raise InputError("Give --train-unlabelled or --train-json, not both (DATASETS.CUSTOM)")
+        if train_mapper(cfg) is None:
+            raise InputError(
+                f"{cfg.MODEL.META_ARCHITECTURE} learns from labels, which --train-unlabelled "
+                "(DATASETS.CUSTOM.TRAIN_UNLABELLED) has not: give --train-json and --train-images"
+            )
         register_unlabelled("custom_train", custom.TRAIN_UNLABELLED, custom.TRAIN_IMAGES or None)
         cfg.DATASETS.TRAIN = ("custom_train",)
         replaced.append("TRAIN")

@@ -95,6 +95,7 @@ class TrainStep(SimpleTrainer):
                 "losses": {name: float(value) for name, value in losses.items()},
                 "file_names": names,
                 "images": [item["image"] for item in batch],
+                "key_images": [item.get("key_image") for item in batch],  # second views, None without
                 "gt_boxes": [_targets(item, "gt_boxes") for item in batch],
                 "gt_classes": [_targets(item, "gt_classes") for item in batch],
                 "model": model.state_dict(),

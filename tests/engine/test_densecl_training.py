@@ -74,6 +74,16 @@ def test_resumed_training_is_the_same_to_the_last_bit(classes, tmp_path):
     assert max(rates) < resumed.cfg.SOLVER.BASE_LR  # the cosine is nearly down
 
 
+def test_a_loss_that_is_not_finite_leaves_both_views(classes, tmp_path):
+    rate = ["SOLVER.BASE_LR", "1e30", "SOLVER.AMP.ENABLED", "False"]
+    with pytest.raises(FloatingPointError, match="loss_global"):
+        make_trainer(make_cfg(tmp_path, "--train-unlabelled", classes, options=rate)).train()
+    (path,) = tmp_path.glob("nonfinite_iter_*.pth")
+    dump = torch.load(path, weights_only=True)
+    for name in ("images", "key_images"):
+        assert [tuple(view.shape) for view in dump[name]] == [(3, 32, 32)] * 4
+
+
 def test_watched_by_nearest_neighbors(classes, tmp_path):
     cfg = make_cfg(tmp_path, "--train-unlabelled", classes, "--val-classes", classes)
     results = make_trainer(cfg).train()
@@ -94,6 +104,9 @@ def test_mistakes(classes, tiny_files, tmp_path):
     data = ["--train-json", tiny_files.train.json, "--train-images", tiny_files.train.images]
     with pytest.raises(InputError, match="--train-unlabelled or --train-json, not both"):
         make_cfg(tmp_path, "--train-unlabelled", classes, *data)
+    flags = ["--config-file", QUICK / "solov2_tiny.yaml", "--train-unlabelled", classes]
+    with pytest.raises(InputError, match="SOLOv2 learns from labels"):
+        build_cfg(build_parser().parse_args([*map(str, flags), "OUTPUT_DIR", str(tmp_path)]))
     flags = ["--config-file", QUICK / "solov2_tiny.yaml", *data, "--val-classes", classes]
     with pytest.raises(InputError, match="SOLOv2 is not measured by it"):
         build_cfg(build_parser().parse_args([*map(str, flags), "OUTPUT_DIR", str(tmp_path)]))

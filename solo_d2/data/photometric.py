@@ -49,7 +49,8 @@ def random_crop_box(
         aspect_ratio: Least and greatest width / height; its logarithm is uniform.
 
     Returns:
-        Top, left, height, width. The whole image where no crop of that kind fits.
+        Top, left, height, width. Where no crop of that kind fits, the largest of a permitted shape, in the
+        middle.
     """
     for _ in range(_CROP_ATTEMPTS):
         area = height * width * np.random.uniform(*scale)
@@ -57,7 +58,9 @@ def random_crop_box(
         h, w = max(1, round((area / ratio) ** 0.5)), max(1, round((area * ratio) ** 0.5))
         if h <= height and w <= width:
             return np.random.randint(height - h + 1), np.random.randint(width - w + 1), h, w
-    return 0, 0, height, width
+    ratio = np.clip(width / height, *aspect_ratio)
+    h, w = min(height, max(1, round(width / ratio))), min(width, max(1, round(height * ratio)))
+    return (height - h) // 2, (width - w) // 2, h, w
 
 
 def crop_and_resize(image: np.ndarray, box: tuple[int, int, int, int], size: int) -> np.ndarray:

@@ -64,6 +64,14 @@ def test_crops_lie_within_the_image(size):
         assert min(areas) < 0.3 and max(areas) > 0.8
 
 
+@pytest.mark.parametrize(
+    "size, box", [((10, 900), (0, 443, 10, 13)), ((900, 10), (443, 0, 13, 10)), ((64, 48), (0, 0, 64, 48))]
+)
+def test_where_no_crop_fits_it_is_central(size, box):
+    np.random.seed(0)
+    assert ph.random_crop_box(*size, (2.0, 2.0), (3 / 4, 4 / 3)) == box
+
+
 def test_crop_and_resize():
     image = np.arange(16, dtype=np.uint8).reshape(4, 4, 1).repeat(3, axis=2)
     assert np.array_equal(ph.crop_and_resize(image, (1, 2, 2, 2), 2), image[1:3, 2:4])

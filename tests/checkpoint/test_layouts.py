@@ -107,10 +107,11 @@ def test_golden_freesolo(recorded_weights, build_shapes):
     assert native.preprocessing.size_difference(config) == ""
 
 
-def test_golden_freesolo_goes_on_as_solov2(recorded_weights, build_shapes):
+@pytest.mark.parametrize("config", ["original/solov2_R101_3x", "FreeSOLO/finetune_R101_images_20k"])
+def test_golden_freesolo_goes_on_as_solov2(config, recorded_weights, build_shapes):
     """On other classes, without its embedding."""
     native = to_native({"model": recorded_weights("freesolo_r101")})
-    _, model = build_shapes("original/solov2_R101_3x")
+    _, model = build_shapes(config)
     fit = compare(native.weights, model.state_dict())
     assert fit.missing == ()
     assert fit.left_over == ("head.embedding_predictor.weight", "head.embedding_predictor.bias")

@@ -43,6 +43,7 @@ def test_published_recipes(name, rate, steps, iterations):
     assert (solver.BASE_LR, tuple(solver.STEPS), solver.MAX_ITER) == (rate, steps, iterations)
     assert (solver.IMS_PER_BATCH, solver.WARMUP_ITERS, solver.WARMUP_FACTOR) == (16, 1000, 0.01)
     assert cfg.MODEL.BACKBONE.FREEZE_AT == 0
+    assert (cfg.MODEL.RESNETS.NORM, cfg.MODEL.FPN.NORM, cfg.MODEL.SOLOV2.NORM) == ("FrozenBN", "", "GN")
     assert tuple(cfg.INPUT.MIN_SIZE_TRAIN) == (640, 672, 704, 736, 768, 800)
     pre_training = name == "freesolo_R50_30k"
     assert cfg.INPUT.COPY_PASTE.ENABLED == cfg.INPUT.STRONG_COLOR.ENABLED == pre_training

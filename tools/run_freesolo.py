@@ -31,6 +31,12 @@ from solo_d2.structures.errors import InputError
 SCRIPTS = Path(__file__).resolve().parents[1]
 QUICK = SCRIPTS / "configs" / "quick"
 MAX_SAMPLE = 100  # rows of one picture
+# Keys that the stages' commands set, and the flags for them; only the pre-training has weights of its own.
+FLAG_OF_KEY = {
+    "OUTPUT_DIR": "--output",
+    "SEED": "--seed",
+    "MODEL.WEIGHTS": "--backbone or --segmenter",
+}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -121,6 +127,9 @@ def build_pipeline(arguments: argparse.Namespace) -> Pipeline:
 def _method(flag: str, config_file: str, options: list[str], kind: str = "") -> Method:
     """A config of a ``kind`` of model, by default of a segmenter that can be trained."""
     cfg = load_config(config_file, options)
+    for key in options[::2]:
+        if key in FLAG_OF_KEY and (key, kind) != ("MODEL.WEIGHTS", "DenseCL"):
+            raise InputError(f"{key} of {config_file} is set by {FLAG_OF_KEY[key]}")
     found = cfg.MODEL.META_ARCHITECTURE
     if kind and found != kind:
         raise InputError(f"{flag} {config_file}: MODEL.META_ARCHITECTURE is {found}, must be {kind}")

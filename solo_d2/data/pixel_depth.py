@@ -2,6 +2,8 @@
 
 from PIL import Image
 
+from detectron2.utils.file_io import PathManager
+
 # Pillow's modes of 16-bit, 32-bit and float greys are "I;16", "I", "F" and the like.
 _DEEP = ("I", "F")
 
@@ -14,3 +16,9 @@ def refuse_deep_pixels(image: Image.Image) -> None:
     """
     if image.mode.startswith(_DEEP):
         raise OSError(f"its greys have more than 8 bits (mode {image.mode}): convert it to 8 bits per value")
+
+
+def refuse_deep_file(path: str) -> None:
+    """:func:`refuse_deep_pixels` of an image file."""
+    with PathManager.open(path, "rb") as file, Image.open(file) as image:
+        refuse_deep_pixels(image)

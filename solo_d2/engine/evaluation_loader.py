@@ -3,6 +3,7 @@
 from detectron2.config import CfgNode
 from detectron2.data import DatasetMapper, build_detection_test_loader
 from solo_d2.data.mappers import UNREADABLE
+from solo_d2.data.pixel_depth import refuse_deep_file
 from solo_d2.structures.errors import InputError
 
 
@@ -22,6 +23,7 @@ class NamingMapper:
             InputError: if its image cannot be read.
         """
         try:
+            refuse_deep_file(record["file_name"])
             return self._mapper(record)
         except UNREADABLE as error:
             raise InputError(

@@ -17,6 +17,7 @@ from detectron2.data import DatasetMapper
 from detectron2.data.detection_utils import SizeMismatchError
 from detectron2.structures import BitMasks, Boxes, Instances, PolygonMasks
 from solo_d2.data.color_augmentation import StrongColor
+from solo_d2.data.pixel_depth import refuse_deep_file
 
 # What image libraries raise at a file they cannot read; anything else is a bug and is not caught.
 UNREADABLE = (
@@ -50,7 +51,11 @@ class InstanceMapper(DatasetMapper):
 
         Returns:
             The model's input: ``"image"`` (3, H, W) uint8 and, for training, ``"instances"``.
+
+        Raises:
+            OSError: if the image cannot be read or has more than 8 bits per value.
         """
+        refuse_deep_file(dataset_dict["file_name"])
         if not self.is_train or dataset_dict.get("annotations") is None:
             return super().__call__(dataset_dict)
         annotations = [a for a in dataset_dict["annotations"] if not a.get("iscrowd", 0)]

@@ -11,6 +11,7 @@ from detectron2.data import detection_utils as utils
 from detectron2.data import transforms as T
 from detectron2.structures import BitMasks, Instances
 from solo_d2.data.datasets.panoptic_format import THINGS_NAME
+from solo_d2.data.pixel_depth import refuse_deep_file
 from solo_d2.structures.panoptic_png import rgb_to_ids, segment_indices
 
 from .instance import InstanceMapper
@@ -71,6 +72,7 @@ class PanopticMapper(InstanceMapper):
         if not self.is_train or "pan_seg_file_name" not in dataset_dict:
             return super().__call__(dataset_dict)
         sample = {key: value for key, value in dataset_dict.items() if key not in _UNUSED_FIELDS}
+        refuse_deep_file(dataset_dict["file_name"])
         image = utils.read_image(dataset_dict["file_name"], format=self.image_format)
         utils.check_image_size(sample, image)
         colours = utils.read_image(dataset_dict["pan_seg_file_name"], "RGB")

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from detectron2.config import CfgNode, configurable
 from detectron2.data import detection_utils as utils
 from solo_d2.data.color_augmentation import StrongColor, check_range
 from solo_d2.data.photometric import crop_and_resize, random_crop_box
-from solo_d2.data.pixel_depth import refuse_deep_pixels
+from solo_d2.data.pixel_depth import refuse_deep_file
 from solo_d2.structures.errors import InputError
 
 
@@ -74,8 +73,7 @@ class TwoViewMapper:
         Raises:
             OSError: If the image cannot be read or has more than 8 bits per value.
         """
-        with Image.open(record["file_name"]) as opened:
-            refuse_deep_pixels(opened)
+        refuse_deep_file(record["file_name"])
         image = utils.read_image(record["file_name"], self._color.image_format)
         views = {name: self.view(image) for name in ("image", "key_image")}
         return {"file_name": record["file_name"], "image_id": record.get("image_id"), **views}

@@ -92,3 +92,10 @@ def test_an_image_too_large_to_open_is_unreadable(record, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
     with pytest.raises(UNREADABLE, match="exceeds limit"):
         _mapper()({**record, "annotations": []})
+
+
+@pytest.mark.parametrize("is_train", [True, False])
+def test_pixels_of_more_than_8_bits_are_unreadable(record, is_train):
+    Image.fromarray(np.full((20, 30), 900, np.uint16)).save(record["file_name"])
+    with pytest.raises(UNREADABLE, match="more than 8 bits"):
+        _mapper(is_train=is_train)({**record, "annotations": []})

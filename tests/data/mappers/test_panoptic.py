@@ -99,6 +99,13 @@ def test_png_of_another_size_is_named(mapped):
         PanopticMapper(mapped.cfg, True)(record)
 
 
+def test_pixels_of_more_than_8_bits_are_unreadable(mapped, tmp_path):
+    path = tmp_path / "deep.png"
+    Image.fromarray(np.full((40, 48), 900, np.uint16)).save(path)
+    with pytest.raises(OSError, match="more than 8 bits"):
+        PanopticMapper(mapped.cfg, True)({**mapped.records[0], "file_name": str(path)})
+
+
 def test_standard_numbering_becomes_the_models():
     standard = Metadata(
         stuff_classes=["cat", "dog", "sky", "sea"],

@@ -1,7 +1,6 @@
 """Results on disk: overlay pictures and a COCO results file, whole or not at all."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from PIL import Image
 
 from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 from detectron2.structures import Instances
+from solo_d2.structures.whole_file import replacing, write_whole
 
 
 def coco_rows(
@@ -45,9 +45,11 @@ def category_ids(metadata) -> dict[int, int]:
 def save_picture(picture: np.ndarray, path: Path) -> None:
     """Writes an RGB uint8 picture (H, W, 3) in the format of its suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.stem}.unfinished{path.suffix}")
-    Image.fromarray(picture).save(unfinished, **_save_options(path.suffix.lower()))
-    os.replace(unfinished, path)
+    suffix = path.suffix.lower()
+    with replacing(path) as temporary:
+        Image.fromarray(picture).save(
+            temporary, format=Image.registered_extensions()[suffix], **_save_options(suffix)
+        )
 
 
 def _save_options(suffix: str) -> dict:
@@ -56,7 +58,4 @@ def _save_options(suffix: str) -> dict:
 
 def save_json(rows: Sequence[dict], path: Path) -> None:
     """Writes COCO results."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_text(json.dumps(list(rows)))
-    os.replace(unfinished, path)
+    write_whole(path, [json.dumps(list(rows))])

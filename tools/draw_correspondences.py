@@ -9,7 +9,6 @@ Lines join cells that are each other's most similar one, with a cosine of at lea
 """
 
 import argparse
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from solo_d2.losses import mutual_matches
 from solo_d2.modeling.meta_arch import DenseCL
 from solo_d2.predictor import available_device, load_config, to_array
 from solo_d2.structures.errors import InputError
+from solo_d2.structures.whole_file import replacing
 
 JPEG_QUALITY = 85
 MIN_SIDE = 384  # pixels of a drawn view; smaller ones are enlarged
@@ -116,9 +116,8 @@ def main() -> None:
         pairs, side = match(model, views, arguments.threshold)
         order = slice(None) if cfg.INPUT.FORMAT == "RGB" else slice(None, None, -1)
         picture = draw([view.permute(1, 2, 0).numpy()[..., order] for view in views], pairs, side)
-        unfinished = target.with_name(f".{target.name}")
-        Image.fromarray(picture).save(unfinished, quality=JPEG_QUALITY)
-        os.replace(unfinished, target)
+        with replacing(target) as temporary:
+            Image.fromarray(picture).save(temporary, format="JPEG", quality=JPEG_QUALITY)
         print(f"{target}: {len(pairs)} of {side * side} cells match")
 
 

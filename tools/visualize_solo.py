@@ -8,7 +8,6 @@ Writes <picture>_activations.jpg, <picture>_channels.jpg and <picture>_kernels.j
 """
 
 import argparse
-import os
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from solo_d2.engine.cli import prepare_parser, run_cli
 from solo_d2.modeling.behavior import observe
 from solo_d2.predictor import Predictor, to_array
 from solo_d2.structures.errors import InputError
+from solo_d2.structures.whole_file import replacing
 
 JPEG_QUALITY = 80
 
@@ -65,9 +65,8 @@ def main() -> None:
     for path in arguments.input:
         for name, picture in draw(predictor, path, arguments).items():
             target = output / f"{Path(path).stem}_{name}.jpg"
-            unfinished = target.with_name(f".{target.name}")
-            Image.fromarray(picture).save(unfinished, quality=JPEG_QUALITY)
-            os.replace(unfinished, target)
+            with replacing(target) as temporary:
+                Image.fromarray(picture).save(temporary, format="JPEG", quality=JPEG_QUALITY)
             print(target)
 
 

@@ -4,7 +4,6 @@ Read are the 16-bit ``*_gtFine_instanceIds.png``: a pixel is 1000 * label + numb
 bare label for stuff and for a group of things that could not be told apart.
 """
 
-import json
 import logging
 import multiprocessing
 import os
@@ -17,6 +16,8 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from solo_d2.structures.errors import InputError
+
+from .coco_format import write_annotations
 
 logger = logging.getLogger(__name__)
 
@@ -69,10 +70,7 @@ def convert_cityscapes(root: str | os.PathLike, split: str, workers: int | None 
             number = len(content["annotations"]) + 1
             content["annotations"].append({"id": number, "image_id": image_id, **annotation})
     path = root / "annotations" / f"instances_{split}.json"
-    path.parent.mkdir(exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_text(json.dumps(content))
-    os.replace(unfinished, path)
+    write_annotations(path, content)
     logger.info("%s: %d images, %d instances", path, len(content["images"]), len(content["annotations"]))
     return path
 

@@ -84,19 +84,20 @@ def _times(pipeline: Pipeline, runner: StageRunner) -> list[str]:
             labels = runner.folder / stage.name / "labels.json"
             row = [stage.name, f"{done['seconds']:.0f}", str(done["attempts"])]
             rows.append(row + _label_counts(labels, done))
-    header = ["stage", "seconds of the last attempt", "attempts", "images", "masks", "masks per image"]
-    return ["## Stages", "", *_table([*header, "masks/s"], rows), ""]
+    header = ["stage", "seconds of the last attempt", "attempts", "images", "unreadable images", "masks"]
+    return ["## Stages", "", *_table([*header, "masks per image", "masks/s"], rows), ""]
 
 
 def _label_counts(labels: Path, done: Mapping[str, float]) -> list[str]:
     """Cells of a stage that makes labels; after a kill part of them was made in no known time."""
     counts = read_counts(labels) if labels.is_file() else None
     if counts is None:
-        return ["-"] * 4
+        return ["-"] * 5
     images, masks = counts["images"], counts["masks"]
     per_image = f"{masks / images:.1f}" if images else "-"
     timed = done["attempts"] == 1 and done["seconds"] > 0
-    return [str(images), str(masks), per_image, f"{masks / done['seconds']:.1f}" if timed else "-"]
+    rate = f"{masks / done['seconds']:.1f}" if timed else "-"
+    return [str(images), str(counts["skipped"]), str(masks), per_image, rate]
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

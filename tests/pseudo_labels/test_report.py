@@ -57,7 +57,7 @@ def test_numbers_times_and_pictures(pipeline):
     page = write_report(pipeline, StageRunner(out), "python x", read).read_text()
     assert "|  | segm/AP50 | segm/AP | bbox/AP |" in page and "other" not in page
     assert "| Free Mask alone | 2.3 | - | - |" in page and "| after training | 8.0 | - | 5.5 |" in page
-    assert "| masks | 12 | 2 | - | - | - | - |" in page and "| train |" not in page
+    assert "| masks | 12 | 2 | - | - | - | - | - |" in page and "| train |" not in page
     assert "Columns: image, free masks." in page and "(pictures.jpg)" in page
     sheet = to_array(out / "pictures.jpg", "RGB")
     assert sheet.shape[0] > 2 * 256 and not np.array_equal(sheet[:, :300], 255)
@@ -102,12 +102,12 @@ def test_masks_are_counted(pipeline):
     out = pipeline.output
     store = ShardStore.open(out / "shards", {}, pipeline.listed, 10)
     store.write(0, Shard())
-    store.merge(out / "masks" / "labels.json", asdict(Totals(images=4, masks=30, skipped=0)))
+    store.merge(out / "masks" / "labels.json", asdict(Totals(images=4, masks=30, skipped=1)))
     for attempts, rate in ((1, "2.4"), (2, "-")):
         write(out / "masks" / "done.json", {"outputs": {}, "seconds": 12.5, "attempts": attempts})
         page = write_report(pipeline, StageRunner(out), "python x").read_text()
-        assert "| images | masks | masks per image | masks/s |" in page
-        assert f"| masks | 12 | {attempts} | 4 | 30 | 7.5 | {rate} |" in page
+        assert "| images | unreadable images | masks | masks per image | masks/s |" in page
+        assert f"| masks | 12 | {attempts} | 4 | 1 | 30 | 7.5 | {rate} |" in page
 
 
 def test_label_files_are_read_once_and_for_pictures_only(pipeline, monkeypatch):

@@ -83,7 +83,7 @@ class ClassAgnosticEvaluator(DatasetEvaluator):
         results = [{**r, "category_id": _OBJECT} for r in itertools.chain.from_iterable(gathered)]
         if self._output_dir:
             path = os.path.join(self._output_dir, "coco_instances_results.json")
-            write_whole(path, json.JSONEncoder().iterencode(results))
+            write_whole(path, [json.dumps(results)])
         measured = OrderedDict((task, measure(self._truth, results, task)) for task in self._tasks)
         logger.info("Class-agnostic evaluation:\n%s", format_table(measured))
         return measured

@@ -131,6 +131,11 @@ class ShardStore:
         return self.folder / f"{shard:06d}.json"
 
     def contents(self) -> Iterator[Shard]:
+        """All shards in order, one in memory at a time.
+
+        Raises:
+            InputError: if one is absent or damaged.
+        """
         for shard in range(self.num_shards):
             content = self.read(shard)
             if content is None:

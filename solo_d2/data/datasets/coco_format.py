@@ -128,4 +128,4 @@ def _read_json(path: str | os.PathLike) -> object:
 
 def write_annotations(path: Path, content: dict) -> None:
     """Writes JSON, see :func:`solo_d2.structures.whole_file.write_whole`."""
-    write_whole(path, json.JSONEncoder().iterencode(content))
+    write_whole(path, [json.dumps(content)])

@@ -20,7 +20,7 @@ import solo_d2  # noqa: F401  (registers the models)
 from detectron2.modeling import build_model
 from solo_d2.config import get_cfg
 from solo_d2.layers import aligned_bilinear
-from solo_d2.modeling.heads import DynamicMaskHead
+from solo_d2.methods.condinst.mask_head import DynamicMaskHead
 from solo_d2.ops import box_nms
 
 CONFIG = Path(__file__).resolve().parents[1] / "configs" / "CondInst" / "condinst_R50_1x.yaml"

@@ -23,11 +23,11 @@ from torch import Tensor
 
 from detectron2.modeling import build_model
 from solo_d2.config import get_cfg
-from solo_d2.data.image_list import list_images
-from solo_d2.postprocessing import FreeMaskInference
+from solo_d2.data.image_paths import list_images
+from solo_d2.methods.free_mask.postprocess import FreeMaskInference
 from solo_d2.predictor import Predictor
-from solo_d2.pseudo_labels.labeling import Labeling, run_labeling, select_all
-from solo_d2.pseudo_labels.shards import ShardStore
+from solo_d2.pseudo_labels import Labeling, ShardStore, run_labeling
+from solo_d2.pseudo_labels.labeling import select_all
 
 # Height and width of the feature map, channels, stride: res5 of R50 at short side 800, of R18 at 320, and
 # res3 of R18 at 256.

@@ -17,11 +17,11 @@ import torch
 import torch.nn.functional as F
 from timing import median_ms, parse_args, report, row
 
-from solo_d2.layers import dynamic_conv
+from solo_d2.methods.grid.cell_masks import dynamic_conv
+from solo_d2.methods.grid.layout import GridLayout
+from solo_d2.methods.grid.postprocess import GridInference
+from solo_d2.methods.grid.targets import assign_grid_targets
 from solo_d2.ops import matrix_nms
-from solo_d2.postprocessing import GridInference
-from solo_d2.structures import GridLayout
-from solo_d2.targets import assign_grid_targets
 
 LAYOUT = GridLayout.from_lists(
     [8, 8, 16, 32, 32],

@@ -24,7 +24,7 @@ from solo_d2.engine.run_config import build_cfg, build_parser
 from solo_d2.engine.trainer import Trainer
 from solo_d2.ops import mask_nms
 
-CALL = "solo_d2.postprocessing.grid_inference.mask_nms"
+CALL = "solo_d2.methods.grid.postprocess.mask_nms"
 KINDS = (
     ("hard", ""),
     ("soft", "linear"),

@@ -14,7 +14,7 @@ from video import VideoSource
 
 from solo_d2.engine.cli import prepare_parser, run_cli
 from solo_d2.predictor import load_config
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
 
 DEFAULT_CONFIG = "configs/SOLOv2/solov2_R50_3x.yaml"
 DEFAULT_OUTPUT = "output/demo_results"

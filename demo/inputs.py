@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from solo_d2.data.image_list import IMAGE_SUFFIXES, number_images
-from solo_d2.structures.errors import InputError
+from solo_d2.data.image_paths import IMAGE_SUFFIXES, number_images
+from solo_d2.utils.errors import InputError
 
 
 @dataclass(frozen=True)

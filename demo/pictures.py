@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from detectron2.config import CfgNode
 from solo_d2.predictor import Predictor, to_array
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
 
 
 @dataclass(frozen=True)

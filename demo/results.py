@@ -9,7 +9,7 @@ from PIL import Image
 
 from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 from detectron2.structures import Instances
-from solo_d2.structures.whole_file import replacing, write_whole
+from solo_d2.utils.atomic_file import replacing, write_whole
 
 
 def coco_rows(

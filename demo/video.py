@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
 
 DEFAULT_FPS = 25.0
 # FFmpeg's AV_LOG_QUIET.

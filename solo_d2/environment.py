@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from solo_d2.ops._extension import active_kernels, load_extension
+from .ops._extension import active_kernels, load_extension
 
 REPORTED_PACKAGES = (
     "solo_d2",

@@ -15,15 +15,16 @@ from detectron2.data import Metadata, MetadataCatalog
 from detectron2.data import transforms as T
 from detectron2.modeling import build_model
 from detectron2.structures import Instances
-from solo_d2.data.datasets import register_all
-from solo_d2.data.datasets.panoptic_format import panoptic_classes
-from solo_d2.data.mappers import UNREADABLE
-from solo_d2.data.pixel_depth import refuse_deep_pixels
-from solo_d2.engine.dataset_checks import class_agnostic_metadata, finds_instances
-from solo_d2.engine.run_config import build_parser, read_cfg
-from solo_d2.engine.weights import build_checkpointer
-from solo_d2.model_zoo import config_file
-from solo_d2.structures.errors import InputError
+
+from .data.datasets.builtin import register_all
+from .data.datasets.panoptic_format import panoptic_classes
+from .data.mappers.instance import UNREADABLE
+from .data.pixel_depth import refuse_deep_pixels
+from .engine.dataset_checks import class_agnostic_metadata, finds_instances
+from .engine.run_config import build_parser, read_cfg
+from .engine.weights import build_checkpointer
+from .model_zoo.zoo import config_file
+from .utils.errors import InputError
 
 Picture = str | os.PathLike | Image.Image | np.ndarray
 logger = logging.getLogger(__name__)

@@ -79,7 +79,7 @@ def panoptic_set(tmp_path):
     The first has two cats, a crowd of dogs, sky, and a void corner; the second is all sea. ``.ids`` are their
     segment ids; ``.write(content)`` replaces the JSON.
     """
-    from solo_d2.structures.panoptic_png import encode_ids, write_bytes
+    from solo_d2.utils.panoptic_png import encode_ids, write_bytes
 
     categories = [
         {"id": 3, "name": "cat", "isthing": 1, "color": [200, 0, 0]},

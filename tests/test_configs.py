@@ -13,8 +13,8 @@ from detectron2.config import CfgNode
 from detectron2.config import get_cfg as get_detectron2_cfg
 from solo_d2.checkpoint.preprocessing import TORCHVISION
 from solo_d2.config import get_cfg
-from solo_d2.engine.backbone_export import architecture
 from solo_d2.engine.weights import preprocessing_of
+from solo_d2.export.backbone import architecture
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "configs"

@@ -17,7 +17,7 @@ from solo_d2.checkpoint import adapter_named
 from solo_d2.config import get_cfg
 from solo_d2.model_zoo import load_catalogue
 from solo_d2.predictor import Predictor, load_config, load_metadata, to_array
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
 
 BACKBONE = {"backbone.weight": torch.ones(1, 1), "backbone.bias": torch.ones(1)}
 RED, BLUE = (255, 0, 0), (0, 0, 255)

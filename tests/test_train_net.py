@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from solo_d2.data import generate_scenes
+from solo_d2.scenes import generate_scenes
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = str(ROOT / "configs" / "quick" / "solov2_tiny.yaml")

@@ -8,12 +8,12 @@ python tools/analyze_dataset.py --json annotations.json --images images --min-si
 import argparse
 import logging
 
+from solo_d2.data.analysis.recommendation import recommend
+from solo_d2.data.analysis.report import format_report
+from solo_d2.data.analysis.statistics import tabulate_instances
 from solo_d2.data.datasets.coco_format import read_coco
-from solo_d2.data.recommendation import recommend
-from solo_d2.data.statistics import tabulate_instances
-from solo_d2.data.statistics_report import format_report
 from solo_d2.engine.cli import prepare_parser, run_cli
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
 
 
 def build_parser() -> argparse.ArgumentParser:

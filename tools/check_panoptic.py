@@ -11,7 +11,7 @@ import sys
 
 from solo_d2.data.datasets.panoptic_checks import check_json, check_pictures, read_panoptic_json
 from solo_d2.engine.cli import EXIT_FAILURE, prepare_parser, run_cli
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -34,7 +34,7 @@ from solo_d2.checkpoint.preprocessing import CAFFE, TORCHVISION
 from solo_d2.engine.cli import prepare_parser, run_cli
 from solo_d2.engine.weights import build_checkpointer
 from solo_d2.predictor import load_config
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
 
 logger = logging.getLogger("solo_d2.convert_checkpoint")
 _ENDINGS = (".pth", ".safetensors")

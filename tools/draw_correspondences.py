@@ -19,15 +19,15 @@ from PIL import Image
 from torch import Tensor
 
 from detectron2.modeling import build_model
-from solo_d2.data import TwoViewMapper
+from solo_d2.data.mappers import TwoViewMapper
 from solo_d2.data.stream import seeded_by_position
 from solo_d2.engine.cli import prepare_parser, run_cli
 from solo_d2.engine.weights import build_checkpointer
-from solo_d2.losses import mutual_matches
-from solo_d2.modeling.meta_arch import DenseCL
+from solo_d2.methods.densecl.losses import mutual_matches
+from solo_d2.methods.densecl.model import DenseCL
 from solo_d2.predictor import available_device, load_config, to_array
-from solo_d2.structures.errors import InputError
-from solo_d2.structures.whole_file import replacing
+from solo_d2.utils.atomic_file import replacing
+from solo_d2.utils.errors import InputError
 
 JPEG_QUALITY = 85
 MIN_SIDE = 384  # pixels of a drawn view; smaller ones are enlarged

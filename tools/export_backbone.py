@@ -15,11 +15,11 @@ import os
 from solo_d2.checkpoint import read_checkpoint
 from solo_d2.checkpoint.checkpointer import save_atomically
 from solo_d2.checkpoint.native import stored_preprocessing
-from solo_d2.engine.backbone_export import as_checkpoint, backbone_weights, fit_to_config
 from solo_d2.engine.cli import prepare_parser, run_cli
 from solo_d2.engine.weights import preprocessing_of
+from solo_d2.export.backbone import as_checkpoint, backbone_weights, fit_to_config
 from solo_d2.predictor import load_config
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -14,7 +14,7 @@ from solo_d2.engine.cli import run_cli
 from solo_d2.predictor import Predictor, load_config
 from solo_d2.pseudo_labels.command import build_parser, label_images_from_config
 from solo_d2.pseudo_labels.labeling import select_all
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
 
 
 def main() -> None:

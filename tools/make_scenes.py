@@ -9,8 +9,8 @@ python tools/make_scenes.py --video film.mp4
 import argparse
 import logging
 
-from solo_d2.data.scenes import generate_scenes, write_film
 from solo_d2.engine.cli import prepare_parser, run_cli
+from solo_d2.scenes import generate_scenes, write_film
 
 
 def build_parser() -> argparse.ArgumentParser:

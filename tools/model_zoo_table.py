@@ -10,15 +10,10 @@ import json
 from pathlib import Path
 
 from solo_d2.engine.cli import prepare_parser, run_cli
-from solo_d2.model_zoo.catalogue import (
-    Catalogue,
-    PublishedFile,
-    Source,
-    architecture_of,
-    load_catalogue,
-)
-from solo_d2.structures.errors import InputError
-from solo_d2.structures.whole_file import write_whole
+from solo_d2.model_zoo import Catalogue, PublishedFile, load_catalogue
+from solo_d2.model_zoo.catalogue import Source, architecture_of
+from solo_d2.utils.atomic_file import write_whole
+from solo_d2.utils.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "MODEL_ZOO.md"

@@ -19,14 +19,14 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
-from solo_d2.data.image_list import list_images
+from solo_d2.data.image_paths import list_images
 from solo_d2.engine.cli import prepare_parser, run_cli
 from solo_d2.predictor import load_config, to_array
 from solo_d2.pseudo_labels.pipeline import Method, Pipeline
 from solo_d2.pseudo_labels.report import write_report
 from solo_d2.pseudo_labels.shards import read_counts
 from solo_d2.pseudo_labels.stages import StageRunner, resting_on
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
 
 SCRIPTS = Path(__file__).resolve().parents[1]
 QUICK = SCRIPTS / "configs" / "quick"

@@ -11,9 +11,9 @@ import logging
 
 from solo_d2.engine.cli import run_cli
 from solo_d2.predictor import Predictor, load_config
+from solo_d2.pseudo_labels import ConfidentPredictions
 from solo_d2.pseudo_labels.command import build_parser, label_images_from_config
-from solo_d2.pseudo_labels.self_training import ConfidentPredictions
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from solo_d2.data.datasets.coco_format import read_annotations, write_annotations
 from solo_d2.data.datasets.split import split_by_images, split_by_masks
 from solo_d2.engine.cli import prepare_parser, run_cli
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
 
 SPLITS = {"images": split_by_images, "masks": split_by_masks}
 

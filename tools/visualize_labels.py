@@ -14,8 +14,8 @@ from pathlib import Path, PurePath
 
 from solo_d2.engine.cli import prepare_parser, run_cli
 from solo_d2.predictor import to_array
-from solo_d2.pseudo_labels.pictures import draw_row, make_sheet, read_labels, save_picture
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
+from solo_d2.visualization.labels import draw_row, make_sheet, read_labels, save_picture
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from solo_d2.engine.behavior_pictures import View, draw_activations, draw_channels, draw_kernels
 from solo_d2.engine.cli import prepare_parser, run_cli
-from solo_d2.modeling.behavior import observe
+from solo_d2.methods.grid.activations import observe
 from solo_d2.predictor import Predictor, to_array
-from solo_d2.structures.errors import InputError
-from solo_d2.structures.whole_file import replacing
+from solo_d2.utils.atomic_file import replacing
+from solo_d2.utils.errors import InputError
+from solo_d2.visualization.activations import View, draw_activations, draw_channels, draw_kernels
 
 JPEG_QUALITY = 80
 

@@ -1,8 +1,8 @@
-"""Saving and loading weights; one adapter for each foreign layout (:mod:`solo_d2.checkpoint.layouts`)."""
+"""Saving and loading weights; one adapter for each foreign layout (:mod:`solo_d2.checkpoint.formats`)."""
 
 from .adapter import Adapter
 from .checkpointer import SoloCheckpointer, read_checkpoint
-from .layouts import ADAPTERS, adapter_named, detect
+from .formats import ADAPTERS, adapter_named, detect
 from .native import NativeWeights, read_native, to_native
 from .preprocessing import Preprocessing
 from .weight_file import read_weight_file, write_weight_file

@@ -7,11 +7,11 @@ import torch
 
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.utils import comm
-from solo_d2.structures.errors import InputError
-from solo_d2.structures.whole_file import write_whole
+from solo_d2.utils.atomic_file import write_whole
+from solo_d2.utils.errors import InputError
 
-from . import fit as fits
-from .layouts import ADAPTERS
+from . import compatibility as fits
+from .formats import ADAPTERS
 from .native import PREPROCESSING_KEY, NativeWeights, read_native
 from .preprocessing import Preprocessing
 from .weight_file import read_weight_file, save_atomically
@@ -101,7 +101,7 @@ class SoloCheckpointer(DetectionCheckpointer):
         return self.load(path, checkpointables=[])
 
     def load(self, path: str, checkpointables: list[str] | None = None) -> dict:
-        """Loads a weight file of any known layout; see :mod:`solo_d2.checkpoint.layouts`.
+        """Loads a weight file of any known layout; see :mod:`solo_d2.checkpoint.formats`.
 
         Args:
             path: a ``.pth``, ``.pkl`` or ``.safetensors`` file, or an address that Detectron2's

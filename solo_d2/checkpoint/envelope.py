@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
 
 # Where frameworks keep the weights, in the order of preference. Published files of those that average have
 # the average there already.

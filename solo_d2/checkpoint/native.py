@@ -8,7 +8,7 @@ from torch import Tensor
 
 from .adapter import Adapter
 from .envelope import open_envelope
-from .layouts import ADAPTERS, detect
+from .formats import ADAPTERS, detect
 from .preprocessing import Preprocessing
 from .resnet import BOTTOM_UP, CAFFE2_RESNET
 from .weight_file import read_weight_file

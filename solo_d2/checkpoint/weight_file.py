@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from detectron2.utils.file_io import PathManager
-from solo_d2.structures.errors import InputError
-from solo_d2.structures.whole_file import replacing
+from solo_d2.utils.atomic_file import replacing
+from solo_d2.utils.errors import InputError
 
 from .array_pickle import ForbiddenObject, read_array_pickle
 
@@ -111,7 +111,7 @@ def write_weight_file(path: str, weights: Mapping[str, Tensor], **metadata) -> N
         metadata: plain values to store beside them.
 
     Raises:
-        InputError: the file cannot be written there, see :func:`solo_d2.structures.whole_file.replacing`.
+        InputError: the file cannot be written there, see :func:`solo_d2.utils.atomic_file.replacing`.
     """
     if not path.endswith(SAFETENSORS):
         save_atomically({"model": dict(weights), **metadata}, path)
@@ -126,7 +126,7 @@ def write_weight_file(path: str, weights: Mapping[str, Tensor], **metadata) -> N
 
 
 def save_atomically(data: dict, path: str) -> None:
-    """``torch.save``, see :func:`solo_d2.structures.whole_file.replacing`."""
+    """``torch.save``, see :func:`solo_d2.utils.atomic_file.replacing`."""
     with replacing(path, _WRITE_ERRORS) as temporary, open(temporary, "wb") as file:
         torch.save(data, file)
 

@@ -2,18 +2,19 @@
 
 from detectron2.config import CfgNode
 from detectron2.config import get_cfg as get_detectron2_cfg
+from solo_d2.methods.condinst.config import add_condinst_config, add_fcos_config
+from solo_d2.methods.densecl.config import add_densecl_config
+from solo_d2.methods.free_mask.config import add_free_mask_config
+from solo_d2.methods.freesolo.config import add_freesolo_config
+from solo_d2.methods.solo.config import add_solo_config
+from solo_d2.methods.solov2.config import add_solov2_config
+from solo_d2.modeling.backbones.config import add_backbone_config
 
-from .condinst import add_condinst_config
 from .data import add_data_config
-from .densecl import add_densecl_config
-from .fcos import add_fcos_config
-from .free_mask import add_free_mask_config
-from .freesolo import add_freesolo_config
-from .solo import add_solo_config
-from .solov2 import add_solov2_config
 from .training import add_training_config
 
 __all__ = [
+    "add_backbone_config",
     "add_condinst_config",
     "add_data_config",
     "add_densecl_config",
@@ -34,6 +35,7 @@ def add_solo_d2_config(cfg: CfgNode) -> None:
     add_training_config(cfg)
     add_solo_config(cfg)
     add_solov2_config(cfg)
+    add_backbone_config(cfg)
     add_fcos_config(cfg)
     add_condinst_config(cfg)
     add_freesolo_config(cfg)

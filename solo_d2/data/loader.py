@@ -15,10 +15,12 @@ from detectron2.data import (
 )
 from detectron2.data.samplers import RepeatFactorTrainingSampler, TrainingSampler
 from detectron2.utils import comm
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
 
-from .copy_paste import CopyPaste
-from .mappers import UNREADABLE, CopyPasteMapper, InstanceMapper, PanopticMapper
+from .augmentations.copy_paste import CopyPaste
+from .mappers.copy_paste import CopyPasteMapper
+from .mappers.instance import UNREADABLE, InstanceMapper
+from .mappers.panoptic import PanopticMapper
 from .stream import BatchStream, StreamItem, seeded_by_position
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from torch.multiprocessing import ProcessExitedException
 
 from detectron2.utils import comm
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
 
 TRACEBACK_FLAG = "--traceback"
 TRACEBACK_ENV = "SOLO_D2_TRACEBACK"

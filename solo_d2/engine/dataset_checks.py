@@ -8,8 +8,8 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 from detectron2.modeling import META_ARCH_REGISTRY
 from solo_d2.data.mappers.panoptic import panoptic_labels
-from solo_d2.modeling.meta_arch import PanopticSegmenter
-from solo_d2.structures.errors import InputError
+from solo_d2.methods.panoptic.model import PanopticSegmenter
+from solo_d2.utils.errors import InputError
 
 STUFF_COUNT_KEY = "MODEL.SEM_SEG_HEAD.NUM_CLASSES"
 

@@ -4,7 +4,7 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetMapper, build_detection_test_loader
 from solo_d2.data.mappers import UNREADABLE
 from solo_d2.data.pixel_depth import refuse_deep_file
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
 
 
 class NamingMapper:

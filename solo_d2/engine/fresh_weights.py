@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
 
 
 class FreshWeights:

@@ -7,8 +7,8 @@ import os
 import torch
 
 from detectron2.engine import HookBase, hooks
-from solo_d2.checkpoint.checkpointer import SoloCheckpointer
-from solo_d2.structures.whole_file import write_whole
+from solo_d2.checkpoint import SoloCheckpointer
+from solo_d2.utils.atomic_file import write_whole
 
 BEST_NAME = "model_best"
 

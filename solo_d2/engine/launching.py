@@ -9,7 +9,7 @@ import torch.distributed as dist
 
 from detectron2.engine import launch
 from detectron2.utils import comm
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
 
 from .cli import run_reporting_errors
 

@@ -21,16 +21,10 @@ from solo_d2.data.datasets import (
     register_panoptic_format,
     register_unlabelled,
 )
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
 
 from .cli import prepare_parser
-from .dataset_checks import (
-    STUFF_COUNT_KEY,
-    check_datasets,
-    class_count_key,
-    drop_unmeasurable,
-    train_mapper,
-)
+from .dataset_checks import STUFF_COUNT_KEY, check_datasets, class_count_key, drop_unmeasurable, train_mapper
 
 # What own data replaces, its name in the catalogs, and its keys below DATASETS.CUSTOM, which are flags too.
 _CUSTOM_SETS = (

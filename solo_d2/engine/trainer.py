@@ -11,17 +11,17 @@ from detectron2.engine import DefaultTrainer, TrainerBase, hooks
 from detectron2.solver import build_optimizer, get_default_optimizer_params
 from detectron2.solver.build import maybe_add_gradient_clipping
 from detectron2.utils import comm
-from solo_d2.data.loader import build_train_loader
+from solo_d2.data import build_train_loader
 from solo_d2.data.mappers import TRAIN_MAPPERS
 from solo_d2.evaluation.build import INSTANCE_TASKS, build_evaluator
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
+from solo_d2.visualization.validation import ValidationPictures
 
 from .dataset_checks import method_node, train_mapper
 from .evaluation_loader import build_test_loader
 from .fresh_weights import FreshWeights
 from .hooks import BestCheckpoint, EMAHook, PreciseBN
 from .train_step import TrainStep
-from .validation_pictures import ValidationPictures
 from .weights import build_checkpointer
 
 _AMP_DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}

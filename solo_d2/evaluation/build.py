@@ -15,7 +15,7 @@ from detectron2.evaluation import (
     LVISEvaluator,
     SemSegEvaluator,
 )
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
 
 from .class_agnostic import ClassAgnosticEvaluator
 from .nearest_neighbors import NearestNeighborEvaluator

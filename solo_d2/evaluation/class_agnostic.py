@@ -21,8 +21,8 @@ from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 from detectron2.utils import comm
-from solo_d2.structures import InputError
-from solo_d2.structures.whole_file import write_whole
+from solo_d2.utils.atomic_file import write_whole
+from solo_d2.utils.errors import InputError
 
 logger = logging.getLogger(__name__)
 

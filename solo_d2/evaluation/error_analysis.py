@@ -16,7 +16,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
 
 # Name of a row -> what is swapped in it.
 SWAPS = {

@@ -15,8 +15,8 @@ from tabulate import tabulate
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
-from solo_d2.structures.errors import InputError
-from solo_d2.structures.panoptic_png import encode_ids, write_bytes
+from solo_d2.utils.errors import InputError
+from solo_d2.utils.panoptic_png import encode_ids, write_bytes
 
 from .panoptic_quality import GROUPS, panoptic_quality
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from solo_d2.structures.errors import InputError
-from solo_d2.structures.panoptic_png import VOID, read_ids
-from solo_d2.structures.parallel import map_in_processes
+from solo_d2.utils.errors import InputError
+from solo_d2.utils.panoptic_png import VOID, read_ids
+from solo_d2.utils.parallel import map_in_processes
 
 MATCH_IOU = 0.5
 IGNORED_FRACTION = 0.5

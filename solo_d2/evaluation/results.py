@@ -3,7 +3,7 @@
 import json
 import math
 
-from solo_d2.structures.whole_file import write_whole
+from solo_d2.utils.atomic_file import write_whole
 
 
 def flatten_results(results: dict, prefix: str = "") -> dict[str, float | None]:

@@ -1,15 +1,42 @@
-"""Convolution blocks of the heads: convolution, normalisation, ReLU."""
+"""Convolution blocks of the heads: coordinate channels, convolution, normalization, ReLU."""
 
 from collections.abc import Callable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detectron2.layers import Conv2d, get_norm
-from solo_d2.structures import InputError
+from solo_d2.utils.errors import InputError
 
-from .coord_conv import append_coordinates
 from .deform_conv import DeformConv, ModulatedDeformConv
+
+
+def coordinate_channels(features: Tensor, axes: str = "xy") -> Tensor:
+    """Makes coordinate channels, each running from -1 to 1 over the map (SOLO paper, section 2.1).
+
+    Args:
+        features: (B, C, H, W).
+        axes: Which coordinates and in which order: "xy", "x" or "y".
+
+    Returns:
+        (B, len(axes), H, W) in the features' dtype.
+    """
+    batch, _, height, width = features.shape
+    lines = {"x": (width, (1, 1, 1, width)), "y": (height, (1, 1, height, 1))}
+    coordinates = [
+        torch.linspace(-1, 1, length, device=features.device, dtype=features.dtype)
+        .view(shape)
+        .expand(batch, 1, height, width)
+        for length, shape in (lines[axis] for axis in axes)
+    ]
+    return torch.cat(coordinates, dim=1)
+
+
+def append_coordinates(features: Tensor, axes: str = "xy") -> Tensor:
+    """Appends :func:`coordinate_channels`: (B, C + len(axes), H, W), in the features' memory format."""
+    return torch.cat([features, coordinate_channels(features, axes)], dim=1)
+
 
 Norm = str | Callable[[int], nn.Module]
 

@@ -11,8 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detectron2 import layers
-
-from .device_copy import copy_to_device
+from solo_d2.utils.device import copy_to_device
 
 
 def deform_conv2d(

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from .conv_tower import Norm, conv_block
-from .coord_conv import append_coordinates
+from .conv_tower import Norm, append_coordinates, conv_block
 
 
 class _FusionBranch(nn.Module):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
 
 # What addresses of these files begin with: MODEL.WEIGHTS solo_d2://mmdet/solov2_R50_3x.
 PREFIX = "solo_d2://"

@@ -12,7 +12,7 @@ from pathlib import Path
 from iopath.common.file_io import file_lock
 from portalocker.exceptions import LockException
 
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
 
 logger = logging.getLogger(__name__)
 _CHUNK = 1 << 20  # bytes

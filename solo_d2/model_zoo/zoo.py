@@ -9,7 +9,7 @@ from detectron2.config import CfgNode
 from detectron2.modeling import build_model
 from solo_d2.config import get_cfg
 from solo_d2.engine.weights import build_checkpointer
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
 
 from .catalogue import load_catalogue
 

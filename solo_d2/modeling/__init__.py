@@ -1,5 +1,5 @@
-"""Networks: backbones, heads (forward passes) and meta-architectures (their composition into models)."""
+"""What all methods stand on: the contract of a meta-architecture, postprocessing and backbones."""
 
-from solo_d2.modeling import backbones
+from . import backbones
 
 __all__ = ["backbones"]

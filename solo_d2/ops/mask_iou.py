@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from solo_d2.structures import InputError
+from solo_d2.utils.errors import InputError
 
 from .pack_masks import PIXELS_PER_BLOCK, WORD_BITS, unpack_bits
 

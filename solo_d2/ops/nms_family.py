@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from solo_d2.structures import InputError
+from solo_d2.utils.errors import InputError
 
 from .mask_iou import mask_iou
 from .matrix_nms import matrix_nms

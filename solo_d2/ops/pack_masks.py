@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from solo_d2.structures import InputError
+from solo_d2.utils.errors import InputError
 
 WORD_BITS = 64
 # Pixels that the reference unpacks or thresholds at once.

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from detectron2.config import CfgNode
 from detectron2.structures import Instances
-from solo_d2.data.image_list import ImageList, list_images
+from solo_d2.data.image_paths import ImageList, list_images
 from solo_d2.engine.cli import prepare_parser
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
 
 from .files import describe_changes, digest_of, digest_of_file, flatten
 from .labeling import Labeling, Segmenter, count_labels, run_labeling

@@ -15,7 +15,7 @@ from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 from detectron2.structures import Instances
 from solo_d2.data.loader import MAX_UNREADABLE_FRACTION
 from solo_d2.engine.cli import run_reporting_errors
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
 
 from .shards import CATEGORY, Shard, ShardStore
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from detectron2.config import CfgNode
-from solo_d2.data.image_list import ImageList
+from solo_d2.data.image_paths import ImageList
 
 from .files import digest_of, digest_of_file, flatten
 from .stages import Stage

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from solo_d2.engine.cli import killed_by
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
 
 # Variable that a stage's processes inherit, however they are started; its value is the run's.
 _MARK = "SOLO_D2_RUN"

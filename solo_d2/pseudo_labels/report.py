@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from solo_d2.structures.errors import InputError
-from solo_d2.structures.whole_file import write_whole
+from solo_d2.utils.atomic_file import write_whole
+from solo_d2.utils.errors import InputError
+from solo_d2.visualization.labels import draw_row, make_sheet, read_labels, save_picture, shrink
 
 from .files import read_json
-from .pictures import draw_row, make_sheet, read_labels, save_picture, shrink
 from .pipeline import Pipeline
 from .shards import read_counts
 from .stages import StageRunner

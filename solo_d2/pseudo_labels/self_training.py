@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 from detectron2.config import CfgNode
 from detectron2.structures import Instances
-from solo_d2.postprocessing import drop_wide
+from solo_d2.modeling.postprocess import drop_wide
 
 
 @dataclass(frozen=True)
 class ConfidentPredictions:
-    """Chooses labels; names and defaults as in ``solo_d2.config.free_mask``."""
+    """Chooses labels; names and defaults as in ``solo_d2.methods.free_mask.config``."""
 
     update_thr: float = 0.3
     max_per_img: int = 20

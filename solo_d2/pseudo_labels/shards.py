@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from solo_d2.data.image_list import ImageList
-from solo_d2.structures.errors import InputError
-from solo_d2.structures.whole_file import write_whole
+from solo_d2.data.image_paths import ImageList
+from solo_d2.utils.atomic_file import write_whole
+from solo_d2.utils.errors import InputError
 
 from .files import describe_changes, digest_of, read_json
 

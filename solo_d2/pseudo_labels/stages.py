@@ -15,8 +15,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from solo_d2.structures.errors import InputError
-from solo_d2.structures.whole_file import UNFINISHED, write_whole
+from solo_d2.utils.atomic_file import UNFINISHED, write_whole
+from solo_d2.utils.errors import InputError
 
 from .files import describe_changes, digest_of, digest_of_file, read_json
 from .processes import end_leftovers, run_mark, run_script

@@ -1,7 +1,9 @@
-"""Plain data handed from one stage to the next."""
+"""Plain data that two or more methods hand from one stage to the next."""
 
-from .errors import InputError
-from .grid import GridLayout, GridTargets, Level
-from .points import PointLayout, Points, PointTargets
+from .masks import downsample_masks, mass_centers, sample_masks
 
-__all__ = ["GridLayout", "GridTargets", "InputError", "Level", "PointLayout", "PointTargets", "Points"]
+__all__ = [
+    "downsample_masks",
+    "mass_centers",
+    "sample_masks",
+]

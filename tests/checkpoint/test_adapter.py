@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from solo_d2.checkpoint.adapter import Adapter
+from solo_d2.checkpoint import Adapter
 from solo_d2.checkpoint.preprocessing import TORCHVISION
 
 ADAPTER = Adapter(

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from solo_d2.checkpoint import Preprocessing, SoloCheckpointer, write_weight_file
-from solo_d2.structures import InputError
+from solo_d2.utils.errors import InputError
 
 
 def make_model(classes=3):

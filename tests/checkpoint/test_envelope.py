@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from solo_d2.checkpoint.envelope import open_envelope
-from solo_d2.structures import InputError
+from solo_d2.utils.errors import InputError
 
 WEIGHTS = {"a.weight": torch.ones(2), "b.bias": torch.zeros(1)}
 

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import torch
 
-from solo_d2.checkpoint.preprocessing import CAFFE, TORCHVISION, Preprocessing
+from solo_d2.checkpoint import Preprocessing
+from solo_d2.checkpoint.preprocessing import CAFFE, TORCHVISION
 
 
 def test_equal_up_to_rounding():

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from solo_d2.checkpoint.weight_file import read_weight_file, save_atomically, write_weight_file
-from solo_d2.structures import InputError
-from solo_d2.structures.whole_file import UNFINISHED
+from solo_d2.checkpoint import read_weight_file, write_weight_file
+from solo_d2.checkpoint.weight_file import save_atomically
+from solo_d2.utils.atomic_file import UNFINISHED
+from solo_d2.utils.errors import InputError
 
 WEIGHTS = {"a.weight": torch.arange(6.0).view(2, 3).t(), "half": torch.ones(2, dtype=torch.bfloat16)}
 

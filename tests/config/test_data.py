@@ -3,7 +3,7 @@
 import pytest
 
 from solo_d2.config import get_cfg
-from solo_d2.data.copy_paste import CopyPaste
+from solo_d2.data.augmentations.copy_paste import CopyPaste
 
 
 def test_own_data_is_off_by_default():

@@ -9,11 +9,11 @@ from PIL import Image
 from detectron2.data import DatasetCatalog
 from detectron2.utils import comm
 from solo_d2.config import get_cfg
+from solo_d2.data import TrainLoader, build_train_loader
 from solo_d2.data.datasets import register_coco_format
-from solo_d2.data.loader import TrainLoader, build_train_loader
 from solo_d2.data.mappers import InstanceMapper
-from solo_d2.data.scenes import generate_scenes
-from solo_d2.structures.errors import InputError
+from solo_d2.scenes import generate_scenes
+from solo_d2.utils.errors import InputError
 
 NAME = "loader_test_scenes"
 

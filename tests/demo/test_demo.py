@@ -11,7 +11,7 @@ from inputs import find_images
 
 from demo import check_arguments, choose_devices, get_parser, main, picture_targets, video_target
 from solo_d2.engine.cli import run_cli
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY_CONFIG = str(ROOT / "configs" / "quick" / "solov2_tiny.yaml")

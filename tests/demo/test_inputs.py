@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from inputs import find_images
 
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
 
 
 def named(*arguments):

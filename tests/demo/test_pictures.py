@@ -5,7 +5,7 @@ from inputs import find_images
 from pictures import segment_pictures
 from PIL import Image
 
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
 
 
 def segment(folder, out, job, devices=("cpu",)):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from video import VideoSource, open_sink
 
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
 
 
 def frames(count: int, size=(48, 64)):

@@ -14,7 +14,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.structures import Boxes, Instances
 from solo_d2.config import get_cfg
-from solo_d2.data import register_coco_format
+from solo_d2.data.datasets import register_coco_format
 
 SIDE = 32
 CLASSES = ["bright", "unused"]

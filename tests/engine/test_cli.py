@@ -6,14 +6,8 @@ import pytest
 import torch
 from torch.multiprocessing import ProcessExitedException
 
-from solo_d2.engine.cli import (
-    one_line,
-    prepare_parser,
-    run_cli,
-    run_reporting_errors,
-    traceback_wanted,
-)
-from solo_d2.structures import InputError
+from solo_d2.engine.cli import one_line, prepare_parser, run_cli, run_reporting_errors, traceback_wanted
+from solo_d2.utils.errors import InputError
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from solo_d2.engine.dataset_checks import (
     is_panoptic,
     method_node,
 )
-from solo_d2.structures import InputError
+from solo_d2.utils.errors import InputError
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_registered_dataset_whose_files_are_missing(solov2_cfg, tmp_path):
 
 
 def test_missing_scenes_name_their_generator(solov2_cfg, tmp_path, monkeypatch):
-    from solo_d2.data import register_all
+    from solo_d2.data.datasets import register_all
 
     known = [name for name in ("scenes_train", "scenes_val") if name in DatasetCatalog.list()]
     for name in known:
@@ -94,7 +94,7 @@ def test_missing_scenes_name_their_generator(solov2_cfg, tmp_path, monkeypatch):
 
 @pytest.fixture
 def panoptic_cfg(tiny_cfg, panoptic_set):
-    from solo_d2.data import register_panoptic_format
+    from solo_d2.data.datasets import register_panoptic_format
 
     tiny_cfg.MODEL.META_ARCHITECTURE = "PanopticSOLOv2"
     tiny_cfg.MODEL.SOLOV2.NUM_CLASSES = 2

@@ -12,7 +12,7 @@ import solo_d2  # noqa: F401  (registers the models)
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from solo_d2.engine.run_config import build_cfg, build_parser
 from solo_d2.engine.trainer import Trainer
-from solo_d2.structures import InputError
+from solo_d2.utils.errors import InputError
 
 QUICK = Path(__file__).resolve().parents[2] / "configs" / "quick"
 SMALL = (

@@ -6,7 +6,7 @@ from PIL import Image
 
 from detectron2.data import DatasetCatalog
 from solo_d2.engine.evaluation_loader import NamingMapper, build_test_loader
-from solo_d2.structures import InputError
+from solo_d2.utils.errors import InputError
 
 
 def test_every_image_once_in_order(tiny_cfg):

@@ -3,7 +3,7 @@ import torch
 
 from solo_d2.engine.fresh_weights import FreshWeights
 from solo_d2.engine.trainer import Trainer
-from solo_d2.structures import InputError
+from solo_d2.utils.errors import InputError
 
 
 def make_model():

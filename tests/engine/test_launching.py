@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from solo_d2.engine.launching import launch_training, under_torchrun
-from solo_d2.structures import InputError
+from solo_d2.utils.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 

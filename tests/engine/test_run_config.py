@@ -7,7 +7,7 @@ from detectron2.data import DatasetCatalog
 from solo_d2.config import get_cfg
 from solo_d2.engine.run_config import build_cfg, build_parser, check_key, read_cfg
 from solo_d2.evaluation.class_agnostic import ClassAgnosticEvaluator
-from solo_d2.structures import InputError
+from solo_d2.utils.errors import InputError
 
 PANOPTIC_CONFIG = Path(__file__).resolve().parents[2] / "configs" / "quick" / "panoptic_solov2_tiny.yaml"
 

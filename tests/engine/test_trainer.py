@@ -10,7 +10,7 @@ from solo_d2.checkpoint import read_checkpoint
 from solo_d2.engine.run_config import build_cfg, build_parser
 from solo_d2.engine.trainer import Trainer, autocast_dtype, evaluated_tasks
 from solo_d2.evaluation.panoptic_evaluation import PanopticEvaluator
-from solo_d2.structures import InputError
+from solo_d2.utils.errors import InputError
 
 
 class LossRecorder(HookBase):

@@ -7,9 +7,9 @@ from PIL import Image
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.utils.events import EventStorage
 from solo_d2.config import get_cfg
-from solo_d2.data import register_panoptic_format
+from solo_d2.data.datasets import register_panoptic_format
 from solo_d2.engine.trainer import Trainer
-from solo_d2.engine.validation_pictures import ValidationPictures
+from solo_d2.visualization.validation import ValidationPictures
 
 PANOPTIC_CONFIG = Path(__file__).resolve().parents[2] / "configs" / "quick" / "panoptic_solov2_tiny.yaml"
 

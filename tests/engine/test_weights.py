@@ -5,7 +5,7 @@ import torch
 
 from solo_d2.config import get_cfg
 from solo_d2.engine.weights import build_checkpointer, preprocessing_of
-from solo_d2.structures import InputError
+from solo_d2.utils.errors import InputError
 
 
 def test_preprocessing():

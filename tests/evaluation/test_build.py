@@ -14,7 +14,7 @@ from detectron2.evaluation import (
 from solo_d2.evaluation.build import build_evaluator
 from solo_d2.evaluation.class_agnostic import ClassAgnosticEvaluator
 from solo_d2.evaluation.panoptic_evaluation import PanopticEvaluator
-from solo_d2.structures import InputError
+from solo_d2.utils.errors import InputError
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from pycocotools.cocoeval import COCOeval
 from detectron2.data import MetadataCatalog
 from detectron2.structures import Boxes, Instances
 from solo_d2.evaluation.class_agnostic import METRICS, ClassAgnosticEvaluator, format_table, read_truth
-from solo_d2.structures import InputError
+from solo_d2.utils.errors import InputError
 
 NAME = "class_agnostic_of_a_test"
 SIZE = (60, 80)

@@ -8,7 +8,7 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from solo_d2.evaluation.error_analysis import SWAPS, analyze_errors, format_table
-from solo_d2.structures import InputError
+from solo_d2.utils.errors import InputError
 
 H, W = 60, 80
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from solo_d2.layers import ConvTower, DeformConvBlock, append_coordinates, conv_block
-from solo_d2.structures import InputError
+from solo_d2.utils.errors import InputError
 
 
 def test_block_is_convolution_norm_relu():

@@ -4,8 +4,9 @@ import re
 
 import pytest
 
-from solo_d2.model_zoo.catalogue import architectures, load_catalogue
-from solo_d2.structures import InputError
+from solo_d2.model_zoo import load_catalogue
+from solo_d2.model_zoo.catalogue import architectures
+from solo_d2.utils.errors import InputError
 from tests.conftest import SHARED
 
 CATALOGUE = load_catalogue()

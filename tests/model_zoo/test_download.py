@@ -8,7 +8,7 @@ import pytest
 from portalocker.exceptions import LockException
 
 from solo_d2.model_zoo.download import download
-from solo_d2.structures import InputError
+from solo_d2.utils.errors import InputError
 
 CONTENT = bytes(range(256)) * 4000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()[:8]

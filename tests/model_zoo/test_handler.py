@@ -6,9 +6,9 @@ import pytest
 
 from detectron2.utils.file_io import PathManager
 from solo_d2.checkpoint import read_weight_file
-from solo_d2.model_zoo import load_catalogue
-from solo_d2.model_zoo.handler import cached_path, register_prefix
-from solo_d2.structures import InputError
+from solo_d2.model_zoo import load_catalogue, register_prefix
+from solo_d2.model_zoo.handler import cached_path
+from solo_d2.utils.errors import InputError
 
 
 @pytest.fixture

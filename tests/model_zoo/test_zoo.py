@@ -14,7 +14,7 @@ from solo_d2.engine.weights import preprocessing_of
 from solo_d2.model_zoo import config_file, load_catalogue
 from solo_d2.model_zoo.catalogue import architectures
 from solo_d2.model_zoo.handler import cached_path
-from solo_d2.structures import InputError
+from solo_d2.utils.errors import InputError
 
 MODELS = load_catalogue().models
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"

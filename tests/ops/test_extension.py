@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from solo_d2.ops._extension import OPERATORS, active_kernels, load_extension
+from solo_d2.ops import load_extension
+from solo_d2.ops._extension import OPERATORS, active_kernels
 
 PACKAGE = Path(__file__).resolve().parents[2] / "solo_d2"
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from solo_d2.ops import __main__ as main_module
-from solo_d2.ops._extension import load_extension
+from solo_d2.ops import load_extension
 
 
 def run_self_check(**environment):

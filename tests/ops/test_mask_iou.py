@@ -5,7 +5,7 @@ import torch
 
 from solo_d2.ops import mask_iou, pack_masks
 from solo_d2.ops.mask_iou import reference
-from solo_d2.structures import InputError
+from solo_d2.utils.errors import InputError
 
 
 def iou_by_loops(masks, labels):

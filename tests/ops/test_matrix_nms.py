@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from solo_d2.ops import matrix_nms, pack_masks
 from solo_d2.ops.matrix_nms import reference
-from solo_d2.structures import InputError
+from solo_d2.utils.errors import InputError
 
 
 def matrix_nms_by_loops(masks, labels, scores, kernel, sigma):

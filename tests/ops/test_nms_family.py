@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from solo_d2.ops import NMS_TYPES, mask_nms, matrix_nms
-from solo_d2.structures import InputError
+from solo_d2.utils.errors import InputError
 
 
 def overlap(masks, labels, i, j):

@@ -5,7 +5,7 @@ import torch
 
 from solo_d2.ops import pack_masks
 from solo_d2.ops.pack_masks import reference, unpack_bits
-from solo_d2.structures import InputError
+from solo_d2.utils.errors import InputError
 
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 

@@ -6,11 +6,11 @@ import logging
 import pytest
 
 from solo_d2.config import get_cfg
-from solo_d2.data.image_list import list_images
+from solo_d2.data.image_paths import list_images
 from solo_d2.pseudo_labels import command as module
 from solo_d2.pseudo_labels.command import build_parser, label_images_from_config, settings_from_config
 from solo_d2.pseudo_labels.labeling import select_all
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
 
 
 @pytest.fixture

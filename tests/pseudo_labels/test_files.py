@@ -3,13 +3,7 @@
 import pytest
 
 from detectron2.config import CfgNode
-from solo_d2.pseudo_labels.files import (
-    describe_changes,
-    digest_of,
-    digest_of_file,
-    flatten,
-    read_json,
-)
+from solo_d2.pseudo_labels.files import describe_changes, digest_of, digest_of_file, flatten, read_json
 
 
 @pytest.mark.parametrize("content", [None, "", '{"a": 1', "[1]", "\x00"])

@@ -9,19 +9,17 @@ import pytest
 import torch
 from pycocotools import mask as coco_mask
 
-from solo_d2.data.image_list import list_images
+from solo_d2.data.image_paths import list_images
+from solo_d2.pseudo_labels import Labeling, ShardStore, run_labeling
 from solo_d2.pseudo_labels import labeling as module
 from solo_d2.pseudo_labels.labeling import (
-    Labeling,
     annotations_of,
     count_labels,
     group_by_shape,
     load_ahead,
-    run_labeling,
     select_all,
 )
-from solo_d2.pseudo_labels.shards import ShardStore
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from solo_d2.data.image_list import ImageList
+from solo_d2.data.image_paths import ImageList
 from solo_d2.predictor import load_config
 from solo_d2.pseudo_labels.pipeline import Method, Pipeline
 from solo_d2.pseudo_labels.stages import resting_on

@@ -12,7 +12,7 @@ import pytest
 from solo_d2.pseudo_labels import processes as module
 from solo_d2.pseudo_labels.processes import end_leftovers, run_script
 from solo_d2.pseudo_labels.stages import StageRunner
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
 
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and a signal on a parent's death")
 DRIVER = (

@@ -6,12 +6,13 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from solo_d2.data.image_list import list_images
+from solo_d2.data.image_paths import list_images
 from solo_d2.predictor import to_array
+from solo_d2.pseudo_labels import ShardStore
 from solo_d2.pseudo_labels import report as module
 from solo_d2.pseudo_labels.labeling import Totals
 from solo_d2.pseudo_labels.report import write_report
-from solo_d2.pseudo_labels.shards import Shard, ShardStore
+from solo_d2.pseudo_labels.shards import Shard
 from solo_d2.pseudo_labels.stages import Stage, StageRunner
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from solo_d2.pseudo_labels import stages as module
 from solo_d2.pseudo_labels.stages import Stage, StageRunner, changed_outputs
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
 
 # Notes that it ran, copies its words into a file.
 SCRIPT = """

@@ -3,7 +3,7 @@ from functools import partial
 
 import pytest
 
-from solo_d2.data.scenes import generate_scenes
+from solo_d2.scenes import generate_scenes
 
 
 @pytest.fixture

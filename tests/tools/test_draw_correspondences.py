@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from detectron2.modeling import build_model
-from solo_d2.engine.backbone_export import as_checkpoint, backbone_weights
+from solo_d2.export.backbone import as_checkpoint, backbone_weights
 from solo_d2.predictor import load_config
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "quick" / "densecl_tiny.yaml"

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from detectron2.modeling import build_model
-from solo_d2.engine.backbone_export import STEM, backbone_weights
+from solo_d2.export.backbone import STEM, backbone_weights
 from solo_d2.predictor import load_config
 
 QUICK = Path(__file__).resolve().parents[2] / "configs" / "quick"

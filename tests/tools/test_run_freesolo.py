@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from detectron2.modeling import build_model
-from solo_d2.data import generate_scenes
 from solo_d2.predictor import load_config
+from solo_d2.scenes import generate_scenes
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = ROOT / "configs" / "quick"

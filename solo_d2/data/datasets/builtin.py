@@ -12,8 +12,8 @@ from pathlib import Path
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import load_coco_json
-from solo_d2.data.scenes import SPLITS, THING_CLASSES
-from solo_d2.structures.errors import InputError
+from solo_d2.scenes import SPLITS, THING_CLASSES
+from solo_d2.utils.errors import InputError
 
 from .builtin_panoptic import register_panoptic
 from .cityscapes import CITYSCAPES_IDS, CITYSCAPES_NAMES

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from detectron2.data import DatasetCatalog
 from detectron2.data.datasets import register_coco_panoptic, register_coco_panoptic_separated
-from solo_d2.data.scenes import SPLITS, panoptic_categories
+from solo_d2.scenes import SPLITS, panoptic_categories
 
 from .cityscapes import CITYSCAPES_IDS, CITYSCAPES_NAMES
 from .coco_categories import coco_panoptic_categories

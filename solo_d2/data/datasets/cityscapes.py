@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
 
 from .coco_format import write_annotations
 

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
 
 from .unlabelled import unlabelled_records
 

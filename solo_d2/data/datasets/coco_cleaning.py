@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
 
 from .coco_masks import NO_MASK, BrokenRecord, Measures, is_number, measure_segmentation
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from detectron2.data import MetadataCatalog
 from detectron2.structures import BoxMode
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
 
 logger = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from solo_d2.structures.errors import InputError
-from solo_d2.structures.panoptic_png import LARGEST_ID, VOID, read_ids
-from solo_d2.structures.parallel import map_in_processes
+from solo_d2.utils.errors import InputError
+from solo_d2.utils.panoptic_png import LARGEST_ID, VOID, read_ids
+from solo_d2.utils.parallel import map_in_processes
 
 from .coco_masks import is_number
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 from detectron2.structures import BoxMode
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
 
 from .panoptic_checks import check_json, read_panoptic_json
 

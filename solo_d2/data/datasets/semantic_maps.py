@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from solo_d2.structures.errors import InputError
-from solo_d2.structures.panoptic_png import read_ids, segment_indices, write_bytes
-from solo_d2.structures.parallel import map_in_processes
+from solo_d2.utils.errors import InputError
+from solo_d2.utils.panoptic_png import read_ids, segment_indices, write_bytes
+from solo_d2.utils.parallel import map_in_processes
 
 from .panoptic_checks import read_panoptic_json
 from .panoptic_format import IGNORE_LABEL, panoptic_classes

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Iterable
 from itertools import pairwise
 
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
 
 from .coco_masks import is_number
 

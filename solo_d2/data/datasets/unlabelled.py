@@ -4,8 +4,8 @@ import os
 from functools import partial
 
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
-from solo_d2.data.image_list import list_images
-from solo_d2.structures.errors import InputError
+from solo_d2.data.image_paths import list_images
+from solo_d2.utils.errors import InputError
 
 
 def register_unlabelled(

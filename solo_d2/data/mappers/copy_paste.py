@@ -1,10 +1,10 @@
-"""A mapper that pastes objects of other training images; see :mod:`solo_d2.data.copy_paste`."""
+"""A mapper that pastes objects of other training images; see :mod:`solo_d2.data.augmentations.copy_paste`."""
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from solo_d2.data.copy_paste import CopyPaste
+from solo_d2.data.augmentations.copy_paste import CopyPaste
 
 from .instance import UNREADABLE
 

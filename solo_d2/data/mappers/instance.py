@@ -16,7 +16,7 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetMapper
 from detectron2.data.detection_utils import SizeMismatchError
 from detectron2.structures import BitMasks, Boxes, Instances, PolygonMasks
-from solo_d2.data.color_augmentation import StrongColor
+from solo_d2.data.augmentations.color import StrongColor
 from solo_d2.data.pixel_depth import refuse_deep_file
 
 # What image libraries raise at a file they cannot read; anything else is a bug and is not caught.

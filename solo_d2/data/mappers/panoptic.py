@@ -12,7 +12,7 @@ from detectron2.data import transforms as T
 from detectron2.structures import BitMasks, Instances
 from solo_d2.data.datasets.panoptic_format import THINGS_NAME
 from solo_d2.data.pixel_depth import refuse_deep_file
-from solo_d2.structures.panoptic_png import rgb_to_ids, segment_indices
+from solo_d2.utils.panoptic_png import rgb_to_ids, segment_indices
 
 from .instance import InstanceMapper
 

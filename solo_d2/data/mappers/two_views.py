@@ -8,10 +8,10 @@ from torch import Tensor
 
 from detectron2.config import CfgNode, configurable
 from detectron2.data import detection_utils as utils
-from solo_d2.data.color_augmentation import StrongColor, check_range
-from solo_d2.data.photometric import crop_and_resize, random_crop_box
+from solo_d2.data.augmentations.color import StrongColor, check_range
+from solo_d2.data.augmentations.photometric import crop_and_resize, random_crop_box
 from solo_d2.data.pixel_depth import refuse_deep_file
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
 
 
 class TwoViewMapper:

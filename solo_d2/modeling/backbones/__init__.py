@@ -1,7 +1,7 @@
 """Backbones that Detectron2 lacks and the papers use, and the way every model here builds one."""
 
-from .any_device import build_any_device_backbone
 from .bifpn import BiFPN, build_fcos_resnet_bifpn_backbone
+from .build import build_any_device_backbone
 from .dla import DLA
 from .fcos_fpn import build_fcos_dla_fpn_backbone, build_fcos_resnet_fpn_backbone
 from .merged_resnet import MergedResNet

@@ -4,7 +4,7 @@ from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, FPN, Backbone, build_resnet_backbone
 from detectron2.modeling.backbone.fpn import LastLevelP6P7
-from solo_d2.structures import InputError
+from solo_d2.utils.errors import InputError
 
 from .dla import DLA
 

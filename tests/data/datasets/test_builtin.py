@@ -6,13 +6,13 @@ from pycocotools import mask as coco_mask
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import Boxes, Instances
-from solo_d2.data.datasets.builtin import register_all
+from solo_d2.data.datasets import register_all
 from solo_d2.data.datasets.cityscapes import CITYSCAPES_NAMES, convert_cityscapes
 from solo_d2.data.datasets.coco_categories import COCO_NAMES
-from solo_d2.data.scenes import THING_CLASSES, generate_scenes
 from solo_d2.evaluation.build import build_evaluator
-from solo_d2.postprocessing import boxes_from_masks
-from solo_d2.structures.errors import InputError
+from solo_d2.modeling.postprocess import boxes_from_masks
+from solo_d2.scenes import THING_CLASSES, generate_scenes
+from solo_d2.utils.errors import InputError
 
 from .test_cityscapes import write_cityscapes
 from .test_lvis import write_lvis

@@ -8,7 +8,7 @@ from pycocotools import mask as coco_mask
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import load_coco_json
 from solo_d2.data.datasets.cityscapes import CITYSCAPES_IDS, convert_cityscapes, read_instances
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
 
 SIZE = (32, 64)
 

@@ -3,7 +3,7 @@ from PIL import Image
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from solo_d2.data.datasets import register_class_folders
-from solo_d2.structures import InputError
+from solo_d2.utils.errors import InputError
 
 
 def test_classes_are_folders(tmp_path):

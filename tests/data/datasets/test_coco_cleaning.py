@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from solo_d2.data.datasets.coco_cleaning import clean_coco
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
 
 SQUARE = [[2, 3, 12, 3, 12, 9, 2, 9]]
 

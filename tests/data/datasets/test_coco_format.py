@@ -7,8 +7,9 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from solo_d2.data.datasets.coco_format import read_annotations, read_coco, register_coco_format
-from solo_d2.structures.errors import InputError
+from solo_d2.data.datasets import register_coco_format
+from solo_d2.data.datasets.coco_format import read_annotations, read_coco
+from solo_d2.utils.errors import InputError
 
 NAME = "own_data_of_a_test"
 POLYGON = [[2, 3, 12, 3, 12, 9, 2, 9]]

@@ -10,7 +10,7 @@ from solo_d2.config import get_cfg
 from solo_d2.data import build_train_loader
 from solo_d2.data.datasets import lvis
 from solo_d2.data.datasets.lvis import load_lvis
-from solo_d2.structures.errors import InputError
+from solo_d2.utils.errors import InputError
 
 NAME = "lvis_reader"
 SQUARE = [10, 10, 30, 10, 30, 30, 10, 30]

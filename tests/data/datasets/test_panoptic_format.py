@@ -4,8 +4,9 @@ import pytest
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BoxMode
-from solo_d2.data.datasets.panoptic_format import panoptic_classes, register_panoptic_format
-from solo_d2.structures import InputError
+from solo_d2.data.datasets import register_panoptic_format
+from solo_d2.data.datasets.panoptic_format import panoptic_classes
+from solo_d2.utils.errors import InputError
 
 NAME = "own_panoptic"
 

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from solo_d2.data.datasets.semantic_maps import semantic_labels, semantic_map, write_semantic_maps
-from solo_d2.structures import InputError
+from solo_d2.utils.errors import InputError
 
 
 def test_labels_of_categories(panoptic_set):

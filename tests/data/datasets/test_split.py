@@ -3,7 +3,7 @@ import copy
 import pytest
 
 from solo_d2.data.datasets.split import choose, split_by_images, split_by_masks
-from solo_d2.structures import InputError
+from solo_d2.utils.errors import InputError
 
 
 @pytest.fixture

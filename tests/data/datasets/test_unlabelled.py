@@ -4,8 +4,9 @@ import pytest
 from PIL import Image
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from solo_d2.data.datasets.unlabelled import register_unlabelled, unlabelled_records
-from solo_d2.structures import InputError
+from solo_d2.data.datasets import register_unlabelled
+from solo_d2.data.datasets.unlabelled import unlabelled_records
+from solo_d2.utils.errors import InputError
 
 
 @pytest.fixture

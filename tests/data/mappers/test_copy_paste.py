@@ -3,10 +3,10 @@ import pytest
 
 from detectron2.data.datasets import load_coco_json
 from solo_d2.config import get_cfg
-from solo_d2.data.copy_paste import CopyPaste
-from solo_d2.data.loader import TrainLoader
+from solo_d2.data import TrainLoader
+from solo_d2.data.augmentations.copy_paste import CopyPaste
 from solo_d2.data.mappers import CopyPasteMapper, InstanceMapper
-from solo_d2.data.scenes import generate_scenes
+from solo_d2.scenes import generate_scenes
 
 
 class Joined(CopyPaste):

@@ -11,7 +11,9 @@ from PIL import Image
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 from detectron2.data.detection_utils import SizeMismatchError
 from solo_d2.config import get_cfg
-from solo_d2.data import PanopticMapper, build_train_loader, register_panoptic_format
+from solo_d2.data import build_train_loader
+from solo_d2.data.datasets import register_panoptic_format
+from solo_d2.data.mappers import PanopticMapper
 from solo_d2.data.mappers.panoptic import panoptic_labels
 
 NAME = "mapped_panoptic"

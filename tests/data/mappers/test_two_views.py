@@ -4,10 +4,9 @@ import torch
 from PIL import Image
 
 from solo_d2.config import get_cfg
-from solo_d2.data import TwoViewMapper
-from solo_d2.data.mappers import UNREADABLE
+from solo_d2.data.mappers import UNREADABLE, TwoViewMapper
 from solo_d2.data.stream import seeded_by_position
-from solo_d2.structures import InputError
+from solo_d2.utils.errors import InputError
 
 
 def make_mapper(image_format="RGB", **keys):

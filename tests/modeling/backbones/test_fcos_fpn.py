@@ -5,7 +5,7 @@ import torch
 
 from detectron2.modeling import build_backbone
 from solo_d2.config import get_cfg
-from solo_d2.structures import InputError
+from solo_d2.utils.errors import InputError
 
 
 def make_cfg(name: str, in_features: list[str], top_levels: int):

@@ -1,0 +1,1 @@
+"""Statistics of a data set, and the settings that suit it."""

@@ -1,0 +1,107 @@
+"""Input size, scale ranges and grids that suit a data set's instances."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .statistics import DEFAULT_GRIDS, DEFAULT_RANGES, InstanceTable, input_scales, level_statistics
+
+_GRID_CHOICES = (12, 16, 24, 36, 40, 48, 64, 80, 96)
+_SMALLEST_CELL = 4.0  # pixels; one pixel of the mask feature
+_MOST_COLLISIONS = 0.01  # of a level's instances, for a grid to be recommended
+# Lower bound of the second level's range; the others double it. Default 48, light models 28 to 32.
+_RANGE_BASES = (16, 24, 32, 48)
+_SIZE_FACTORS = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0)  # of the images' own short side
+_SIZE_LIMITS = (128, 800)
+_WANTED_SMALL_SCALE = 16.0  # pixels that the 5th percentile of the scales should reach
+_SIZE_STEP = 32
+_MAX_SIZE_RATIO = 5 / 3  # longest over short side, as 1333 for 800
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """Settings for a data set.
+
+    Attributes:
+        grids: ``MODEL.SOLOV2.NUM_GRIDS``.
+        ranges: ``MODEL.SOLOV2.FPN_SCALE_RANGES``.
+        min_sizes_train: ``INPUT.MIN_SIZE_TRAIN``.
+        min_size_test: ``INPUT.MIN_SIZE_TEST``.
+        max_size: ``INPUT.MAX_SIZE_TRAIN`` and ``_TEST``.
+    """
+
+    grids: tuple[int, ...]
+    ranges: tuple[tuple[int, int], ...]
+    min_sizes_train: tuple[int, ...]
+    min_size_test: int
+    max_size: int
+
+
+def recommend(
+    table: InstanceTable, levels: int, min_size: int | None = None, max_size: int | None = None
+) -> Recommendation:
+    """Chooses input size, scale ranges and grids.
+
+    The input is the smallest that shows the 5th percentile of the scales at 16 px, within twice
+    the images' own size. The ranges start low enough that large instances reach the upper levels.
+    A grid grows until at most 1% of its level's instances collide or a cell is 4 px wide.
+
+    Args:
+        table: the instances.
+        levels: how many pyramid levels, 1 to 5.
+        min_size: short side to use; default chosen.
+        max_size: longest side to use; default 5/3 of the short side, as 1333 for 800.
+
+    Returns:
+        The recommendation.
+    """
+    chosen = min_size or _choose_size(table)
+    longest = max_size or max(round(chosen * _MAX_SIZE_RATIO), 1)
+    scales = input_scales(table, chosen, longest)
+    ranges = _choose_ranges(scales, levels)
+    grids = [
+        _choose_grid(table, chosen, longest, grid, bounds)
+        for grid, bounds in zip(DEFAULT_GRIDS[:levels], ranges, strict=True)
+    ]
+    first = max(_SIZE_STEP, _multiple(0.8 * chosen))
+    sizes = sorted({*range(first, chosen, _SIZE_STEP), chosen})
+    return Recommendation(tuple(grids), ranges, tuple(sizes), chosen, longest)
+
+
+def _choose_size(table: InstanceTable) -> int:
+    short = float(np.median(table.image_size.min(axis=1)))
+    choices = [
+        _multiple(min(max(short * factor, _SIZE_LIMITS[0]), _SIZE_LIMITS[1])) for factor in _SIZE_FACTORS
+    ]
+    small = float(np.percentile(table.scale, 5)) / short
+    return next((size for size in choices if size * small >= _WANTED_SMALL_SCALE), choices[-1])
+
+
+def _multiple(length: float) -> int:
+    return max(1, round(length / _SIZE_STEP)) * _SIZE_STEP
+
+
+def _choose_ranges(scales: np.ndarray, levels: int) -> tuple[tuple[int, int], ...]:
+    large = float(np.percentile(scales, 95))
+    wanted = large / 2 ** max(levels - 2, 0)
+    base = min(_RANGE_BASES, key=lambda value: abs(value - wanted))
+    top = DEFAULT_RANGES[-1][1]
+    ranges = [
+        (1 if level == 0 else base * 2 ** (level - 1), base * 2 ** (level + 1)) for level in range(levels)
+    ]
+    ranges[-1] = (ranges[-1][0], top)
+    return tuple(ranges)
+
+
+def _choose_grid(
+    table: InstanceTable, min_size: int, max_size: int, smallest: int, bounds: tuple[int, int]
+) -> int:
+    best = smallest
+    for grid in _GRID_CHOICES:
+        if grid < smallest or min_size / grid < _SMALLEST_CELL:
+            continue
+        best = grid
+        (level,) = level_statistics(table, min_size, max_size, [grid], [bounds])
+        if level.collisions <= _MOST_COLLISIONS * level.instances:
+            break
+    return best

@@ -1,0 +1,188 @@
+"""How large a data set's instances are, and how many share a cell of SOLO's grids.
+
+All sizes are in network-input pixels, after the resize of the short side. An instance's scale is
+sqrt(box width x height); its centre is its mask's centre of mass; both as in the SOLO paper,
+section 3.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from solo_d2.utils.errors import InputError
+
+DEFAULT_GRIDS = (40, 36, 24, 16, 12)
+DEFAULT_RANGES = ((1, 96), (48, 192), (96, 384), (192, 768), (384, 2048))
+
+_PADDING = 32  # the input is padded to a multiple of this
+
+
+@dataclass(frozen=True)
+class InstanceTable:
+    """All non-crowd instances of a data set, in the pixels of the image files.
+
+    N: instances, M: images.
+
+    Attributes:
+        image: (N,) index of the instance's image.
+        scale: (N,) sqrt of the box area.
+        centre: (N, 2) centre of mass (x, y) in pixel indices.
+        image_size: (M, 2) width and height.
+        crowds: number of crowd annotations, which are in none of the above.
+    """
+
+    image: np.ndarray
+    scale: np.ndarray
+    centre: np.ndarray
+    image_size: np.ndarray
+    crowds: int
+
+
+@dataclass(frozen=True)
+class LevelStatistics:
+    """One level at one input size.
+
+    Attributes:
+        grid: cells per side.
+        scale_range: smallest and largest scale, inclusive, in pixels.
+        instances: number assigned to the level.
+        collisions: how many of those share their centre cell with another one of the image.
+    """
+
+    grid: int
+    scale_range: tuple[int, int]
+    instances: int
+    collisions: int
+
+
+def tabulate_instances(content: dict) -> InstanceTable:
+    """Collects scales and centres from cleaned COCO annotations.
+
+    Args:
+        content: as ``solo_d2.data.datasets.coco_cleaning.clean_coco`` returns it.
+
+    Returns:
+        The table.
+
+    Raises:
+        InputError: there is no instance.
+    """
+    index = {record["id"]: position for position, record in enumerate(content["images"])}
+    sizes = np.array([(record["width"], record["height"]) for record in content["images"]], float)
+    image, scale, centre, crowds = [], [], [], 0
+    for record in content["annotations"]:
+        if record["iscrowd"]:
+            crowds += 1
+            continue
+        position = index[record["image_id"]]
+        width, height = (int(value) for value in sizes[position])
+        centre_of_mass = mass_centre(record["segmentation"], height, width)
+        image.append(position)
+        scale.append(np.sqrt(record["bbox"][2] * record["bbox"][3]))
+        centre.append(centre_of_mass)
+    if not image:
+        raise InputError("the annotations hold no instance (crowds are not counted)")
+    return InstanceTable(np.array(image), np.array(scale), np.array(centre), sizes, crowds)
+
+
+def pack(segmentation: list | dict, height: int, width: int) -> dict:
+    """A COCO segmentation, polygons or RLE, as compressed RLE."""
+    if isinstance(segmentation, list):
+        return coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
+    if isinstance(segmentation["counts"], list):
+        return coco_mask.frPyObjects(segmentation, height, width)
+    return segmentation
+
+
+def mass_centre(segmentation: list | dict, height: int, width: int) -> tuple[float, float]:
+    """Centre of mass (x, y) of a COCO segmentation, in pixel indices of the image."""
+    packed = pack(segmentation, height, width)
+    left, top, wide, high = (int(value) for value in coco_mask.toBbox(packed))
+    mask = coco_mask.decode(packed)[top : top + high, left : left + wide]
+    total = mask.sum()
+    x = np.dot(mask.sum(axis=0), np.arange(wide)) / total
+    y = np.dot(mask.sum(axis=1), np.arange(high)) / total
+    return left + float(x), top + float(y)
+
+
+def resize_factors(image_size: np.ndarray, min_size: int, max_size: int) -> np.ndarray:
+    """Factors that bring short sides to ``min_size`` unless the long one would pass ``max_size``.
+
+    Args:
+        image_size: (M, 2).
+        min_size: in pixels.
+        max_size: in pixels.
+
+    Returns:
+        (M,) factors.
+    """
+    return np.minimum(min_size / image_size.min(axis=1), max_size / image_size.max(axis=1))
+
+
+def input_scales(table: InstanceTable, min_size: int, max_size: int) -> np.ndarray:
+    """(N,) instance scales in network-input pixels."""
+    return table.scale * resize_factors(table.image_size, min_size, max_size)[table.image]
+
+
+def level_statistics(
+    table: InstanceTable,
+    min_size: int,
+    max_size: int,
+    grids: Sequence[int] = DEFAULT_GRIDS,
+    ranges: Sequence[tuple[int, int]] = DEFAULT_RANGES,
+) -> list[LevelStatistics]:
+    """Instances and centre-cell collisions of every level.
+
+    Args:
+        table: the instances.
+        min_size: short side of the input in pixels.
+        max_size: longest side of the input in pixels.
+        grids: cells per side, one per level.
+        ranges: inclusive scale bounds in pixels, one pair per level.
+
+    Returns:
+        One entry per level.
+    """
+    scales = input_scales(table, min_size, max_size)
+    cells = [_centre_cells(table, min_size, max_size, grid) for grid in grids]
+    levels = []
+    for grid, bounds, cell in zip(grids, ranges, cells, strict=True):
+        member = (scales >= bounds[0]) & (scales <= bounds[1])
+        collisions = int(_shared(cell[member]).sum())
+        levels.append(LevelStatistics(grid, tuple(bounds), int(member.sum()), collisions))
+    return levels
+
+
+def collision_fraction(
+    table: InstanceTable,
+    min_size: int,
+    max_size: int,
+    grids: Sequence[int] = DEFAULT_GRIDS,
+    ranges: Sequence[tuple[int, int]] = DEFAULT_RANGES,
+) -> float:
+    """Fraction of all instances that share their centre cell on every level of theirs."""
+    scales = input_scales(table, min_size, max_size)
+    assigned = np.zeros(len(scales), bool)
+    free = np.zeros(len(scales), bool)
+    for grid, bounds in zip(grids, ranges, strict=True):
+        member = (scales >= bounds[0]) & (scales <= bounds[1])
+        shared = _shared(_centre_cells(table, min_size, max_size, grid)[member])
+        assigned |= member
+        free[np.flatnonzero(member)[~shared]] = True
+    return float((assigned & ~free).mean())
+
+
+def _centre_cells(table: InstanceTable, min_size: int, max_size: int, grid: int) -> np.ndarray:
+    """(N,) numbers that are equal for instances of one image with the same centre cell."""
+    factors = resize_factors(table.image_size, min_size, max_size)[:, None]
+    padded = np.ceil(np.rint(table.image_size * factors) / _PADDING) * _PADDING
+    cell = (table.centre * factors[table.image] / padded[table.image] * grid).astype(np.int64)
+    return (table.image * grid + cell[:, 1]) * grid + cell[:, 0]
+
+
+def _shared(cells: np.ndarray) -> np.ndarray:
+    """Whether each number occurs more than once."""
+    _, inverse, counts = np.unique(cells, return_inverse=True, return_counts=True)
+    return counts[inverse.reshape(-1)] > 1

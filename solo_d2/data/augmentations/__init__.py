@@ -1,0 +1,1 @@
+"""Augmentations of training images that Detectron2 lacks."""

@@ -1,0 +1,137 @@
+"""Strong random changes of colour and sharpness, as contrastive learning makes them (MoCo-v2, section 3)."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from detectron2.config import CfgNode
+from detectron2.data import transforms as T
+from solo_d2.utils.errors import InputError
+
+from .photometric import adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation, blur
+
+Change = tuple[Callable[[np.ndarray, float], np.ndarray], float]
+"""A function of an RGB image and an amount, and that amount."""
+
+_FORMATS = ("RGB", "BGR")
+_OWNERS = " of INPUT.STRONG_COLOR or INPUT.VIEWS"
+
+
+class ColorTransform(T.Transform):
+    """Makes changes one after the other; coordinates and labels stay."""
+
+    def __init__(self, changes: Sequence[Change], image_format: str = "RGB"):
+        """
+        Args:
+            changes: In their order.
+            image_format: "RGB" or "BGR", of the images.
+        """
+        super().__init__()
+        self.changes = tuple(changes)
+        self._channels = slice(None, None, -1 if image_format == "BGR" else 1)
+
+    def apply_image(self, img: np.ndarray) -> np.ndarray:
+        """Maps (h, w, 3) uint8 to the same."""
+        if not self.changes:
+            return img
+        rgb = np.ascontiguousarray(img[..., self._channels])
+        for change, amount in self.changes:
+            rgb = change(rgb, amount)
+        return np.ascontiguousarray(rgb[..., self._channels])
+
+    def apply_coords(self, coords: np.ndarray) -> np.ndarray:
+        return coords
+
+    def apply_segmentation(self, segmentation: np.ndarray) -> np.ndarray:
+        return segmentation
+
+
+class StrongColor(T.Augmentation):
+    """Random jitter, grey and blur from numpy's global generator, which the loader seeds for each sample."""
+
+    def __init__(
+        self,
+        *,
+        jitter: Sequence[float] = (0.4, 0.4, 0.4, 0.1),
+        jitter_prob: float = 0.8,
+        gray_prob: float = 0.2,
+        blur_sigma: Sequence[float] = (0.1, 2.0),
+        blur_prob: float = 0.5,
+        image_format: str = "RGB",
+    ):
+        """
+        Args:
+            jitter: Largest relative change of brightness, contrast and saturation, and of hue in turns.
+            jitter_prob: Probability of the jitter.
+            gray_prob: Probability of a grey image.
+            blur_sigma: Range of the blur's standard deviation, in pixels.
+            blur_prob: Probability of a blur.
+            image_format: "RGB" or "BGR".
+
+        Raises:
+            InputError: If the format is another one, or jitter or blur is out of range.
+        """
+        super().__init__()
+        if image_format not in _FORMATS:
+            raise InputError(
+                f"INPUT.FORMAT is {image_format!r}; colours can be changed in {' and '.join(_FORMATS)} only"
+            )
+        if len(jitter) != 4 or min(jitter) < 0 or jitter[3] > 0.5:
+            raise InputError(
+                f"JITTER{_OWNERS} is four numbers, none below 0, the last at most 0.5, not {tuple(jitter)}"
+            )
+        check_range(f"BLUR_SIGMA{_OWNERS}", blur_sigma)
+        self.jitter = tuple(jitter)
+        self.jitter_prob = jitter_prob
+        self.gray_prob = gray_prob
+        self.blur_sigma = tuple(blur_sigma)
+        self.blur_prob = blur_prob
+        self.image_format = image_format
+
+    @classmethod
+    def from_config(cls, node: CfgNode, image_format: str) -> "StrongColor":
+        """Reads ``INPUT.STRONG_COLOR`` or ``INPUT.VIEWS``, which have the arguments' names in capitals."""
+        return cls(
+            jitter=node.JITTER,
+            jitter_prob=node.JITTER_PROB,
+            gray_prob=node.GRAY_PROB,
+            blur_sigma=node.BLUR_SIGMA,
+            blur_prob=node.BLUR_PROB,
+            image_format=image_format,
+        )
+
+    def get_transform(self, image: np.ndarray) -> ColorTransform:
+        """Draws a transform; ``image`` is not looked at."""
+        changes: list[Change] = []
+        if _happens(self.jitter_prob):
+            changes += self._draw_jitter()
+        if _happens(self.gray_prob):
+            changes.append((adjust_saturation, 0.0))
+        if _happens(self.blur_prob):
+            changes.append((blur, np.random.uniform(*self.blur_sigma)))
+        return ColorTransform(changes, self.image_format)
+
+    def _draw_jitter(self) -> list[Change]:
+        """Brightness, contrast, saturation and hue, in random order; what cannot change is left out."""
+        *spreads, turns = self.jitter
+        adjustments = (adjust_brightness, adjust_contrast, adjust_saturation)
+        changes = [
+            (adjust, np.random.uniform(max(0.0, 1 - spread), 1 + spread))
+            for adjust, spread in zip(adjustments, spreads, strict=True)
+            if spread
+        ]
+        if turns:
+            changes.append((adjust_hue, np.random.uniform(-turns, turns)))
+        return [changes[index] for index in np.random.permutation(len(changes))]
+
+
+def check_range(key: str, limits: Sequence[float], greatest: float = math.inf) -> None:
+    """Raises ``InputError`` unless a key is two numbers in (0, ``greatest``], the lesser first."""
+    if len(limits) != 2 or not 0 < limits[0] <= limits[1] <= greatest:
+        at_most = f" and at most {greatest:g}" if greatest < math.inf else ""
+        raise InputError(f"{key} is two numbers above 0{at_most}, the lesser first, not {tuple(limits)}")
+
+
+def _happens(probability: float) -> bool:
+    return np.random.random() < probability

@@ -1,0 +1,130 @@
+"""Simple copy-paste (Ghiasi et al., CVPR 2021): objects of one image onto another.
+
+H, W: size of the image pasted onto; n: its instances; m: pasted ones.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from detectron2.structures import BitMasks, Boxes, Instances
+from solo_d2.modeling.postprocess import boxes_from_masks
+from solo_d2.utils.errors import InputError
+
+# Fields that are neither merged by name nor pasted blindly.
+_GEOMETRY = ("gt_boxes", "gt_masks")
+
+
+@dataclass(frozen=True)
+class CopyPaste:
+    """Pastes a random choice of a sample's instances; names and defaults as in ``INPUT.COPY_PASTE``.
+
+    Attributes:
+        prob: Probability that anything is pasted.
+        max_covered: Instances of which more than this fraction gets covered are dropped.
+    """
+
+    prob: float = 0.5
+    max_covered: float = 0.9
+
+    def wanted(self) -> bool:
+        """Draws whether to paste."""
+        return np.random.rand() < self.prob
+
+    def __call__(self, sample: dict, source: dict) -> dict:
+        """Pastes onto one mapped sample from another.
+
+        Args:
+            sample: "image" (3, H, W) uint8 and "instances" with bit masks.
+            source: Likewise, of any size; it is shifted at random so that as much of it as possible stays
+                inside.
+
+        Returns:
+            A new sample; ``sample`` itself if there is nothing to paste.
+
+        Raises:
+            InputError: If the sample has labels that copy-paste cannot change, or polygons.
+        """
+        _check(sample)
+        objects = _pastable(source["instances"])
+        if not len(objects):
+            return sample
+        count = np.random.randint(1, len(objects) + 1)
+        objects = objects[torch.from_numpy(np.sort(np.random.permutation(len(objects))[:count]))]
+        size = tuple(sample["image"].shape[1:])
+        shift = [_draw_shift(a, b) for a, b in zip(size, source["image"].shape[1:], strict=True)]
+        masks = _shift(objects.gt_masks.tensor, shift, size)
+        pasted = _with_masks(objects, masks, shift)
+        pasted = pasted[_visible(objects.gt_masks.tensor, masks, self.max_covered)]
+        cover = pasted.gt_masks.tensor.any(0)
+
+        own = sample["instances"]
+        rest = own.gt_masks.tensor & ~cover
+        kept = _with_masks(own, rest, [0, 0])[_visible(own.gt_masks.tensor, rest, self.max_covered)]
+        image = torch.where(cover, _shift(source["image"], shift, size), sample["image"])
+        return {**sample, "image": image, "instances": _merge(kept, pasted)}
+
+
+def _check(sample: dict) -> None:
+    if not isinstance(sample["instances"].gt_masks, BitMasks):
+        raise InputError("INPUT.COPY_PASTE needs bit masks: set INPUT.MASK_FORMAT bitmask")
+    if "sem_seg" in sample:
+        raise InputError("INPUT.COPY_PASTE cannot paste semantic labels: set INPUT.COPY_PASTE.ENABLED False")
+
+
+def _pastable(instances: Instances) -> Instances:
+    """Instances with a mask of their own."""
+    if instances.has("gt_mask_withheld"):
+        return instances[~instances.gt_mask_withheld]
+    return instances
+
+
+def _draw_shift(size: int, source_size: int) -> int:
+    """A random shift along one axis that leaves the smaller of the two within the larger."""
+    low, high = sorted((0, size - source_size))
+    return int(np.random.randint(low, high + 1))
+
+
+def _shift(values: Tensor, shift: list[int], size: tuple[int, int]) -> Tensor:
+    """Moves (..., h, w) by ``shift`` rows and columns onto an empty canvas of ``size``."""
+    dy, dx = shift
+    h, w = values.shape[-2:]
+    return F.pad(values, (dx, size[1] - w - dx, dy, size[0] - h - dy))
+
+
+def _visible(before: Tensor, after: Tensor, max_covered: float) -> Tensor:
+    """Which masks keep enough of their pixels: (n,) bool."""
+    area, left = before.flatten(1).sum(1), after.flatten(1).sum(1)
+    return (left > 0) & (left >= (1 - max_covered) * area)
+
+
+def _with_masks(instances: Instances, masks: Tensor, shift: list[int]) -> Instances:
+    """Moves instances; where a mask has lost pixels, its box is cut to what is left of the mask."""
+    changed = masks.flatten(1).sum(1) < instances.gt_masks.tensor.flatten(1).sum(1)
+    moved = instances.gt_boxes.tensor + torch.tensor([shift[1], shift[0]] * 2)
+    result = Instances(tuple(masks.shape[1:]))
+    for name, value in instances.get_fields().items():
+        if name not in _GEOMETRY:
+            result.set(name, value)
+    result.gt_boxes = Boxes(torch.where(changed[:, None], boxes_from_masks(masks), moved))
+    result.gt_masks = BitMasks(masks)
+    return result
+
+
+def _merge(first: Instances, second: Instances) -> Instances:
+    """Joins instances of one image; a field that only one of them has is zero for the other."""
+    result = Instances(first.image_size)
+    result.gt_boxes = Boxes.cat([first.gt_boxes, second.gt_boxes])
+    result.gt_masks = BitMasks(torch.cat([first.gt_masks.tensor, second.gt_masks.tensor]))
+    fields = {**first.get_fields(), **second.get_fields()}
+    for name, like in fields.items():
+        if name not in _GEOMETRY:
+            values = [
+                side.get(name) if side.has(name) else like.new_zeros(len(side), *like.shape[1:])
+                for side in (first, second)
+            ]
+            result.set(name, torch.cat(values))
+    return result

@@ -1,0 +1,105 @@
+"""Images without labels: a folder, a text list or a COCO JSON of which only the image list is looked at."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from solo_d2.utils.errors import InputError
+
+IMAGE_SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".gif")
+)
+
+
+@dataclass(frozen=True)
+class ImageList:
+    """Images below one folder.
+
+    Attributes:
+        root: the folder.
+        names: file names relative to it, each once.
+        ids: COCO image ids, in the order of ``names``.
+    """
+
+    root: Path
+    names: tuple[str, ...]
+    ids: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def first(self, count: int) -> "ImageList":
+        """The list cut after ``count`` images."""
+        return ImageList(self.root, self.names[:count], self.ids[:count])
+
+
+def list_images(source: str | os.PathLike, root: str | os.PathLike = "") -> ImageList:
+    """Lists images in an order that depends on nothing but their names.
+
+    Args:
+        source: a folder, with its subfolders; a ``.json`` in COCO format; or a text file with one file name
+            per line.
+        root: folder that a list's names are relative to; by default the one the list lies in.
+
+    Raises:
+        InputError: if there is no such thing, it is no list, or no image is in it.
+    """
+    source = Path(source).expanduser()
+    if source.is_dir():
+        names = sorted(path.relative_to(source).as_posix() for path in _walk(source))
+        listed = ImageList(source, tuple(names), tuple(number_images([Path(name) for name in names])))
+    elif not source.is_file():
+        raise InputError(f"{source} does not exist: name an image folder, a list of images or a COCO JSON")
+    elif source.suffix.lower() == ".json":
+        listed = _read_coco(source, Path(root or source.parent))
+    else:
+        listed = _read_text(source, Path(root or source.parent))
+    if not len(listed):
+        raise InputError(f"{source} has no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
+    return listed
+
+
+def number_images(paths: Sequence[Path]) -> list[int]:
+    """COCO image ids: a numeric stem is the id (of equal ones the first), the others fill the gaps from 1."""
+    ids: dict[int, int] = {}
+    for index, path in enumerate(paths):
+        if path.stem.isdecimal() and path.stem.isascii():
+            ids.setdefault(int(path.stem), index)
+    by_index = {index: image_id for image_id, index in ids.items()}
+    running = 0
+    for index in range(len(paths)):
+        if index not in by_index:
+            running += 1
+            while running in ids:
+                running += 1
+            by_index[index] = running
+    return [by_index[index] for index in range(len(paths))]
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for parent, _, names in os.walk(folder, followlinks=True):
+        for name in names:
+            if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:
+                yield Path(parent, name)
+
+
+def _read_text(source: Path, root: Path) -> ImageList:
+    try:
+        lines = [line.strip() for line in source.read_text(encoding="utf-8-sig").splitlines()]
+    except UnicodeDecodeError:
+        raise InputError(f"{source} is no text file: give one image name per line") from None
+    names = tuple(dict.fromkeys(line for line in lines if line))
+    return ImageList(root, names, tuple(number_images([Path(name) for name in names])))
+
+
+def _read_coco(source: Path, root: Path) -> ImageList:
+    try:
+        records = json.loads(source.read_text(encoding="utf-8"))["images"]
+        found = {str(record["file_name"]): int(record["id"]) for record in records}
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{source} is no COCO JSON with images: {error}") from None
+    if len(set(found.values())) != len(records):
+        raise InputError(f"{source} names an image or an image id twice")
+    return ImageList(root, tuple(found), tuple(found.values()))

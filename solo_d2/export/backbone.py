@@ -1,0 +1,105 @@
+"""A pre-trained backbone as a file that any Detectron2 model starts from (``MODEL.WEIGHTS``).
+
+The file has the names of Detectron2's converted ResNets (``stem.conv1.weight``, ``res2.0.conv1.weight``, ...)
+and asks to be matched by the ends of names, so that a plain ResNet and one below an FPN both take it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from detectron2.config import CfgNode
+from solo_d2.checkpoint import Preprocessing
+from solo_d2.checkpoint.native import PREPROCESSING_KEY
+from solo_d2.engine.weights import preprocessing_of
+from solo_d2.utils.errors import InputError
+
+STEM = "stem.conv1.weight"
+# Where models keep their ResNet, the more special name first.
+_PREFIXES = ("backbone.bottom_up.", "backbone.", "")
+# What has to be the same for a ResNet's weights to mean the same.
+_ARCHITECTURE = (
+    "DEPTH",
+    "NUM_GROUPS",
+    "WIDTH_PER_GROUP",
+    "RES5_DILATION",
+    "RES2_OUT_CHANNELS",
+    "STEM_OUT_CHANNELS",
+)
+
+
+def backbone_weights(model_weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Picks a model's ResNet and gives its weights their plain names; counters of batches are left out.
+
+    Args:
+        model_weights: state dict of a model with a ResNet, alone, below an FPN, or in DenseCL.
+
+    Raises:
+        InputError: If there is no ResNet.
+    """
+    for prefix in _PREFIXES:
+        if prefix + STEM in model_weights:
+            return {
+                name.removeprefix(prefix): value.detach().clone()
+                for name, value in model_weights.items()
+                if name.startswith((prefix + "stem.", prefix + "res"))
+                and not name.endswith("num_batches_tracked")
+            }
+    raise InputError(f"there is no ResNet in these weights: none is named backbone.{STEM} or the like")
+
+
+def fit_to_config(weights: dict[str, Tensor], trained: CfgNode, target: CfgNode) -> dict[str, Tensor]:
+    """Makes a backbone compute the same from the images another config feeds it.
+
+    The first convolution takes over what differs: the order of the channels and the division by
+    ``PIXEL_STD``. The result is exact, at the borders too.
+
+    Args:
+        weights: of :func:`backbone_weights`; not changed.
+        trained: config the backbone was trained with.
+        target: config it is for.
+
+    Raises:
+        InputError: If the configs build different ResNets or subtract different means.
+    """
+    there = architecture(target)
+    for key, ours in architecture(trained).items():
+        if ours != there[key]:
+            raise InputError(
+                f"MODEL.RESNETS.{key} is {ours} in the pre-training and {there[key]} in the other config: "
+                "these weights do not mean the same there; make them equal"
+            )
+    order = [0, 1, 2] if trained.INPUT.FORMAT == target.INPUT.FORMAT else [2, 1, 0]
+    mean, std = (torch.tensor(x)[order] for x in (trained.MODEL.PIXEL_MEAN, trained.MODEL.PIXEL_STD))
+    if not torch.allclose(mean, torch.tensor(target.MODEL.PIXEL_MEAN)):
+        raise InputError(
+            f"MODEL.PIXEL_MEAN {target.MODEL.PIXEL_MEAN} of the other config is not the pre-training's "
+            f"{mean.tolist()} (in its order of channels): make them equal"
+        )
+    factor = torch.tensor(target.MODEL.PIXEL_STD) / std
+    return weights | {STEM: weights[STEM][:, order] * factor.view(1, -1, 1, 1)}
+
+
+def architecture(cfg: CfgNode) -> dict[str, object]:
+    """Keys of ``MODEL.RESNETS`` on which the meaning of weights depends, with their values."""
+    keys = {key: cfg.MODEL.RESNETS[key] for key in _ARCHITECTURE}
+    return keys | {"STRIDE_IN_1X1": preprocessing_of(cfg).stride_in_1x1}
+
+
+def as_checkpoint(weights: dict[str, Tensor], preprocessing: Preprocessing | None = None) -> dict:
+    """Returns what to save: Detectron2's checkpointers match the names by their ends.
+
+    Args:
+        weights: of :func:`backbone_weights` or :func:`fit_to_config`.
+        preprocessing: what they expect of images, None for unknown. This project's checkpointer reports
+            where a config does otherwise. Test sizes are left out: they are not the backbone's.
+    """
+    expected = replace(preprocessing or Preprocessing(), short_side=None, long_side=None).as_dict()
+    return {
+        "model": weights,
+        "matching_heuristics": True,
+        "__author__": "solo_d2",
+        PREPROCESSING_KEY: expected,
+    }

@@ -1,0 +1,54 @@
+"""Bilinear resizing of feature maps and pyramid levels."""
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def resize(features: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resizes (B, C, H, W) bilinearly to ``size``, half-pixel centres, no antialiasing."""
+    return F.interpolate(features, size=size, mode="bilinear", align_corners=False)
+
+
+def upsample(features: Tensor) -> Tensor:
+    """Doubles height and width of (B, C, H, W) bilinearly."""
+    return resize(features, (2 * features.shape[-2], 2 * features.shape[-1]))
+
+
+def rescale_pyramid(features: Sequence[Tensor]) -> list[Tensor]:
+    """Halves the finest level and brings the coarsest to the size of the one before it.
+
+    Args:
+        features: Levels of shape (B, C, H_l, W_l), finest first. A single level is returned as it is.
+
+    Returns:
+        The levels, so that strides 4, 8, 16, 32, 64 become 8, 8, 16, 32, 32.
+    """
+    if len(features) == 1:
+        return list(features)
+    first, *middle, last = features
+    halved = F.interpolate(first, scale_factor=0.5, mode="bilinear", align_corners=False)
+    return [halved, *middle, resize(last, features[-2].shape[-2:])]
+
+
+def aligned_bilinear(maps: Tensor, factor: int) -> Tensor:
+    """Upsamples so that input pixel i lies at output pixel ``factor * i + factor // 2``.
+
+    A map of stride s has its pixels at s // 2, s // 2 + s, ...; so has the result of stride s / factor.
+
+    Args:
+        maps: (B, C, H, W) float.
+        factor: Output pixels per input pixel, at least 1.
+
+    Returns:
+        (B, C, factor * H, factor * W); border pixels repeat the nearest input.
+    """
+    if factor == 1:
+        return maps
+    height, width = maps.shape[-2:]
+    padded = F.pad(maps, (0, 1, 0, 1), mode="replicate")
+    size = (factor * height + 1, factor * width + 1)
+    dense = F.interpolate(padded, size=size, mode="bilinear", align_corners=True)
+    shift = factor // 2
+    return F.pad(dense, (shift, 0, shift, 0), mode="replicate")[..., : factor * height, : factor * width]

@@ -1,0 +1,5 @@
+"""condinst"""
+
+from .model import CondInst
+
+__all__ = ["CondInst"]

@@ -1,0 +1,126 @@
+"""Keys of CondInst (Tian et al., "Instance and Panoptic Segmentation Using Conditional Convolutions").
+
+Names and meanings follow the public Detectron2-style CondInst models where those have the key. The detector's
+keys are ``MODEL.FCOS``.
+
+Keys of FCOS (https://arxiv.org/abs/1904.01355), the detector under CondInst, and of its backbones.
+
+Names and meanings follow the public Detectron2-style FCOS models, so that their config files read the same.
+"""
+
+from detectron2.config import CfgNode
+
+
+def add_condinst_config(cfg: CfgNode) -> None:
+    """Adds ``MODEL.CONDINST``."""
+    cfg.MODEL.CONDINST = CfgNode()
+    node = cfg.MODEL.CONDINST
+    _add_mask_keys(node)
+    _add_sampling_keys(node)
+    _add_nms_keys(node)
+
+
+def _add_mask_keys(node: CfgNode) -> None:
+    """Bottom branch and mask head (sections 2.1, 2.2 and tables 1 to 4)."""
+    node.MASK_BRANCH = CfgNode()
+    # Backbone outputs fused, finest first; the finest one's stride is the mask head's.
+    node.MASK_BRANCH.IN_FEATURES = ["p3", "p4", "p5"]
+    # Width and depth, normalisation ("BN", "SyncBN", "GN" or "").
+    node.MASK_BRANCH.CHANNELS = 128
+    node.MASK_BRANCH.NUM_CONVS = 4
+    node.MASK_BRANCH.NORM = "BN"
+    # C_bottom (table 2). 0: the mask head sees coordinates only (table 3).
+    node.MASK_BRANCH.OUT_CHANNELS = 8
+    # Auxiliary loss on a semantic map, in training only (section 2.3).
+    node.MASK_BRANCH.SEMANTIC_LOSS_ON = False
+    node.MASK_HEAD = CfgNode()
+    # Width and depth of the dynamic layers (table 1).
+    node.MASK_HEAD.CHANNELS = 8
+    node.MASK_HEAD.NUM_LAYERS = 3
+    # Coordinates it sees (table 3): "relative" to the instance's location, "absolute" or "none".
+    node.MASK_HEAD.COORDINATES = "relative"
+    # Per level of FCOS.IN_FEATURES, pixels: the unit of relative coordinates.
+    node.SIZES_OF_INTEREST = [64, 128, 256, 512, 1024]
+    # Input pixels per pixel of the predicted masks: the bottom branch's stride over the upsampling (table 4).
+    node.MASK_OUT_STRIDE = 4
+
+
+def _add_sampling_keys(node: CfgNode) -> None:
+    """Which positive locations get a mask loss (section 2.3)."""
+    # This many per batch at random (500: the first version of the paper); -1: the next key decides.
+    node.MAX_PROPOSALS = -1
+    # This many per image, the best-scoring ones of every instance, shared equally; -1: all.
+    node.TOPK_PROPOSALS_PER_IM = 64
+
+
+def _add_nms_keys(node: CfgNode) -> None:
+    """Duplicate removal (table 5) and masks."""
+    # "box" is FCOS's; "matrix", "fast", "hard" and "soft" compare masks and need no boxes (SOLOv2 paper,
+    # section 2.2 and table 3c).
+    node.NMS_TYPE = "box"
+    # Of mask NMS: candidates that enter, best first; decay function of "matrix" and "soft" and its sigma; IoU
+    # above which "fast", "hard" and the linear "soft" act; score a result needs.
+    node.NMS_PRE = 500
+    node.NMS_KERNEL = "gaussian"
+    node.NMS_SIGMA = 2.0
+    node.NMS_THR = 0.5
+    node.UPDATE_THR = 0.05
+    # Soft masks are binarised strictly above this probability.
+    node.MASK_THR = 0.5
+
+
+def add_fcos_config(cfg: CfgNode) -> None:
+    """Adds ``MODEL.FCOS``. Section numbers are the CondInst paper's."""
+    cfg.MODEL.FCOS = CfgNode()
+    node = cfg.MODEL.FCOS
+    # Thing classes; the last label, NUM_CLASSES, means background.
+    node.NUM_CLASSES = 80
+    _add_level_keys(node)
+    _add_head_keys(node)
+    _add_inference_keys(node)
+
+
+def _add_level_keys(node: CfgNode) -> None:
+    """Pyramid levels and how instances are assigned to them (section 2.2)."""
+    # Backbone outputs the head reads, finest first, and their strides in input pixels.
+    node.IN_FEATURES = ["p3", "p4", "p5", "p6", "p7"]
+    node.FPN_STRIDES = [8, 16, 32, 64, 128]
+    # Levels the backbone makes above the coarsest of FPN.IN_FEATURES: 2 (p6, p7) or 0.
+    node.TOP_LEVELS = 2
+    # Bounds between the levels: largest distance in pixels from a location to the sides of its box.
+    node.SIZES_OF_INTEREST = [64, 128, 256, 512]
+    # Half side of the centre region, in strides.
+    node.POS_RADIUS = 1.5
+
+
+def _add_head_keys(node: CfgNode) -> None:
+    """Towers, predictors and their losses (sections 2.2, 2.3)."""
+    # Depth of the class tower, of the box tower and of a tower below both (real-time models: 0, 0, 4).
+    node.NUM_CLS_CONVS = 4
+    node.NUM_BOX_CONVS = 4
+    node.NUM_SHARE_CONVS = 0
+    # Normalisation of the towers: "GN" or "".
+    node.NORM = "GN"
+    # Initial foreground probability of every location and class (focal loss paper).
+    node.PRIOR_PROB = 0.01
+    # Whether boxes are predicted; without them CONDINST.NMS_TYPE has to be a mask NMS (section 3.5).
+    node.BOX_ON = True
+    # Focal loss on classes.
+    node.LOSS_ALPHA = 0.25
+    node.LOSS_GAMMA = 2.0
+
+
+def _add_inference_keys(node: CfgNode) -> None:
+    """Inference (section 2.4)."""
+    # A candidate needs a larger score: class * centre-ness, or the class alone (mmdet's models: False).
+    node.INFERENCE_TH_TEST = 0.05
+    node.THRESH_WITH_CTR = True
+    # Final score: the square root of class * centre-ness, or the product (mmdet's models: False).
+    node.SQRT_SCORE = True
+    # Candidates kept per level, best first.
+    node.PRE_NMS_TOPK_TEST = 1000
+    # Whether boxes are cut at the image's borders before NMS already (mmdet's models: True).
+    node.CLIP_BEFORE_NMS = False
+    # IoU above which box NMS suppresses, and the most results kept per image.
+    node.NMS_TH = 0.6
+    node.POST_NMS_TOPK_TEST = 100

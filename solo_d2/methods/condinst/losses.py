@@ -1,0 +1,85 @@
+"""Generalised IoU of boxes around one point (https://arxiv.org/abs/1902.09630).
+
+The losses of FCOS and what they are divided by (FCOS; CondInst paper, section 2.3).
+
+B: images; K: locations per image; C: classes. Every loss is a masked sum over all locations, so no shape
+depends on the data; counts are averages over the processes of a training.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from solo_d2.losses import category_focal_loss
+from solo_d2.losses.category import average_over_ranks
+
+from .points import PointTargets
+
+
+def distance_giou_loss(distances: Tensor, targets: Tensor, eps: float = 1e-7) -> Tensor:
+    """Computes 1 - GIoU of two boxes given by their distances from the same point.
+
+    Args:
+        distances: (..., 4) float, to the left, upper, right and lower side, not negative, in any unit.
+        targets: Likewise, in the same unit.
+        eps: The least area that is divided by.
+
+    Returns:
+        (...) float32 in [0, 2].
+    """
+    distances, targets = distances.float(), targets.float()
+    intersection = _area(torch.minimum(distances, targets))
+    union = (_area(distances) + _area(targets) - intersection).clamp(min=eps)
+    hull = _area(torch.maximum(distances, targets)).clamp(min=eps)
+    return 1 - (intersection / union - (hull - union) / hull)
+
+
+def _area(distances: Tensor) -> Tensor:
+    left, top, right, bottom = distances.unbind(-1)
+    return (left + right) * (top + bottom)
+
+
+@dataclass(frozen=True)
+class PointLoss:
+    """Focal loss on classes, GIoU loss on boxes, cross entropy on centre-ness."""
+
+    loss_alpha: float = 0.25
+    loss_gamma: float = 2.0
+
+    def category(self, logits: Tensor, targets: PointTargets) -> Tensor:
+        """Focal loss of (B, K, C) logits, summed, per positive location: a float32 scalar."""
+        loss = category_focal_loss(logits, targets.labels, self.loss_alpha, self.loss_gamma)
+        return loss / _count_positives(targets)
+
+    def boxes(self, distances: Tensor, targets: PointTargets, strides: Tensor) -> Tensor:
+        """GIoU loss of the positives, weighted by their true centre-ness.
+
+        Args:
+            distances: (B, K, 4) predictions, not negative, in strides.
+            targets: Of the same batch.
+            strides: (K,) of the locations.
+
+        Returns:
+            A float32 scalar.
+        """
+        weight = true_centerness(targets)
+        loss = distance_giou_loss(distances, targets.distances / strides[:, None])
+        return (loss * weight).sum() / average_over_ranks(weight.sum()).clamp(min=1e-6)
+
+    def centerness(self, logits: Tensor, targets: PointTargets) -> Tensor:
+        """Binary cross entropy of (B, K) logits, mean over the positives: a float32 scalar."""
+        loss = F.binary_cross_entropy_with_logits(logits.float(), true_centerness(targets), reduction="none")
+        return torch.where(targets.owner >= 0, loss, 0).sum() / _count_positives(targets)
+
+
+def true_centerness(targets: PointTargets) -> Tensor:
+    """How central each positive is in its box, 1 at the centre, 0 at the sides and background: (B, K)."""
+    near = torch.minimum(targets.distances[..., :2], targets.distances[..., 2:])
+    far = torch.maximum(targets.distances[..., :2], targets.distances[..., 2:])
+    return torch.where(targets.owner >= 0, (near / far).prod(-1).sqrt(), 0)
+
+
+def _count_positives(targets: PointTargets) -> Tensor:
+    return average_over_ranks((targets.owner >= 0).sum().float()).clamp(min=1)

@@ -1,0 +1,210 @@
+"""CondInst's bottom branch, and the semantic branch that only trains (CondInst paper, sections 2.1, 2.3).
+
+CondInst's mask head: a few 1x1 convolutions whose weights were predicted for one instance.
+
+B: images; M: instances per image; E: channels of the bottom branch; D: numbers per instance; h, w: map size.
+
+All instances of an image share its features and its coordinates: with x the pixel's and p the instance's
+position, and s the instance's size of interest, the first layer's W (p - x) / s is a matrix product with the
+shared x plus a number per instance, so neither features nor coordinates are ever copied per instance.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from detectron2.layers import Conv2d
+from solo_d2.layers import ConvTower, aligned_bilinear, conv_block, init_conv
+from solo_d2.layers.conv_tower import Norm
+from solo_d2.utils.errors import InputError
+
+
+class MaskBranch(nn.Module):
+    """Sums pyramid levels at the finest one's size and reduces them to a few channels for all mask heads."""
+
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        num_levels: int = 3,
+        channels: int = 128,
+        num_convs: int = 4,
+        out_channels: int = 8,
+        norm: Norm = "BN",
+    ):
+        """
+        Args:
+            in_channels: Channels of every pyramid level.
+            num_levels: Levels fused, each half the size of the one before.
+            channels: Width.
+            num_convs: Convolutions after the fusion.
+            out_channels: E, channels of the result.
+            norm: Normalisation of every convolution but the last.
+        """
+        super().__init__()
+        self.refiners = nn.ModuleList(conv_block(in_channels, channels, norm) for _ in range(num_levels))
+        self.tower = ConvTower(channels, channels, num_convs, norm)
+        self.predictor = init_conv(Conv2d(channels, out_channels, 1))
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """
+        Args:
+            features: One (B, in_channels, H / 2^l, W / 2^l) per level, finest first.
+
+        Returns:
+            (B, E, H, W).
+        """
+        fused = self.refiners[0](features[0])
+        for refiner, feature in zip(list(self.refiners)[1:], features[1:], strict=True):
+            fused = fused + aligned_bilinear(refiner(feature), fused.shape[2] // feature.shape[2])
+        return self.predictor(self.tower(fused))
+
+
+class SemanticBranch(nn.Sequential):
+    """Class logits (B, C, H, W) of every pixel of a pyramid level (B, in_channels, H, W)."""
+
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        num_classes: int,
+        channels: int = 128,
+        norm: Norm = "BN",
+        prior_prob: float = 0.01,
+    ):
+        """
+        Args:
+            in_channels: Channels of the level.
+            num_classes: C.
+            channels: Width.
+            norm: Normalisation of the convolutions.
+            prior_prob: Initial foreground probability of every pixel and class.
+        """
+        predictor = init_conv(Conv2d(channels, num_classes, 1), bias=-math.log((1 - prior_prob) / prior_prob))
+        super().__init__(ConvTower(in_channels, channels, 2, norm), predictor)
+
+
+COORDINATES = ("relative", "absolute", "none")
+
+# Scratch memory of inference as a part of the result's memory.
+_SCRATCH_SHARE = 0.15
+
+
+class DynamicMaskHead(nn.Module):
+    """Applies predicted mask heads; it has no parameters of its own (CondInst paper, section 2.2)."""
+
+    def __init__(
+        self,
+        *,
+        in_channels: int = 8,
+        channels: int = 8,
+        num_layers: int = 3,
+        coordinates: str = "relative",
+        stride: int = 8,
+        upsampling: int = 2,
+    ):
+        """
+        Args:
+            in_channels: E.
+            channels: Width of the layers between.
+            num_layers: Depth.
+            coordinates: "relative" to the instance's location, "absolute" (-1 to 1 over the map) or "none".
+            stride: Input pixels per feature pixel.
+            upsampling: Result pixels per feature pixel.
+
+        Raises:
+            InputError: If ``coordinates`` is unknown, or nothing is left for the head to see.
+        """
+        super().__init__()
+        if coordinates not in COORDINATES:
+            raise InputError(
+                f"MASK_HEAD.COORDINATES must be one of {', '.join(COORDINATES)}, not '{coordinates}'."
+            )
+        self.num_coordinates = 0 if coordinates == "none" else 2
+        if in_channels + self.num_coordinates == 0:
+            raise InputError("MASK_HEAD.COORDINATES 'none' needs MASK_BRANCH.OUT_CHANNELS of at least 1.")
+        widths = [in_channels + self.num_coordinates, *[channels] * (num_layers - 1), 1]
+        self.layer_shapes = list(zip(widths[1:], widths[:-1], strict=True))
+        self.coordinates = coordinates
+        self.stride = stride
+        self.upsampling = upsampling
+
+    @property
+    def num_params(self) -> int:
+        """D: all weights, layer by layer, (output, input) with coordinates x, y first; then all biases."""
+        return sum(out * (inner + 1) for out, inner in self.layer_shapes)
+
+    def forward(self, features: Tensor, params: Tensor, locations: Tensor, sizes: Tensor) -> Tensor:
+        """Predicts masks; without gradients in chunks whose memory is a fraction of the result's.
+
+        Args:
+            features: (B, E, h, w) float32.
+            params: (B, M, D) float32.
+            locations: (B, M, 2) x, y of the instances in input pixels.
+            sizes: (B, M) sizes of interest in input pixels, the unit of relative coordinates.
+
+        Returns:
+            (B, M, upsampling * h, upsampling * w) logits.
+        """
+        if torch.is_grad_enabled():
+            return self._predict(features, params, locations, sizes)
+        batch, _, height, width = features.shape
+        count = params.shape[1]
+        masks = features.new_empty(batch, count, self.upsampling * height, self.upsampling * width)
+        scratch = 2 * max(out for out, _ in self.layer_shapes)  # maps alive per instance, of h * w each
+        chunk = max(int(_SCRATCH_SHARE * count * self.upsampling**2 / scratch), 1)
+        for first in range(0, count, chunk):
+            part = slice(first, first + chunk)
+            masks[:, part] = self._predict(features, params[:, part], locations[:, part], sizes[:, part])
+        return masks
+
+    def _predict(self, features: Tensor, params: Tensor, locations: Tensor, sizes: Tensor) -> Tensor:
+        batch, count = params.shape[:2]
+        layers = self._split(params)
+        hidden = self._first_layer(features, *layers[0], locations, sizes)
+        height, width = features.shape[2:]
+        for weight, bias in layers[1:]:
+            hidden = hidden.relu().reshape(batch * count, weight.shape[3], height * width)
+            hidden = torch.baddbmm(bias.flatten(0, 1)[..., None], weight.flatten(0, 1), hidden)
+        masks = aligned_bilinear(hidden.reshape(batch * count, 1, height, width), self.upsampling)
+        return masks.view(batch, count, *masks.shape[2:])
+
+    def _split(self, params: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Returns weights (B, M, output, input) and biases (B, M, output) of every layer."""
+        lengths = [out * inner for out, inner in self.layer_shapes] + [out for out, _ in self.layer_shapes]
+        parts = params.split(lengths, dim=2)
+        depth = len(self.layer_shapes)
+        return [
+            (weight.unflatten(2, shape), bias)
+            for weight, bias, shape in zip(parts[:depth], parts[depth:], self.layer_shapes, strict=True)
+        ]
+
+    def _first_layer(
+        self, features: Tensor, weight: Tensor, bias: Tensor, locations: Tensor, sizes: Tensor
+    ) -> Tensor:
+        """Applies the first layer's (B, M, c, E + 2) weights by one product per image: (B, M * c, h * w)."""
+        on_coordinates, on_features = weight.split([self.num_coordinates, features.shape[1]], dim=3)
+        seen = features.flatten(2)
+        if self.coordinates != "none":
+            seen = torch.cat([self._pixels(features).expand(len(seen), -1, -1), seen], dim=1)
+        if self.coordinates == "relative":
+            on_coordinates = on_coordinates / sizes[..., None, None]
+            bias = bias + (on_coordinates * locations[:, :, None]).sum(3)
+            on_coordinates = -on_coordinates
+        weight = torch.cat([on_coordinates, on_features], dim=3)
+        return torch.baddbmm(bias.flatten(1)[..., None], weight.flatten(1, 2), seen)
+
+    def _pixels(self, features: Tensor) -> Tensor:
+        """Returns every pixel's x and y, in input pixels or -1 to 1: (2, h * w) float32."""
+        height, width = features.shape[2:]
+        axes = []
+        for length in (height, width):
+            axis = torch.arange(length, device=features.device, dtype=torch.float32)
+            if self.coordinates == "relative":
+                axes.append(axis * self.stride + self.stride // 2)
+            else:
+                axes.append(2 * axis / max(length - 1, 1) - 1)
+        y, x = torch.meshgrid(*axes, indexing="ij")
+        return torch.stack([x, y]).flatten(1)

@@ -1,0 +1,350 @@
+"""CondInst (Tian, Zhang, Chen, Shen): every instance gets a mask head of its own, predicted by FCOS.
+
+B: images; K: locations per image; C: classes; S: mask slots per image in training; h, w: mask size.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from detectron2.config import CfgNode, configurable
+from detectron2.layers import ShapeSpec
+from detectron2.modeling import META_ARCH_REGISTRY
+from detectron2.structures import Instances
+from solo_d2.losses import category_focal_loss, dice_loss
+from solo_d2.modeling.backbones import build_any_device_backbone
+from solo_d2.modeling.meta_architecture import DenseSegmenter, ground_truth_masks, withheld_masks
+from solo_d2.structures import sample_masks
+from solo_d2.utils.errors import InputError
+
+from .head import FCOSHead, PointPredictions
+from .losses import PointLoss
+from .mask_head import DynamicMaskHead, MaskBranch, SemanticBranch
+from .points import PointLayout, Points, PointTargets
+from .postprocess import PointInference
+from .targets import PositiveSampler, assign_point_targets, assign_semantic_targets
+
+# Half of the published 1e-5, because dice_loss adds it to either sum.
+_DICE_EPS = 5e-6
+
+
+@META_ARCH_REGISTRY.register()
+class CondInst(DenseSegmenter):
+    """FCOS whose locations also predict the weights of a small mask head."""
+
+    # The node below ``MODEL`` with the class count.
+    config_node = "FCOS"
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        head: nn.Module,
+        mask_branch: nn.Module | None,
+        mask_head: DynamicMaskHead,
+        semantic_branch: nn.Module | None,
+        layout: PointLayout,
+        in_features: Sequence[str],
+        mask_in_features: Sequence[str],
+        num_classes: int,
+        radius: float,
+        sizes_of_interest: Sequence[float],
+        loss: PointLoss,
+        sampler: PositiveSampler,
+        point_inference: PointInference,
+        **kwargs,
+    ):
+        """
+        Args:
+            head: Features to :class:`PointPredictions`.
+            mask_branch: Features to what the mask heads read; None: they see coordinates only.
+            mask_head: Applies the predicted weights.
+            semantic_branch: Finest feature to class logits per pixel, for training; None: no such loss.
+            layout: Strides and size ranges of the levels.
+            in_features: Backbone outputs the head reads, finest first.
+            mask_in_features: Backbone outputs the mask branch reads, finest first.
+            num_classes: C.
+            radius: Half side of the centre region in strides.
+            sizes_of_interest: Per level the unit of relative coordinates, in pixels.
+            loss: The detector's losses.
+            sampler: Positives that get a mask loss.
+            point_inference: Predictions to instances.
+            **kwargs: Of :class:`DenseSegmenter`.
+
+        Raises:
+            InputError: If levels are missing, or box NMS is to work without boxes.
+        """
+        super().__init__(**kwargs)
+        if len(sizes_of_interest) != len(layout.strides):
+            raise InputError("CONDINST.SIZES_OF_INTEREST needs one entry per entry of FCOS.FPN_STRIDES.")
+        if point_inference.nms_type == "box" and head.box_predictor is None:
+            raise InputError("CONDINST.NMS_TYPE box needs boxes: set FCOS.BOX_ON True or NMS_TYPE matrix.")
+        self.head = head
+        self.mask_branch = mask_branch
+        self.mask_head = mask_head
+        self.semantic_branch = semantic_branch
+        self.layout = layout
+        self.in_features = list(in_features)
+        self.mask_in_features = list(mask_in_features)
+        self.num_classes = num_classes
+        self.radius = radius
+        self.register_buffer("sizes_of_interest", torch.tensor(sizes_of_interest, dtype=torch.float32), False)
+        self.loss = loss
+        self.sampler = sampler
+        self.point_inference = point_inference
+        self.to(memory_format=torch.channels_last)
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict:
+        node, fcos = cfg.MODEL.CONDINST, cfg.MODEL.FCOS
+        backbone = build_any_device_backbone(cfg)
+        shapes = backbone.output_shape()
+        mask_head = mask_head_from_config(cfg, shapes)
+        return {
+            "backbone": backbone,
+            "pixel_mean": cfg.MODEL.PIXEL_MEAN,
+            "pixel_std": cfg.MODEL.PIXEL_STD,
+            "head": FCOSHead(
+                in_channels=shapes[fcos.IN_FEATURES[0]].channels,
+                num_levels=len(fcos.IN_FEATURES),
+                num_classes=fcos.NUM_CLASSES,
+                num_params=mask_head.num_params,
+                num_cls_convs=fcos.NUM_CLS_CONVS,
+                num_box_convs=fcos.NUM_BOX_CONVS,
+                num_share_convs=fcos.NUM_SHARE_CONVS,
+                norm=fcos.NORM,
+                prior_prob=fcos.PRIOR_PROB,
+                box_on=fcos.BOX_ON,
+            ),
+            **mask_branches_from_config(cfg, shapes),
+            "mask_head": mask_head,
+            "layout": PointLayout.from_lists(fcos.FPN_STRIDES, fcos.SIZES_OF_INTEREST),
+            "in_features": fcos.IN_FEATURES,
+            "mask_in_features": node.MASK_BRANCH.IN_FEATURES,
+            "num_classes": fcos.NUM_CLASSES,
+            "radius": fcos.POS_RADIUS,
+            "sizes_of_interest": node.SIZES_OF_INTEREST,
+            "loss": PointLoss(loss_alpha=fcos.LOSS_ALPHA, loss_gamma=fcos.LOSS_GAMMA),
+            "sampler": PositiveSampler(
+                max_proposals=node.MAX_PROPOSALS, topk_proposals_per_im=node.TOPK_PROPOSALS_PER_IM
+            ),
+            "point_inference": point_inference_from_config(cfg),
+        }
+
+    def losses(self, features: dict[str, Tensor], instances: Sequence[Instances]) -> dict[str, Tensor]:
+        """Returns the detector's losses, "loss_mask" and, with a semantic branch, "loss_semantic"."""
+        predictions = self.head([features[f] for f in self.in_features])
+        mask_features = self._mask_features(features)
+        points = self.layout.locate(predictions.sizes, mask_features.device)
+        masks = [ground_truth_masks(x) for x in instances]
+        withheld = withheld_masks(instances)
+        targets = self.assign_targets(points, instances, masks)
+        with torch.autocast(mask_features.device.type, enabled=False):
+            losses = {
+                "loss_category": self.loss.category(predictions.class_logits, targets),
+                "loss_centerness": self.loss.centerness(predictions.centerness, targets),
+                "loss_mask": self._mask_loss(predictions, mask_features, points, targets, masks, withheld),
+            }
+            if predictions.distances is not None:
+                losses["loss_box"] = self.loss.boxes(predictions.distances, targets, points.strides)
+        if self.semantic_branch is not None:
+            if withheld is not None:
+                raise InputError(
+                    "Annotations withhold masks, which the semantic branch learns from: set "
+                    "MODEL.CONDINST.MASK_BRANCH.SEMANTIC_LOSS_ON False"
+                )
+            losses["loss_semantic"] = self._semantic_loss(features, instances, masks)
+        return losses
+
+    def assign_targets(
+        self, points: Points, instances: Sequence[Instances], masks: Sequence[Tensor]
+    ) -> PointTargets:
+        """Assigns one batch's ground truth to locations; see :func:`assign_point_targets`."""
+        return assign_point_targets(
+            self.layout,
+            points,
+            boxes=[x.gt_boxes.tensor for x in instances],
+            classes=[x.gt_classes for x in instances],
+            masks=masks,
+            num_classes=self.num_classes,
+            radius=self.radius,
+        )
+
+    def _mask_features(self, features: dict[str, Tensor]) -> Tensor:
+        """Returns (B, E, h / upsampling, w / upsampling) of the bottom branch."""
+        if self.mask_branch is None:
+            return features[self.mask_in_features[0]][:, :0]
+        return self.mask_branch([features[f] for f in self.mask_in_features])
+
+    def predict_masks(
+        self, predictions: PointPredictions, mask_features: Tensor, points: Points, index: Tensor
+    ) -> Tensor:
+        """Applies the mask heads of chosen locations.
+
+        Args:
+            predictions: Of B images.
+            mask_features: Of the same images.
+            points: The locations.
+            index: (B, S) int64 in [0, K).
+
+        Returns:
+            (B, S, h, w) float32 logits.
+        """
+        params = predictions.params.gather(1, index[..., None].expand(-1, -1, predictions.params.shape[2]))
+        return self.mask_head(
+            mask_features.float(),
+            params.float(),
+            points.locations[index],
+            self.sizes_of_interest[points.levels[index]],
+        )
+
+    def _mask_loss(
+        self,
+        predictions: PointPredictions,
+        mask_features: Tensor,
+        points: Points,
+        targets: PointTargets,
+        masks: Sequence[Tensor],
+        withheld: Tensor | None,
+    ) -> Tensor:
+        """Dice loss, mean over the sampled positives; 0, but still a function of all outputs, without any."""
+        scores = (
+            predictions.class_logits.detach().amax(2).sigmoid() * predictions.centerness.detach().sigmoid()
+        )
+        index, filled = self.sampler(targets, scores)
+        logits = self.predict_masks(predictions, mask_features, points, index)
+        stride = self.mask_head.stride // self.mask_head.upsampling
+        wanted = torch.cat([sample_masks(m, stride, logits.shape[-2:]) for m in masks])
+        owner = targets.owner.gather(1, index).clamp(min=0)
+        if withheld is not None:
+            filled = filled & ~withheld[owner]
+        wanted = wanted[owner]
+        dice = dice_loss(logits.sigmoid().flatten(0, 1), wanted.flatten(0, 1), eps=_DICE_EPS)
+        return torch.where(filled.flatten(), dice, 0).sum() / filled.sum().clamp(min=1)
+
+    def _semantic_loss(
+        self, features: dict[str, Tensor], instances: Sequence[Instances], masks: Sequence[Tensor]
+    ) -> Tensor:
+        """Focal loss of the semantic branch, summed, per foreground pixel."""
+        logits = self.semantic_branch(features[self.mask_in_features[0]])
+        labels = assign_semantic_targets(
+            [x.gt_classes for x in instances],
+            masks,
+            tuple(logits.shape[-2:]),
+            stride=self.mask_head.stride,
+            num_classes=self.num_classes,
+        )
+        with torch.autocast(logits.device.type, enabled=False):
+            loss = category_focal_loss(
+                logits.movedim(1, -1), labels, self.loss.loss_alpha, self.loss.loss_gamma
+            )
+        return loss / (labels < self.num_classes).sum().clamp(min=1)
+
+    def inference(
+        self,
+        features: dict[str, Tensor],
+        image_sizes: Sequence[tuple[int, int]],
+        output_sizes: Sequence[tuple[int, int]],
+    ) -> list[Instances]:
+        predictions = self.head([features[f] for f in self.in_features])
+        mask_features = self._mask_features(features)
+        points = self.layout.locate(predictions.sizes, mask_features.device)
+        sizes = zip(image_sizes, output_sizes, strict=True)
+        return [
+            self._infer_image(
+                predictions.image(i), mask_features[i : i + 1], points, tuple(image), tuple(output)
+            )
+            for i, (image, output) in enumerate(sizes)
+        ]
+
+    def _infer_image(
+        self,
+        predictions: PointPredictions,
+        mask_features: Tensor,
+        points: Points,
+        image_size: tuple[int, int],
+        output_size: tuple[int, int],
+    ) -> Instances:
+        """Infers from the predictions of one image, B = 1."""
+        distances = predictions.distances
+        if distances is not None:
+            distances = distances[0].float() * points.strides[:, None]
+        with torch.autocast(mask_features.device.type, enabled=False):
+            return self.point_inference(
+                predictions.class_logits[0].float().sigmoid(),
+                predictions.centerness[0].float().sigmoid(),
+                distances,
+                points,
+                lambda index: self.predict_masks(predictions, mask_features, points, index[None])[
+                    0
+                ].sigmoid_(),
+                image_size,
+                output_size,
+            )
+
+
+def mask_head_from_config(cfg: CfgNode, shapes: dict[str, ShapeSpec]) -> DynamicMaskHead:
+    """Builds the mask head.
+
+    Raises:
+        InputError: If MASK_OUT_STRIDE does not divide the bottom branch's stride.
+    """
+    node = cfg.MODEL.CONDINST
+    stride = shapes[node.MASK_BRANCH.IN_FEATURES[0]].stride
+    if stride % node.MASK_OUT_STRIDE:
+        raise InputError(
+            f"CONDINST.MASK_OUT_STRIDE {node.MASK_OUT_STRIDE} has to divide {stride}, the stride of "
+            f"{node.MASK_BRANCH.IN_FEATURES[0]}."
+        )
+    return DynamicMaskHead(
+        in_channels=node.MASK_BRANCH.OUT_CHANNELS,
+        channels=node.MASK_HEAD.CHANNELS,
+        num_layers=node.MASK_HEAD.NUM_LAYERS,
+        coordinates=node.MASK_HEAD.COORDINATES,
+        stride=stride,
+        upsampling=stride // node.MASK_OUT_STRIDE,
+    )
+
+
+def mask_branches_from_config(cfg: CfgNode, shapes: dict[str, ShapeSpec]) -> dict[str, nn.Module | None]:
+    """Builds the bottom branch and the semantic branch, None where the config has none."""
+    node, fcos = cfg.MODEL.CONDINST.MASK_BRANCH, cfg.MODEL.FCOS
+    common = {
+        "in_channels": shapes[node.IN_FEATURES[0]].channels,
+        "channels": node.CHANNELS,
+        "norm": node.NORM,
+    }
+    mask_branch = semantic_branch = None
+    if node.OUT_CHANNELS:
+        mask_branch = MaskBranch(
+            num_levels=len(node.IN_FEATURES),
+            num_convs=node.NUM_CONVS,
+            out_channels=node.OUT_CHANNELS,
+            **common,
+        )
+    if node.SEMANTIC_LOSS_ON:
+        semantic_branch = SemanticBranch(num_classes=fcos.NUM_CLASSES, prior_prob=fcos.PRIOR_PROB, **common)
+    return {"mask_branch": mask_branch, "semantic_branch": semantic_branch}
+
+
+def point_inference_from_config(cfg: CfgNode) -> PointInference:
+    node, fcos = cfg.MODEL.CONDINST, cfg.MODEL.FCOS
+    return PointInference(
+        score_thr=fcos.INFERENCE_TH_TEST,
+        thresh_with_ctr=fcos.THRESH_WITH_CTR,
+        sqrt_score=fcos.SQRT_SCORE,
+        pre_nms_topk=fcos.PRE_NMS_TOPK_TEST,
+        clip_before_nms=fcos.CLIP_BEFORE_NMS,
+        nms_th=fcos.NMS_TH,
+        post_nms_topk=fcos.POST_NMS_TOPK_TEST,
+        nms_type=node.NMS_TYPE,
+        nms_pre=node.NMS_PRE,
+        nms_kernel=node.NMS_KERNEL,
+        nms_sigma=node.NMS_SIGMA,
+        nms_thr=node.NMS_THR,
+        update_thr=node.UPDATE_THR,
+        mask_thr=node.MASK_THR,
+        mask_stride=node.MASK_OUT_STRIDE,
+        with_masks=not cfg.TEST.BOX_ONLY,
+    )

@@ -1,0 +1,175 @@
+"""From point predictions to instances (CondInst paper, section 2.4; without boxes: section 3.5).
+
+K: locations of all levels; C: classes; M: candidates, (location, class) pairs.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from detectron2.structures import Instances
+from solo_d2.modeling.postprocess import build_instances
+from solo_d2.ops import NMS_TYPES, box_nms, mask_nms
+from solo_d2.utils.errors import InputError
+
+from .points import Points
+
+SoftMasks = Callable[[Tensor], Tensor]
+"""Maps locations, (n,) int64 in [0, K), to their soft masks, (n, h, w) float in [0, 1]."""
+
+BOX_OR_MASK_NMS = ("box", *NMS_TYPES)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Location (M,), class (M,) and score (M,) of an image's candidates, best first."""
+
+    point: Tensor
+    category: Tensor
+    scores: Tensor
+
+    def __getitem__(self, index: Tensor | slice) -> "Candidates":
+        return Candidates(self.point[index], self.category[index], self.scores[index])
+
+    def rescored(self, scores: Tensor) -> "Candidates":
+        """Returns the same candidates in the order of new scores."""
+        return Candidates(self.point, self.category, scores)[scores.argsort(descending=True, stable=True)]
+
+
+@dataclass(frozen=True)
+class PointInference:
+    """Thresholds of inference; see ``MODEL.FCOS`` and ``MODEL.CONDINST`` in config.py.
+
+    ``with_masks`` False gives boxes only (``TEST.BOX_ONLY``) and, with box NMS, computes no mask.
+
+    Raises:
+        InputError: If ``nms_type`` is unknown.
+    """
+
+    score_thr: float = 0.05
+    thresh_with_ctr: bool = True
+    sqrt_score: bool = True
+    pre_nms_topk: int = 1000
+    clip_before_nms: bool = False
+    nms_th: float = 0.6
+    post_nms_topk: int = 100
+    nms_type: str = "box"
+    nms_pre: int = 500
+    nms_kernel: str = "gaussian"
+    nms_sigma: float = 2.0
+    nms_thr: float = 0.5
+    update_thr: float = 0.05
+    mask_thr: float = 0.5
+    mask_stride: int = 4
+    with_masks: bool = True
+
+    def __post_init__(self):
+        if self.nms_type not in BOX_OR_MASK_NMS:
+            raise InputError(
+                f"CONDINST.NMS_TYPE must be one of {', '.join(BOX_OR_MASK_NMS)}, not '{self.nms_type}'."
+            )
+
+    def __call__(
+        self,
+        class_scores: Tensor,
+        centerness: Tensor,
+        distances: Tensor | None,
+        points: Points,
+        soft_masks: SoftMasks,
+        image_size: tuple[int, int],
+        output_size: tuple[int, int],
+    ) -> Instances:
+        """Turns one image's predictions into instances.
+
+        Args:
+            class_scores: (K, C) in [0, 1].
+            centerness: (K,) in [0, 1].
+            distances: (K, 4) pixels to the sides of the box; may be None if ``nms_type`` is not "box".
+            points: The locations.
+            soft_masks: Computes the masks of chosen locations.
+            image_size: Height and width of the network input without padding.
+            output_size: Height and width of the results.
+
+        Returns:
+            At most ``post_nms_topk`` instances, best first; see :func:`build_instances`. Boxes are the
+            detector's with box NMS, else the masks' bounds.
+        """
+        candidates = self._select(class_scores, centerness, points)
+        boxes = None
+        if self.nms_type == "box":
+            candidates, boxes = self._suppress_boxes(candidates, distances, points, image_size)
+            boxes = _rescale_boxes(boxes, image_size, output_size)
+            masks = soft_masks(candidates.point) if self.with_masks else None
+        else:
+            candidates, masks = self._suppress_masks(candidates, soft_masks)
+        return build_instances(
+            masks,
+            candidates.scores,
+            candidates.category,
+            image_size=image_size,
+            output_size=output_size,
+            mask_stride=self.mask_stride,
+            threshold=self.mask_thr,
+            with_masks=self.with_masks,
+            boxes=boxes,
+            aligned=True,
+        )
+
+    def _select(self, class_scores: Tensor, centerness: Tensor, points: Points) -> Candidates:
+        """Finds what is above the threshold, at most ``pre_nms_topk`` of each level."""
+        product = class_scores * centerness[:, None]
+        ranked = product if self.thresh_with_ctr else class_scores
+        lengths = [height * width for height, width in points.sizes]
+        found, start = [], 0
+        for level in ranked.split(lengths):
+            point, category = (level > self.score_thr).nonzero(as_tuple=True)
+            best = level[point, category].topk(min(self.pre_nms_topk, len(point))).indices
+            found.append((point[best] + start, category[best]))
+            start += len(level)
+        point, category = (torch.cat(part) for part in zip(*found, strict=True))
+        scores = product[point, category]
+        return Candidates(point, category, scores).rescored(scores.sqrt() if self.sqrt_score else scores)
+
+    def _suppress_boxes(
+        self, candidates: Candidates, distances: Tensor, points: Points, image_size: tuple[int, int]
+    ) -> tuple[Candidates, Tensor]:
+        """Box NMS; returns the survivors and their boxes (n, 4), XYXY in network-input pixels."""
+        near, far = distances[candidates.point].split(2, dim=1)
+        location = points.locations[candidates.point]
+        boxes = torch.cat([location - near, location + far], dim=1)
+        clipped = _clip_boxes(boxes, image_size)
+        boxes = clipped if self.clip_before_nms else boxes
+        visible = (clipped[:, 2:] > clipped[:, :2]).all(1)
+        candidates, boxes = candidates[visible], boxes[visible]
+        kept = box_nms(boxes, candidates.category, self.nms_th, self.post_nms_topk)
+        return candidates[kept], boxes[kept]
+
+    def _suppress_masks(self, candidates: Candidates, soft_masks: SoftMasks) -> tuple[Candidates, Tensor]:
+        """Mask NMS; returns the survivors and their soft masks (n, h, w)."""
+        candidates = candidates[: self.nms_pre]
+        used, index = candidates.point.unique(return_inverse=True)
+        masks = soft_masks(used)
+        scores = mask_nms(
+            (masks > self.mask_thr)[index],
+            candidates.category,
+            candidates.scores,
+            self.nms_type,
+            self.nms_kernel,
+            self.nms_sigma,
+            self.nms_thr,
+        )
+        best = scores.argsort(descending=True, stable=True)[: self.post_nms_topk]
+        best = best[scores[best] >= self.update_thr]
+        return Candidates(candidates.point[best], candidates.category[best], scores[best]), masks[index[best]]
+
+
+def _clip_boxes(boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    """Cuts (n, 4) XYXY boxes at the borders of an image of the given height and width."""
+    return boxes.clamp(min=0).minimum(boxes.new_tensor([size[1], size[0]] * 2))
+
+
+def _rescale_boxes(boxes: Tensor, image_size: tuple[int, int], output_size: tuple[int, int]) -> Tensor:
+    factor = boxes.new_tensor([output_size[1] / image_size[1], output_size[0] / image_size[0]] * 2)
+    return _clip_boxes(boxes * factor, output_size)

@@ -1,0 +1,5 @@
+"""densecl"""
+
+from .model import DenseCL
+
+__all__ = ["DenseCL"]

@@ -1,0 +1,131 @@
+"""DenseCL's encoder: a backbone with a global and a dense projection head (section 5.2.2).
+
+B: images; C: feature channels; M: cells of the grid; D: width of the projections.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from detectron2.modeling import Backbone
+from solo_d2.utils.errors import InputError
+
+
+@dataclass(frozen=True)
+class Projections:
+    """What an encoder says of a batch of views; projections have length 1.
+
+    Attributes:
+        whole: (B, D) of the whole view, float32 at least as all projections.
+        features: (B, M, C) of the backbone, by which cells are matched; None without a dense branch.
+        cells: (B, M, D) of each cell; None without a dense branch.
+        mean: (B, D), the mean over the cells before normalisation; None where it is not asked for.
+    """
+
+    whole: Tensor
+    features: Tensor | None = None
+    cells: Tensor | None = None
+    mean: Tensor | None = None
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "Projections":
+        """Returns the projections with a function applied to each tensor there is."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return Projections(**{name: None if v is None else function(v) for name, v in values.items()})
+
+
+class ContrastiveNeck(nn.Module):
+    """Two layers over the pooled feature and, with weights of their own, over each cell."""
+
+    def __init__(
+        self, in_channels: int, hidden_dim: int, out_dim: int, *, dense: bool = True, grid_size: int = 0
+    ):
+        """
+        Args:
+            in_channels: C.
+            hidden_dim: Width between the two layers.
+            out_dim: D.
+            dense: Whether there is a dense branch.
+            grid_size: Cells along a side, to which features are pooled; 0: as many as the feature has.
+
+        Raises:
+            InputError: If the grid's size is negative.
+        """
+        super().__init__()
+        if grid_size < 0:
+            raise InputError(f"MODEL.DENSECL.GRID_SIZE must be at least 0, not {grid_size}.")
+        self.grid_size = grid_size
+        self.whole = _two_layers(in_channels, hidden_dim, out_dim)
+        self.dense = _two_layers(in_channels, hidden_dim, out_dim) if dense else None
+
+    def forward(self, feature: Tensor, with_mean: bool = False) -> Projections:
+        """
+        Args:
+            feature: (B, C, h, w).
+            with_mean: Whether the mean over the cells is wanted, as keys need it.
+        """
+        whole = _unit(self.whole(feature.mean((2, 3))))
+        if self.dense is None:
+            return Projections(whole)
+        grid = self._to_cells(feature)
+        cells = _full(self.dense(grid))
+        mean = _unit(cells.mean(1)) if with_mean else None
+        return Projections(whole, grid, _unit(cells), mean)
+
+    def _to_cells(self, feature: Tensor) -> Tensor:
+        """Pools (B, C, h, w) to the grid and lists its cells row by row: (B, M, C).
+
+        Raises:
+            InputError: If the grid is finer than the feature.
+        """
+        if self.grid_size > min(feature.shape[2:]):
+            raise InputError(
+                f"MODEL.DENSECL.GRID_SIZE {self.grid_size} asks for more cells than these views have, "
+                f"{tuple(feature.shape[2:])}: lower it, set it to 0, or raise INPUT.VIEWS.SIZE"
+            )
+        size = (self.grid_size, self.grid_size)
+        if self.grid_size and tuple(feature.shape[2:]) != size:
+            feature = F.adaptive_avg_pool2d(feature, size)
+        return feature.flatten(2).transpose(1, 2)
+
+
+class ContrastiveEncoder(nn.Module):
+    """A backbone and a neck; the backbone is ``bottom_up``, as it is below an FPN."""
+
+    def __init__(self, bottom_up: Backbone, in_feature: str, neck: ContrastiveNeck):
+        """
+        Args:
+            bottom_up: What is pre-trained.
+            in_feature: Its output that the neck reads.
+            neck: Makes projections of it.
+        """
+        super().__init__()
+        self.bottom_up = bottom_up
+        self.in_feature = in_feature
+        self.neck = neck
+
+    def forward(self, images: Tensor, with_mean: bool = False) -> Projections:
+        """Encodes (B, 3, H, W) normalised images; see :meth:`ContrastiveNeck.forward`."""
+        return self.neck(self.features(images), with_mean)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Returns the backbone's (B, C, h, w)."""
+        return self.bottom_up(images)[self.in_feature]
+
+
+def _unit(x: Tensor) -> Tensor:
+    return F.normalize(_full(x), dim=-1)
+
+
+def _full(x: Tensor) -> Tensor:
+    """Leaves half precision: lengths and means are not for it."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def _two_layers(in_channels: int, hidden_dim: int, out_dim: int) -> nn.Sequential:
+    """Linear layers over the last dimension."""
+    return nn.Sequential(
+        nn.Linear(in_channels, hidden_dim), nn.ReLU(inplace=True), nn.Linear(hidden_dim, out_dim)
+    )

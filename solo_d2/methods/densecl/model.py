@@ -1,0 +1,210 @@
+"""DenseCL (Wang et al.): a backbone learns from images alone, by comparing two views of each, cell by cell.
+
+MoCo-v2 is the same without the dense branch (``MODEL.DENSECL.LAMBDA`` 0).
+
+B: images of this process; M: cells of a view's grid; D: width of the projections.
+"""
+
+import logging
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from detectron2.config import CfgNode, configurable
+from detectron2.modeling import META_ARCH_REGISTRY
+from detectron2.utils import comm
+from solo_d2.modeling.backbones import build_any_device_backbone
+from solo_d2.utils.errors import InputError
+
+from .head import ContrastiveEncoder, ContrastiveNeck, Projections
+from .key_encoder import BatchShuffle, KeyQueue, MomentumCopy, gather_ranks
+from .losses import info_nce, match_cells, take_cells
+
+# Exponentials of 1 / temperature, summed over a queue, have to stay within float32.
+MIN_TEMPERATURE = 0.02
+
+
+@META_ARCH_REGISTRY.register()
+class DenseCL(nn.Module):
+    """A query encoder that is trained, a key encoder that follows it, and a queue of keys per loss.
+
+    The query encoder's backbone is what is wanted: ``backbone.bottom_up`` in checkpoints.
+    """
+
+    # The mapper whose samples this model trains on, and the data sets it can be evaluated on.
+    train_mapper = "two_views"
+    evaluator_types = ("class_folders",)
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        encoder: ContrastiveEncoder,
+        pixel_mean: Sequence[float],
+        pixel_std: Sequence[float],
+        feat_dim: int,
+        queue_size: int,
+        momentum: float,
+        temperature: float,
+        dense_weight: float,
+        dense_warmup_iters: int,
+        shuffle: bool,
+    ):
+        """
+        Args:
+            encoder: Views to :class:`Projections`; with a dense branch where ``dense_weight`` is not 0.
+            pixel_mean: Per channel, in the order and range of the input images.
+            pixel_std: Likewise.
+            feat_dim: D.
+            queue_size: Keys in each queue.
+            momentum: Share of itself that the key encoder keeps at each step.
+            temperature: Of both losses.
+            dense_weight: Lambda, the weight of the dense loss.
+            dense_warmup_iters: Steps that train with a lambda of 0 before.
+            shuffle: Whether keys are encoded in an order shuffled over the processes.
+
+        Raises:
+            InputError: If lambda or the momentum is outside [0, 1], the queue has no place or the
+                temperature is too low for float32.
+        """
+        super().__init__()
+        for key, share in (("LAMBDA", dense_weight), ("MOMENTUM", momentum)):
+            if not 0 <= share <= 1:
+                raise InputError(f"MODEL.DENSECL.{key} must be within 0 and 1, not {share}.")
+        if queue_size < 1:
+            raise InputError(f"MODEL.DENSECL.QUEUE_SIZE must be at least 1, not {queue_size}.")
+        if temperature < MIN_TEMPERATURE:
+            raise InputError(
+                f"MODEL.DENSECL.TEMPERATURE must be at least {MIN_TEMPERATURE}, not {temperature}."
+            )
+        self.backbone = encoder
+        self.key_encoder = MomentumCopy(encoder, momentum)
+        self.queue = KeyQueue(queue_size, feat_dim)
+        self.dense_queue = KeyQueue(queue_size, feat_dim) if dense_weight else None
+        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), False)
+        self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), False)
+        self.register_buffer("num_steps", torch.zeros((), dtype=torch.int64))
+        self.temperature = temperature
+        self.dense_weight = dense_weight
+        self.dense_warmup_iters = dense_warmup_iters
+        self.shuffle = shuffle
+        self._step = 0  # num_steps on the host
+        self.register_load_state_dict_post_hook(_after_loading)
+        self.to(memory_format=torch.channels_last)
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict:
+        node = cfg.MODEL.DENSECL
+        bottom_up = build_any_device_backbone(cfg)
+        shapes = bottom_up.output_shape()
+        if node.IN_FEATURE not in shapes:
+            raise InputError(
+                f"MODEL.DENSECL.IN_FEATURE {node.IN_FEATURE} is none of the backbone's outputs "
+                f"{', '.join(shapes)}: name it in MODEL.RESNETS.OUT_FEATURES."
+            )
+        if node.LAMBDA == 1 and not node.LAMBDA_WARMUP_ITERS and not cfg.MODEL.WEIGHTS:
+            logging.getLogger(__name__).warning(
+                "MODEL.DENSECL.LAMBDA 1 from random weights may not learn to match cells (section 5.3.4): "
+                "set LAMBDA below 1, LAMBDA_WARMUP_ITERS, or MODEL.WEIGHTS"
+            )
+        neck = ContrastiveNeck(
+            shapes[node.IN_FEATURE].channels,
+            node.HIDDEN_DIM,
+            node.FEAT_DIM,
+            dense=node.LAMBDA > 0,
+            grid_size=node.GRID_SIZE,
+        )
+        return {
+            "encoder": ContrastiveEncoder(bottom_up, node.IN_FEATURE, neck),
+            "pixel_mean": cfg.MODEL.PIXEL_MEAN,
+            "pixel_std": cfg.MODEL.PIXEL_STD,
+            "feat_dim": node.FEAT_DIM,
+            "queue_size": node.QUEUE_SIZE,
+            "momentum": node.MOMENTUM,
+            "temperature": node.TEMPERATURE,
+            "dense_weight": node.LAMBDA,
+            "dense_warmup_iters": node.LAMBDA_WARMUP_ITERS,
+            "shuffle": node.SHUFFLE_BN,
+        }
+
+    @property
+    def device(self) -> torch.device:
+        return self.pixel_mean.device
+
+    def forward(self, batched_inputs: list[dict]) -> dict[str, Tensor] | list[dict]:
+        """
+        Args:
+            batched_inputs: "image" (C, H, W) with values 0 to 255 in the order of ``INPUT.FORMAT``; when
+                training also "key_image", another view of the same size.
+
+        Returns:
+            "loss_global" and, with a dense branch, "loss_dense" when training, weighted with lambda; else
+            {"embedding": (C,) float32 mean of the backbone's features, l2-normalised} for each image.
+        """
+        if not self.training:
+            return [{"embedding": self._embed(x["image"])} for x in batched_inputs]
+        queries = self.backbone(self.normalize(self._stack(batched_inputs, "image")))
+        learns = torch.is_grad_enabled()  # not while batch norm's statistics are measured
+        if learns:
+            self.key_encoder.update(self.backbone)
+        keys = self._encode_keys(self._stack(batched_inputs, "key_image"))
+        losses = self.losses(queries, keys)
+        if learns:
+            self._remember(keys)
+        return losses
+
+    def _stack(self, batched_inputs: list[dict], name: str) -> Tensor:
+        """Puts views of one size onto the device: (B, C, H, W)."""
+        return torch.stack([x[name].to(self.device, non_blocking=True) for x in batched_inputs])
+
+    def normalize(self, views: Tensor) -> Tensor:
+        """Brings (B, C, H, W) pixels to the range the backbone takes."""
+        views = (views - self.pixel_mean) / self.pixel_std
+        return views.contiguous(memory_format=torch.channels_last)
+
+    def losses(self, queries: Projections, keys: Projections) -> dict[str, Tensor]:
+        """Returns both losses (equations 5.1 and 5.2), weighted (equation 5.3)."""
+        weight = self.dense_weight if self._step >= self.dense_warmup_iters else 0.0
+        loss = info_nce(queries.whole, keys.whole, self.queue.keys, self.temperature).mean()
+        losses = {"loss_global": (1 - weight) * loss}
+        if self.dense_queue is not None:
+            positives = take_cells(keys.cells, match_cells(queries.features, keys.features))
+            loss = info_nce(
+                queries.cells.flatten(0, 1), positives.flatten(0, 1), self.dense_queue.keys, self.temperature
+            )
+            losses["loss_dense"] = weight * loss.mean()
+        return losses
+
+    @torch.no_grad()
+    def _encode_keys(self, views: Tensor) -> Projections:
+        """Encodes this process's views, where wanted mixed with the other processes' meanwhile."""
+        if not self.shuffle or comm.get_world_size() == 1:
+            return self.key_encoder(self.normalize(views), with_mean=True)
+        exchange = BatchShuffle.draw(len(views), seed=self._step, device=self.device)
+        keys = self.key_encoder(self.normalize(exchange.shuffle(views)), with_mean=True)
+        return keys.map(exchange.unshuffle)
+
+    def _remember(self, keys: Projections) -> None:
+        """Puts the keys of all processes into the queues and counts the step."""
+        self.queue.push(gather_ranks(keys.whole))
+        if self.dense_queue is not None:
+            self.dense_queue.push(gather_ranks(keys.mean))
+        self.num_steps.add_(1)
+        self._step += 1
+
+    def _embed(self, image: Tensor) -> Tensor:
+        features = self.backbone.features(self.normalize(image.to(self.device)[None]))
+        return F.normalize(features.float().mean((0, 2, 3)), dim=0)
+
+
+def _after_loading(model: DenseCL, incompatible) -> None:
+    """Weights without a key encoder start one as a copy of the query encoder; the count of steps goes on."""
+    lacking = [name for name in incompatible.missing_keys if name.startswith("key_encoder.")]
+    if lacking:
+        model.key_encoder.restart(model.backbone)
+        for name in lacking:
+            incompatible.missing_keys.remove(name)
+        logging.getLogger(__name__).info("The key encoder starts as a copy of the query encoder")
+    model._step = int(model.num_steps)

@@ -1,0 +1,5 @@
+"""free_mask"""
+
+from .model import FreeMask
+
+__all__ = ["FreeMask"]

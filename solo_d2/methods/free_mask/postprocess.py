@@ -1,0 +1,139 @@
+"""Free Mask: from a backbone's features to coarse object masks (FreeSOLO, section 6.2.2).
+
+E: feature channels; h, w: feature size; Q: queries of all scales; M: results. A query's soft mask is its
+cosine similarity with every cell, so any of them can be computed again at the price of one matrix row.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from detectron2.structures import Instances
+from solo_d2.modeling.postprocess import build_instances, drop_wide, pack_computed_masks
+from solo_d2.ops import matrix_nms
+from solo_d2.utils.errors import InputError
+
+
+@dataclass(frozen=True)
+class FreeMaskInference:
+    """Filters of Free Mask; names and defaults as in ``solo_d2.methods.free_mask.config``.
+
+    Raises:
+        InputError: If there are no queries, or nothing could be kept of them.
+    """
+
+    query_scales: Sequence[float] = (1.0, 0.5, 0.25)
+    mask_thr: float = 0.5
+    min_area: int = 1
+    nms_pre: int = 2000
+    nms_kernel: str = "gaussian"
+    nms_sigma: float = 2.0
+    max_per_img: int = 20
+    maskness_thr: float = 0.7
+    max_box_width: float = 0.95
+    min_center_y: float = 0.2
+    num_embeddings: int = 128
+
+    def __post_init__(self):
+        if not self.query_scales or min(self.query_scales) <= 0:
+            raise InputError(f"MODEL.FREE_MASK.QUERY_SCALES must be sizes above 0, not {self.query_scales}")
+        for name in ("nms_pre", "max_per_img", "num_embeddings"):
+            if getattr(self, name) < 1:
+                raise InputError(
+                    f"MODEL.FREE_MASK.{name.upper()} must be at least 1, not {getattr(self, name)}"
+                )
+
+    @torch.no_grad()
+    def __call__(
+        self, feature: Tensor, stride: int, image_size: tuple[int, int], output_size: tuple[int, int]
+    ) -> Instances:
+        """Finds the masks of one image.
+
+        Args:
+            feature: (E, h, w) floating.
+            stride: Network-input pixels per cell; the cells cover the input, padding included.
+            image_size: Height and width of the network input without padding.
+            output_size: Height and width of the results.
+
+        Returns:
+            At most ``max_per_img`` instances, best first, with ``pred_masks`` (M, *output_size) bool,
+            ``pred_boxes``, ``scores`` (maskness after NMS), ``pred_classes`` (all 0) and ``pred_embeddings``
+            (M, ``num_embeddings``) float32.
+        """
+        size = tuple(feature.shape[1:])
+        keys = F.normalize(feature.float(), dim=0)
+        queries = pyramid_queries(feature.float(), self.query_scales)
+        threshold = just_below(self.mask_thr)
+
+        def soft_masks(index: Tensor) -> Tensor:
+            return normalize_scores(queries[index] @ keys.flatten(1)).unflatten(1, size)
+
+        bits, area, soft_sum = pack_computed_masks(soft_masks, len(queries), size, threshold, feature.device)
+        maskness = soft_sum / area.clamp(min=1)
+        large = (area > self.min_area).nonzero().squeeze(1)
+        order = large[maskness[large].argsort(descending=True, stable=True)[: self.nms_pre]]
+        scores = matrix_nms(bits[order], None, maskness[order], self.nms_kernel, self.nms_sigma)
+        best = scores.argsort(descending=True, stable=True)[: self.max_per_img]
+        best = best[scores[best] >= self.maskness_thr]
+        result = build_instances(
+            soft_masks(order[best]),
+            scores[best],
+            torch.zeros_like(best),
+            image_size=image_size,
+            output_size=output_size,
+            mask_stride=stride,
+            threshold=threshold,
+        )
+        result.pred_embeddings = interpolate_embeddings(queries[order[best]], self.num_embeddings)
+        return self._drop_high(drop_wide(result, self.max_box_width))
+
+    def _drop_high(self, instances: Instances) -> Instances:
+        """Drops masks whose centre is near the upper border."""
+        height = instances.image_size[0]
+        occupied = instances.pred_masks.any(2)
+        rows = torch.arange(height, device=occupied.device)
+        center = (occupied * rows).sum(1) / occupied.sum(1).clamp(min=1)
+        return instances[center > self.min_center_y * height]
+
+
+def pyramid_queries(feature: Tensor, scales: Sequence[float]) -> Tensor:
+    """Resizes a feature map to each scale and flattens it.
+
+    Args:
+        feature: (E, h, w) float32.
+        scales: Relative sizes; one that leaves no cell gives no queries.
+
+    Returns:
+        (Q, E) float32, of length 1, scale by scale and row by row.
+    """
+    size = feature.shape[1:]
+    levels = [
+        F.interpolate(feature[None], scale_factor=scale, mode="bilinear")[0] if scale != 1 else feature
+        for scale in scales
+        if min(math.floor(side * scale) for side in size) >= 1
+    ]
+    levels = [level.flatten(1).T for level in levels]
+    return F.normalize(torch.cat([feature.new_zeros(0, len(feature)), *levels]), dim=1)
+
+
+def normalize_scores(scores: Tensor) -> Tensor:
+    """Shifts and scales each row of (Q, K) scores to 0..1; a constant row becomes 0."""
+    low, high = scores.aminmax(dim=1, keepdim=True)
+    return (scores - low) / (high - low).clamp(min=torch.finfo(scores.dtype).tiny)
+
+
+def interpolate_embeddings(queries: Tensor, length: int) -> Tensor:
+    """Linearly interpolates (n, E) features to (n, ``length``)."""
+    if not len(queries):
+        return queries.new_zeros(0, length)
+    return F.interpolate(queries[None], size=length, mode="linear")[0]
+
+
+def just_below(threshold: float) -> float:
+    """The largest float32 below a threshold: "above it" is then "at the threshold or above"."""
+    value = torch.tensor(threshold, dtype=torch.float32)
+    return torch.nextafter(value, torch.tensor(-math.inf)).item()

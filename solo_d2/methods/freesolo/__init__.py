@@ -1,0 +1,5 @@
+"""freesolo"""
+
+from .model import FreeSOLO
+
+__all__ = ["FreeSOLO"]

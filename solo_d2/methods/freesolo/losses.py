@@ -1,0 +1,168 @@
+"""Semantic embedding loss (FreeSOLO, section 6.2.3, equation 6.7).
+
+Projections of masks onto the axes, compared by dice (FreeSOLO, section 6.2.3, equations 6.4 and 6.5).
+
+Pairwise affinity: neighbours of one colour are on one side of a mask (BoxInst, Tian et al., CVPR 2021).
+
+B: images; P: masks; h, w: their size. Eight neighbours make four pairs with the opposite ones; each pair is
+computed once and counted for each of its two pixels.
+
+The mask losses of FreeSOLO, which use coarse masks as weak labels (FreeSOLO, section 6.2.3).
+
+B: images; P: positive masks; h, w: mask feature size.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from solo_d2.losses import dice_loss
+from solo_d2.methods.grid.losses import MaskPrediction
+from solo_d2.utils.errors import InputError
+
+from .targets import pixel_pairs
+
+
+def embedding_loss(predictions: Tensor, targets: Tensor) -> Tensor:
+    """1 - cosine similarity, averaged over the positives that have a target.
+
+    Args:
+        predictions: (P, D) float.
+        targets: (P, D) float; a row of zeros means that there is none.
+
+    Returns:
+        A float32 scalar; 0, but still a function of the predictions, without any target.
+    """
+    known = targets.any(1)
+    cosine = F.cosine_similarity(predictions.float(), targets.float(), dim=1)
+    return torch.where(known, 1 - cosine, 0).sum() / known.sum().clamp(min=1)
+
+
+# Both halves of a projection's dice together have 1e-5, as in BoxInst: average projections are small numbers.
+_DICE_EPS = 5e-6
+
+
+def max_projection_loss(probabilities: Tensor, targets: Tensor) -> Tensor:
+    """Dice loss of the maxima over rows plus that of the maxima over columns.
+
+    Args:
+        probabilities: (P, h, w) float in [0, 1].
+        targets: (P, h, w) bool.
+
+    Returns:
+        (P,) float32.
+    """
+    return sum(dice_loss(probabilities.amax(axis), targets.amax(axis), eps=_DICE_EPS) for axis in (1, 2))
+
+
+def average_projection_loss(probabilities: Tensor, targets: Tensor) -> Tensor:
+    """As :func:`max_projection_loss` with means instead of maxima."""
+    wanted = targets.to(probabilities.dtype)
+    return sum(dice_loss(probabilities.mean(axis), wanted.mean(axis), eps=_DICE_EPS) for axis in (1, 2))
+
+
+def pairwise_loss(
+    logits: Tensor, similar: Tensor, images: Tensor, regions: Tensor, dilation: int = 2
+) -> Tensor:
+    """-log P(both pixels on one side), averaged over pairs of one colour that start in the masks' regions.
+
+    Args:
+        logits: (P, h, w) float.
+        similar: (B, 4, h, w) bool, which pairs have one colour, from
+            :func:`find_similar_pairs`.
+        images: (P,) int64 in [0, B), the image of each mask.
+        regions: (P, h, w) bool; the pixels that count with their eight neighbours.
+        dilation: Pixels from the first to the second of a pair, along an axis.
+
+    Returns:
+        A float32 scalar; 0, but still a function of the logits, where no pair counts.
+    """
+    inside = F.logsigmoid(logits.float())
+    outside = inside - logits.float()  # log sigmoid(-x)
+    total, count = 0.0, 0.0
+    views = zip(*(pixel_pairs(x, dilation) for x in (inside, outside, regions, similar)), strict=True)
+    for direction, (inner, outer, region, (of_color, _)) in enumerate(views):
+        loss = -torch.logaddexp(inner[0] + inner[1], outer[0] + outer[1])
+        weight = of_color[images, direction] * (region[0].to(loss.dtype) + region[1])
+        total = total + (loss * weight).sum()
+        count = count + weight.sum()
+    return total / count.clamp(min=1)
+
+
+def bounding_regions(masks: Tensor) -> Tensor:
+    """Fills the bounding box of each mask: (P, h, w) bool to the same; nothing for an empty mask."""
+    return _between_ends(masks.any(2))[:, :, None] & _between_ends(masks.any(1))[:, None, :]
+
+
+def _between_ends(occupied: Tensor) -> Tensor:
+    """True from the first to the last true value of each row of (P, L) bool."""
+    started = occupied.cumsum(1) > 0
+    unfinished = occupied.flip(1).cumsum(1).flip(1) > 0
+    return started & unfinished
+
+
+@dataclass(frozen=True)
+class WeakMaskLoss:
+    """Projections and pairwise affinity; names and defaults as in ``solo_d2.methods.freesolo.config``.
+
+    A loss of weight 0 is left out.
+
+    Raises:
+        InputError: If the two pixels of a pair would be one.
+    """
+
+    max_projection_weight: float = 1.0
+    average_projection_weight: float = 0.1
+    pairwise_weight: float = 1.0
+    pairwise_dilation: int = 2
+
+    def __post_init__(self):
+        if self.pairwise_dilation < 1:
+            raise InputError(
+                f"MODEL.FREESOLO.PAIRWISE_DILATION must be at least 1, not {self.pairwise_dilation}"
+            )
+
+    @property
+    def enabled(self) -> bool:
+        """Whether any of the losses is on."""
+        return any((self.max_projection_weight, self.average_projection_weight, self.pairwise_weight))
+
+    def __call__(
+        self,
+        prediction: MaskPrediction,
+        count: Tensor,
+        images: Tensor,
+        similar: Tensor | None,
+        warmup: float,
+    ) -> dict[str, Tensor]:
+        """Computes the losses that are switched on.
+
+        Args:
+            prediction: The P positives of a batch, of one factor.
+            count: What the projections' sums are divided by, a scalar.
+            images: (P,) int64 in [0, B), the image of each positive.
+            similar: (B, 4, h, w) bool as :func:`pairwise_loss` takes it; None if that loss is off.
+            warmup: Factor of the pairwise loss, in [0, 1].
+
+        Returns:
+            Float32 scalars by the names under which they are logged; functions of the logits also without
+            any positive.
+        """
+        logits = prediction.logits[0].float()
+        probabilities = logits.sigmoid()
+        losses = {}
+        projections = {
+            "max": (self.max_projection_weight, max_projection_loss),
+            "average": (self.average_projection_weight, average_projection_loss),
+        }
+        for name, (weight, projection_loss) in projections.items():
+            if weight:
+                total = projection_loss(probabilities, prediction.targets).sum()
+                losses[f"loss_mask_{name}_projection"] = weight * total / count.clamp(min=1)
+        if self.pairwise_weight:
+            regions = bounding_regions(prediction.targets)
+            loss = pairwise_loss(logits, similar, images, regions, self.pairwise_dilation)
+            losses["loss_mask_pairwise"] = self.pairwise_weight * warmup * loss
+        return losses

@@ -1,0 +1,151 @@
+"""Dynamic convolution: kernels that were themselves predicted (SOLOv2 paper, section 2.1.3).
+
+The masks of grid cells, computed only for the cells that are asked for.
+
+B: images; K: cells per image; P: positive masks; D: numbers in a kernel; E: mask feature channels;
+h, w: size of the finest masks; n: cells asked for.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from solo_d2.layers import resize
+
+from .layout import GridLayout, GridTargets
+from .losses import MaskPrediction
+
+
+def dynamic_conv(features: Tensor, kernels: Tensor, kernel_size: int = 1) -> Tensor:
+    """Applies predicted kernels to one image's mask feature.
+
+    Args:
+        features: (E, H, W).
+        kernels: (P, E * kernel_size^2), each an (E, kernel_size, kernel_size) kernel.
+        kernel_size: Odd side of the kernels; borders are padded with zeros.
+
+    Returns:
+        (P, H, W) logits.
+    """
+    if kernel_size > 1 and not len(kernels):  # which conv2d refuses; the result still depends on both
+        return kernels.sum(1)[:, None, None] * features.sum(0)
+    if kernel_size > 1:
+        weight = kernels.view(len(kernels), len(features), kernel_size, kernel_size)
+        return F.conv2d(features[None], weight, padding=kernel_size // 2)[0]
+    return (kernels @ features.flatten(1)).unflatten(1, features.shape[1:])
+
+
+def dynamic_conv_batch(features: Tensor, kernels: Tensor, images: Tensor, kernel_size: int = 1) -> Tensor:
+    """Applies predicted kernels to the mask features of their images.
+
+    Args:
+        features: (B, E, H, W).
+        kernels: (P, E * kernel_size^2).
+        images: (P,) int64 in [0, B), ascending: the image of each kernel.
+        kernel_size: As in :func:`dynamic_conv`.
+
+    Returns:
+        (P, H, W) logits.
+    """
+    counts = torch.bincount(images, minlength=len(features)).tolist()
+    pairs = zip(features, kernels.split(counts), strict=True)
+    return torch.cat([dynamic_conv(feature, kernel, kernel_size) for feature, kernel in pairs])
+
+
+LevelLogits = Callable[[int, Tensor, Tensor], tuple[Tensor, ...]]
+"""Maps a level, images (n,) and cells of that level (n,) to one or more factors: logits (n, h_l, w_l)."""
+
+
+@dataclass(frozen=True)
+class UnifiedMasks:
+    """Kernels applied to one mask feature (SOLOv2).
+
+    Attributes:
+        kernels: (B, K, D).
+        feature: (B, E, h, w).
+        kernel_size: Side of the kernels.
+        stride: Input pixels per mask pixel.
+        cell_values: What results take over from their cells, by field name: (B, K, ...) each.
+    """
+
+    kernels: Tensor
+    feature: Tensor
+    kernel_size: int
+    stride: int
+    cell_values: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return tuple(self.feature.shape[-2:])
+
+    @property
+    def strides(self) -> list[int]:
+        return [self.stride]
+
+    def positives(self, targets: GridTargets) -> list[MaskPrediction]:
+        """Computes the masks of all positives, in groups of one resolution."""
+        images = targets.positive_cell // self.kernels.shape[1]
+        kernels = self.kernels.float().flatten(0, 1)[targets.positive_cell]
+        logits = dynamic_conv_batch(self.feature.float(), kernels, images, self.kernel_size)
+        return [MaskPrediction([logits], targets.masks[self.stride][targets.positive_instance])]
+
+    def soft(self, image: int, cells: Tensor) -> Tensor:
+        """Computes the masks of one image's cells, (n,) int64 in [0, K): (n, h, w) float in [0, 1]."""
+        return dynamic_conv(self.feature[image], self.kernels[image, cells], self.kernel_size).sigmoid_()
+
+
+@dataclass(frozen=True)
+class LevelMasks:
+    """Masks that every level predicts at its own resolution (SOLO, Decoupled SOLO, separate mask features).
+
+    Attributes:
+        layout: The levels.
+        sizes: Height and width of each level's masks, finest first.
+        logits: Computes the masks of chosen cells of a level, as factors whose sigmoids are multiplied.
+        cell_values: As :attr:`UnifiedMasks.cell_values`.
+    """
+
+    layout: GridLayout
+    sizes: Sequence[tuple[int, int]]
+    logits: LevelLogits
+    cell_values: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.sizes[0]
+
+    @property
+    def strides(self) -> list[int]:
+        """Input pixels per mask pixel, for each level: masks have twice their level's resolution."""
+        return [level.stride // 2 for level in self.layout.levels]
+
+    def positives(self, targets: GridTargets) -> list[MaskPrediction]:
+        """As :meth:`UnifiedMasks.positives`, a group for each level."""
+        num_cells = self.layout.num_cells
+        level, cell = self.layout.locate(targets.positive_cell % num_cells)
+        order = level.argsort(stable=True)
+        counts = torch.bincount(level, minlength=len(self.sizes)).tolist()
+        columns = (targets.positive_cell // num_cells, cell, targets.positive_instance)
+        groups = zip(*(column[order].split(counts) for column in columns), strict=True)
+        return [
+            MaskPrediction(self.logits(i, images, cells), targets.masks[self.strides[i]][instances])
+            for i, (images, cells, instances) in enumerate(groups)
+        ]
+
+    def soft(self, image: int, cells: Tensor) -> Tensor:
+        """As :meth:`UnifiedMasks.soft`; coarser levels' factors are resized, then multiplied."""
+        level, cell = self.layout.locate(cells)
+        masks = torch.empty(len(cells), *self.size, device=cells.device)
+        for i in range(len(self.sizes)):
+            here = (level == i).nonzero().squeeze(1)
+            factors = self.logits(i, torch.full_like(here, image), cell[here])
+            masks[here] = reduce(torch.mul, [self._resized(x.float().sigmoid()) for x in factors])
+        return masks
+
+    def _resized(self, masks: Tensor) -> Tensor:
+        same = tuple(masks.shape[-2:]) == tuple(self.size)
+        return masks if same else resize(masks[:, None], self.size)[:, 0]

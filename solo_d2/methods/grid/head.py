@@ -1,0 +1,138 @@
+"""From a feature map to one vector per grid cell (SOLO paper, section 3.3, alignment).
+
+What every head of the SOLO family does for each pyramid level (SOLO paper, sections 2.1 and 2.2).
+
+B: batch; C: classes; S: cells per side of a level.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from detectron2.layers import Conv2d
+from solo_d2.layers import ConvTower, init_conv, rescale_pyramid, resize
+from solo_d2.layers.conv_tower import Norm
+from solo_d2.utils.errors import InputError
+
+GRID_ALIGNMENTS = ("interpolate", "adaptive_max_pool", "region_grid")
+# Sample points per cell side of the region grid; the paper says "dense" and gives no number.
+REGION_POINTS = 4
+
+
+def align_to_grid(features: Tensor, grid: int, alignment: str = "interpolate") -> Tensor:
+    """Brings a feature map to grid x grid cells.
+
+    Args:
+        features: (B, C, H, W).
+        grid: S.
+        alignment: "interpolate" resizes bilinearly; "adaptive_max_pool" takes the maximum over each cell's
+            pixels; "region_grid" averages REGION_POINTS^2 bilinear samples spread evenly over each cell.
+
+    Returns:
+        (B, C, S, S).
+    """
+    if alignment == "adaptive_max_pool":
+        return F.adaptive_max_pool2d(features, grid)
+    if alignment == "region_grid":
+        samples = resize(features, (grid * REGION_POINTS, grid * REGION_POINTS))
+        return F.avg_pool2d(samples, REGION_POINTS)
+    return resize(features, (grid, grid))
+
+
+def prior_bias(prior_prob: float) -> float:
+    """The logit of an initial probability."""
+    return -math.log((1 - prior_prob) / prior_prob)
+
+
+class GridHead(nn.Module):
+    """Class logits for every grid cell; a subclass adds what the cells' masks are made of.
+
+    The category branch and all towers are shared by the levels.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        num_grids: Sequence[int],
+        num_classes: int,
+        towers: Mapping[str, Mapping[str, Any]],
+        channels: int = 256,
+        num_convs: int = 7,
+        norm: Norm = "GN",
+        prior_prob: float = 0.01,
+        alignment: str = "interpolate",
+        num_dcn_convs: int = 0,
+        dcn_type: str = "DCN",
+    ):
+        """
+        Args:
+            in_channels: Channels of every pyramid level.
+            num_grids: S of each level.
+            num_classes: C.
+            towers: The mask side's towers: attribute names and what sets each :class:`ConvTower` apart.
+            channels: Width of every tower.
+            num_convs: Depth of every tower.
+            norm: Normalisation of the towers.
+            prior_prob: Initial foreground probability of every cell and class.
+            alignment: How the category branch gets from features to cells; see :func:`align_to_grid`.
+            num_dcn_convs: How many of every tower's last convolutions are deformable.
+            dcn_type: Their kind, "DCN" or "DCNv2".
+
+        Raises:
+            InputError: If ``alignment`` or ``dcn_type`` is unknown.
+        """
+        super().__init__()
+        if alignment not in GRID_ALIGNMENTS:
+            raise InputError(
+                f"CATEGORY_ALIGN must be one of {', '.join(GRID_ALIGNMENTS)}, not '{alignment}'."
+            )
+        self.num_grids = list(num_grids)
+        self.alignment = alignment
+        tower = {"in_channels": in_channels, "channels": channels, "num_convs": num_convs, "norm": norm}
+        tower |= {"num_dcn_convs": num_dcn_convs, "dcn_type": dcn_type}
+        self.category_tower = ConvTower(**tower)
+        for name, settings in towers.items():
+            self.add_module(name, ConvTower(**tower | settings))
+        self.category_predictor = init_conv(
+            Conv2d(channels, num_classes, 3, padding=1), bias=prior_bias(prior_prob)
+        )
+
+    def forward(self, features: Sequence[Tensor]) -> tuple[list[Tensor], list]:
+        """
+        Args:
+            features: One (B, in_channels, H_l, W_l) per level, finest first.
+
+        Returns:
+            :meth:`category_branch`'s and :meth:`mask_branch`'s results, one each per level.
+
+        Raises:
+            InputError: If the number of levels is not that of ``num_grids``.
+        """
+        if len(features) != len(self.num_grids):
+            raise InputError(
+                f"INSTANCE_IN_FEATURES gives {len(features)} levels, but NUM_GRIDS has {len(self.num_grids)}."
+            )
+        categories, masks = [], []
+        for level, feature in enumerate(rescale_pyramid(features)):
+            cells = align_to_grid(feature, self.num_grids[level], self.alignment)
+            categories.append(self.category_branch(cells))
+            masks.append(self.mask_branch(feature, cells, level))
+        return categories, masks
+
+    def category_branch(self, cells: Tensor) -> Tensor:
+        """Maps (B, in_channels, S, S) to category logits (B, C, S, S)."""
+        return self.category_predictor(self.category_tower(cells))
+
+    def mask_branch(self, feature: Tensor, cells: Tensor, level: int):
+        """Computes what one level's masks are made of.
+
+        Args:
+            feature: (B, in_channels, H, W), re-scaled.
+            cells: (B, in_channels, S, S), the feature as the category branch gets it.
+            level: Which level.
+        """
+        raise NotImplementedError

@@ -1,0 +1,145 @@
+"""Mask losses that average over pixels (SOLO paper, section 3.3, loss function ablation).
+
+The two losses of a grid model and what they are averaged over (SOLO paper, section 3.3.2).
+
+B: images; K: cells per image; C: classes; P: positive masks; h, w: mask feature size.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+import torch
+import torch.nn.functional as F
+from fvcore.nn import sigmoid_focal_loss
+from torch import Tensor
+
+from solo_d2.losses import category_focal_loss, dice_loss
+from solo_d2.losses.category import average_over_ranks
+from solo_d2.utils.errors import InputError
+
+from .layout import GridTargets
+
+
+def bce_loss(logits: Tensor, targets: Tensor, positive_weight: float = 2.0) -> Tensor:
+    """Binary cross entropy averaged over each mask's pixels, true ones weighted by ``positive_weight``.
+
+    Args:
+        logits: (P, h, w) float.
+        targets: (P, h, w) bool.
+        positive_weight: Of true pixels, against 1 of the others.
+
+    Returns:
+        (P,) float32.
+    """
+    logits = logits.flatten(1).float()
+    weight = logits.new_full((), positive_weight)
+    loss = F.binary_cross_entropy_with_logits(
+        logits, targets.flatten(1).to(logits.dtype), pos_weight=weight, reduction="none"
+    )
+    return loss.mean(1)
+
+
+def focal_loss(logits: Tensor, targets: Tensor, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:
+    """Focal loss averaged over each mask's pixels; arguments and result as in :func:`bce_loss`."""
+    logits = logits.flatten(1).float()
+    return sigmoid_focal_loss(logits, targets.flatten(1).to(logits.dtype), alpha=alpha, gamma=gamma).mean(1)
+
+
+def product_logit(x: Tensor, y: Tensor) -> Tensor:
+    """The logit of sigmoid(x) * sigmoid(y), without computing either: -log(e^-x + e^-y + e^-(x+y))."""
+    return -torch.logaddexp(torch.logaddexp(-x, -y), -x - y)
+
+
+MASK_LOSSES = ("dice", "bce", "focal")
+
+
+@dataclass(frozen=True)
+class MaskPrediction:
+    """Positive masks of one resolution, predicted and wanted.
+
+    Attributes:
+        logits: One (P, h, w), or two whose sigmoids are multiplied (Decoupled SOLO).
+        targets: (P, h, w) bool.
+    """
+
+    logits: Sequence[Tensor]
+    targets: Tensor
+
+
+@dataclass(frozen=True)
+class GridLoss:
+    """Focal loss on cells, dice or another loss on masks.
+
+    Raises:
+        InputError: If ``mask_loss`` or ``mask_divisor`` is unknown.
+    """
+
+    focal_alpha: float = 0.25
+    focal_gamma: float = 2.0
+    category_weight: float = 1.0
+    mask_loss: str = "dice"
+    dice_weight: float = 3.0
+    bce_weight: float = 10.0
+    bce_positive_weight: float = 2.0
+    mask_focal_weight: float = 20.0
+    mask_divisor: str = "masks"
+    sync_counts: bool = False
+
+    def __post_init__(self):
+        if self.mask_loss not in MASK_LOSSES:
+            raise InputError(
+                f"LOSS.MASK_LOSS must be one of {', '.join(MASK_LOSSES)}, not '{self.mask_loss}'."
+            )
+        if self.mask_divisor not in ("masks", "cells"):
+            raise InputError(f"LOSS.MASK_DIVISOR must be 'masks' or 'cells', not '{self.mask_divisor}'.")
+
+    def category(self, logits: Tensor, targets: GridTargets) -> Tensor:
+        """Focal loss summed over all cells and classes, divided by positive cells + 1.
+
+        Args:
+            logits: (B, K, C).
+            targets: Of the same batch.
+
+        Returns:
+            A float32 scalar.
+        """
+        loss = category_focal_loss(logits, targets.labels, self.focal_alpha, self.focal_gamma)
+        return self.category_weight * loss / (self._count(targets.owner >= 0) + 1)
+
+    def masks(self, predictions: Sequence[MaskPrediction], targets: GridTargets) -> Tensor:
+        """Mask loss averaged over positives; 0, but still a function of the logits, without any.
+
+        Args:
+            predictions: All positives of the batch, in groups of one resolution.
+            targets: Of the same batch.
+
+        Returns:
+            A float32 scalar.
+        """
+        total = torch.cat([self._each_mask(prediction) for prediction in predictions]).sum()
+        weights = {"dice": self.dice_weight, "bce": self.bce_weight, "focal": self.mask_focal_weight}
+        return weights[self.mask_loss] * total / self.mask_count(targets).clamp(min=1)
+
+    def mask_count(self, targets: GridTargets) -> Tensor:
+        """Number of masks, or of cells that have any, that mask losses are averaged over: float32 scalar."""
+        if self.mask_divisor == "masks":
+            return self._count(torch.ones_like(targets.positive_instance))
+        positive = torch.zeros(targets.labels.numel(), dtype=torch.bool, device=targets.labels.device)
+        return self._count(positive.index_fill_(0, targets.positive_cell, True))
+
+    def _each_mask(self, prediction: MaskPrediction) -> Tensor:
+        """Loss of each mask: (P,) float32."""
+        logits = [x.float() for x in prediction.logits]
+        if self.mask_loss == "dice":
+            probabilities = reduce(torch.mul, [x.sigmoid() for x in logits])
+            return dice_loss(probabilities, prediction.targets)
+        logit = reduce(product_logit, logits)
+        if self.mask_loss == "bce":
+            return bce_loss(logit, prediction.targets, self.bce_positive_weight)
+        return focal_loss(logit, prediction.targets, self.focal_alpha, self.focal_gamma)
+
+    def _count(self, flags: Tensor) -> Tensor:
+        """Number of true flags, averaged over ranks if so configured: float32 scalar."""
+        count = flags.sum().float()
+        return average_over_ranks(count) if self.sync_counts else count

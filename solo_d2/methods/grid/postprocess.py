@@ -1,0 +1,145 @@
+"""From grid predictions to instances, shared by the whole SOLO family (SOLOv2 paper, section 2.1.4).
+
+K: cells of all levels; C: classes; M: candidates, (cell, class) pairs; h, w: mask feature size.
+Masks belong to cells, so each is computed once however many classes its cell has. What is kept of it is its
+bits, a thirty-second of its soft values; those are computed again for the few that survive.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from detectron2.structures import Instances
+from solo_d2.modeling.postprocess import build_instances, empty_instances, pack_computed_masks
+from solo_d2.ops import mask_nms
+
+SoftMasks = Callable[[Tensor], Tensor]
+"""Maps cells, (n,) int64 in [0, K), to their soft masks, (n, h, w) float in [0, 1]."""
+
+
+def points_nms(scores: Tensor) -> Tensor:
+    """Sets every score to 0 that is below its left, upper or upper left neighbour; ties survive.
+
+    Args:
+        scores: (B, C, S, S) in [0, 1].
+
+    Returns:
+        A tensor of the same shape.
+    """
+    neighbourhood = F.max_pool2d(scores, kernel_size=2, stride=1, padding=1)[..., :-1, :-1]
+    return torch.where(scores == neighbourhood, scores, 0)
+
+
+@dataclass(frozen=True)
+class GridInference:
+    """Thresholds of inference; names and defaults as in ``solo_d2.methods.grid.config``.
+
+    ``with_masks`` False gives boxes only (``TEST.BOX_ONLY``) and resizes no mask.
+    """
+
+    score_thr: float = 0.1
+    mask_thr: float = 0.5
+    nms_pre: int = 500
+    max_cells: int = 4000
+    nms_type: str = "matrix"
+    nms_kernel: str = "gaussian"
+    nms_sigma: float = 2.0
+    nms_thr: float = 0.5
+    update_thr: float = 0.05
+    max_per_img: int = 100
+    mask_stride: int = 4
+    with_masks: bool = True
+
+    def __call__(
+        self,
+        category_scores: Tensor,
+        soft_masks: SoftMasks,
+        mask_size: tuple[int, int],
+        cell_strides: Tensor,
+        image_size: tuple[int, int],
+        output_size: tuple[int, int],
+        cell_values: Mapping[str, Tensor] = MappingProxyType({}),
+    ) -> Instances:
+        """Turns one image's predictions into instances.
+
+        Args:
+            category_scores: (K, C) after points NMS.
+            soft_masks: Computes the masks of chosen cells.
+            mask_size: Height and width of those masks.
+            cell_strides: (K,) stride of each cell's level; a mask needs more pixels than that.
+            image_size: Height and width of the network input without padding.
+            output_size: Height and width of the results.
+            cell_values: (K, ...) each; results take over those of their cells as further fields.
+
+        Returns:
+            At most ``max_per_img`` instances, best first; see :func:`build_instances`.
+        """
+        cell, category = (category_scores > self.score_thr).nonzero(as_tuple=True)
+        scores = category_scores[cell, category]
+        cell, category, scores = self._limit_cells(cell, category, scores, category_scores)
+        cells, mask_index = cell.unique(return_inverse=True)
+        masks_of = self._keep_if_few(cells, soft_masks)
+        bits, area, soft_sum = pack_computed_masks(
+            masks_of, len(cells), mask_size, self.mask_thr, cells.device
+        )
+
+        scores = scores * (soft_sum / area.clamp(min=1))[mask_index]
+        large = (area[mask_index] > cell_strides[cell]).nonzero().squeeze(1)
+        order = large[scores[large].argsort(descending=True, stable=True)[: self.nms_pre]]
+        if not len(order):
+            empty = empty_instances(output_size, category_scores.device, self.with_masks)
+            return _add_values(empty, cell_values, order)
+
+        category, mask_index = category[order], mask_index[order]
+        scores = mask_nms(
+            bits[mask_index],
+            category,
+            scores[order],
+            self.nms_type,
+            self.nms_kernel,
+            self.nms_sigma,
+            self.nms_thr,
+        )
+        best = scores.argsort(descending=True, stable=True)[: self.max_per_img]
+        best = best[scores[best] >= self.update_thr]
+        used, position = mask_index[best].unique(return_inverse=True)
+        results = build_instances(
+            masks_of(used)[position],
+            scores[best],
+            category[best],
+            image_size=image_size,
+            output_size=output_size,
+            mask_stride=self.mask_stride,
+            threshold=self.mask_thr,
+            with_masks=self.with_masks,
+        )
+        return _add_values(results, cell_values, cells[mask_index[best]])
+
+    def _limit_cells(
+        self, cell: Tensor, category: Tensor, scores: Tensor, category_scores: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Drops the candidates of all but the ``max_cells`` cells with the best category scores."""
+        if len(cell) <= self.max_cells:
+            return cell, category, scores
+        best = category_scores.amax(1).topk(min(self.max_cells, len(category_scores))).indices
+        allowed = torch.zeros(len(category_scores), dtype=torch.bool, device=cell.device)
+        allowed[best] = True
+        kept = allowed[cell]
+        return cell[kept], category[kept], scores[kept]
+
+    def _keep_if_few(self, cells: Tensor, soft_masks: SoftMasks) -> SoftMasks:
+        """Returns a source of masks by position in ``cells``: computed once if NMS could take them all."""
+        if len(cells) <= self.nms_pre:
+            return soft_masks(cells).__getitem__
+        return lambda index: soft_masks(cells[index])
+
+
+def _add_values(results: Instances, cell_values: Mapping[str, Tensor], cells: Tensor) -> Instances:
+    """Adds to each result what its cell, (M,) int64, has."""
+    for name, values in cell_values.items():
+        results.set(name, values[cells])
+    return results

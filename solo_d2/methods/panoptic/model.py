@@ -1,0 +1,165 @@
+"""A semantic branch and a merge for any direct instance segmenter (SOLOv2 paper, section 3.2 and appendix F;
+CondInst paper, section 2.5)."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from detectron2.config import CfgNode, configurable
+from detectron2.layers import ShapeSpec
+from detectron2.modeling import META_ARCH_REGISTRY
+from detectron2.structures import ImageList
+from solo_d2.methods.condinst.model import CondInst
+from solo_d2.methods.solov2.model import SOLOv2
+from solo_d2.modeling.meta_architecture import DenseSegmenter
+from solo_d2.modeling.postprocess import restore_size
+from solo_d2.utils.errors import InputError
+
+from .head import ConcatSemanticHead, FPNSemanticHead, FusionSemanticHead
+from .losses import semantic_cross_entropy
+from .postprocess import PanopticMerge
+
+
+class PanopticSegmenter(DenseSegmenter):
+    """Makes the instance segmenter that follows it in a class's bases panoptic.
+
+    ``class PanopticX(PanopticSegmenter, X)`` is all that a panoptic X needs. Its instance part trains and
+    infers as X alone does and has X's config keys; the semantic branch has Detectron2's
+    ``MODEL.SEM_SEG_HEAD`` and the merge ``MODEL.PANOPTIC_FPN``.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        sem_seg_head: nn.Module,
+        sem_seg_in_features: Sequence[str],
+        sem_seg_stride: int,
+        sem_seg_loss_weight: float,
+        ignore_value: int,
+        instance_loss_weight: float,
+        panoptic_merge: PanopticMerge | None,
+        **kwargs,
+    ):
+        """
+        Args:
+            sem_seg_head: Features to class logits; class 0 stands for all things.
+            sem_seg_in_features: Backbone outputs it reads, finest first.
+            sem_seg_stride: Network-input pixels per logit.
+            sem_seg_loss_weight: Weight of its loss.
+            ignore_value: Label of pixels without a class.
+            instance_loss_weight: Weight of all other losses.
+            panoptic_merge: Instances and semantic map to the panoptic one; None leaves both as they are.
+            **kwargs: Of the instance segmenter.
+        """
+        super().__init__(**kwargs)
+        self.sem_seg_head = sem_seg_head.to(memory_format=torch.channels_last)
+        self.sem_seg_in_features = list(sem_seg_in_features)
+        self.sem_seg_stride = sem_seg_stride
+        self.sem_seg_loss_weight = sem_seg_loss_weight
+        self.ignore_value = ignore_value
+        self.instance_loss_weight = instance_loss_weight
+        self.panoptic_merge = panoptic_merge
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict:
+        arguments = super().from_config(cfg)
+        node, panoptic = cfg.MODEL.SEM_SEG_HEAD, cfg.MODEL.PANOPTIC_FPN
+        combine = panoptic.COMBINE
+        return {
+            **arguments,
+            "sem_seg_head": semantic_head_from_config(cfg, arguments["backbone"].output_shape()),
+            "sem_seg_in_features": node.IN_FEATURES,
+            "sem_seg_stride": node.COMMON_STRIDE,
+            "sem_seg_loss_weight": node.LOSS_WEIGHT,
+            "ignore_value": node.IGNORE_VALUE,
+            "instance_loss_weight": panoptic.INSTANCE_LOSS_WEIGHT,
+            "panoptic_merge": PanopticMerge(
+                overlap_threshold=combine.OVERLAP_THRESH,
+                stuff_area_limit=combine.STUFF_AREA_LIMIT,
+                score_threshold=combine.INSTANCES_CONFIDENCE_THRESH,
+            )
+            if combine.ENABLED
+            else None,
+        }
+
+    def training_losses(self, features: dict[str, Tensor], batched_inputs: list[dict]) -> dict[str, Tensor]:
+        """Adds "loss_sem_seg" to the instance segmenter's; the inputs also have "sem_seg", (H, W) labels."""
+        losses = super().training_losses(features, batched_inputs)
+        losses = {name: self.instance_loss_weight * loss for name, loss in losses.items()}
+        logits = self._semantic_logits(features)
+        labels = self._semantic_labels(batched_inputs)
+        with torch.autocast(logits.device.type, enabled=False):
+            full = nn.functional.interpolate(
+                logits.float(), size=labels.shape[-2:], mode="bilinear", align_corners=False
+            )
+            loss = semantic_cross_entropy(full, labels, self.ignore_value)
+        return {**losses, "loss_sem_seg": self.sem_seg_loss_weight * loss}
+
+    def results(
+        self,
+        features: dict[str, Tensor],
+        image_sizes: Sequence[tuple[int, int]],
+        output_sizes: Sequence[tuple[int, int]],
+    ) -> list[dict]:
+        """Adds "sem_seg", (C, H, W) logits, and "panoptic_seg", see :class:`PanopticMerge`."""
+        results = super().results(features, image_sizes, output_sizes)
+        logits = self._semantic_logits(features).float()
+        for i, result in enumerate(results):
+            full = restore_size(logits[i : i + 1], image_sizes[i], output_sizes[i], self.sem_seg_stride)
+            result["sem_seg"] = full[0]
+            if self.panoptic_merge is not None:
+                result["panoptic_seg"] = self.panoptic_merge(result["instances"], full[0].argmax(0))
+        return results
+
+    def _semantic_logits(self, features: dict[str, Tensor]) -> Tensor:
+        return self.sem_seg_head([features[name] for name in self.sem_seg_in_features])
+
+    def _semantic_labels(self, batched_inputs: list[dict]) -> Tensor:
+        """Returns the batch's labels (B, H, W) on the padded network input."""
+        if any("sem_seg" not in x for x in batched_inputs):
+            raise InputError(
+                f'{type(self).__name__} learns from "sem_seg" maps, which these inputs lack: train it on a '
+                "panoptic data set"
+            )
+        return ImageList.from_tensors(
+            [x["sem_seg"].to(self.device, non_blocking=True) for x in batched_inputs],
+            self.backbone.size_divisibility,
+            self.ignore_value,
+            self.backbone.padding_constraints,
+        ).tensor
+
+
+def semantic_head_from_config(cfg: CfgNode, shapes: dict[str, ShapeSpec]) -> nn.Module:
+    """Builds the head that ``MODEL.SEM_SEG_HEAD.NAME`` names.
+
+    Raises:
+        InputError: there is no head of that name.
+    """
+    node = cfg.MODEL.SEM_SEG_HEAD
+    common = {
+        "in_channels": shapes[node.IN_FEATURES[0]].channels,
+        "num_classes": node.NUM_CLASSES,
+        "num_levels": len(node.IN_FEATURES),
+    }
+    if node.NAME == "FusionSemanticHead":
+        return FusionSemanticHead(**common, channels=node.CONVS_DIM, norm=node.NORM)
+    if node.NAME == "ConcatSemanticHead":
+        return ConcatSemanticHead(**common)
+    if node.NAME == "SemSegFPNHead":
+        return FPNSemanticHead(cfg, shapes)
+    raise InputError(
+        "MODEL.SEM_SEG_HEAD.NAME is FusionSemanticHead, ConcatSemanticHead or SemSegFPNHead, "
+        f"not {node.NAME!r}"
+    )
+
+
+@META_ARCH_REGISTRY.register()
+class PanopticSOLOv2(PanopticSegmenter, SOLOv2):
+    """SOLOv2 with a semantic branch."""
+
+
+@META_ARCH_REGISTRY.register()
+class PanopticCondInst(PanopticSegmenter, CondInst):
+    """CondInst with a semantic branch."""

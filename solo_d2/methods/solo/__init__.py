@@ -1,0 +1,5 @@
+"""solo"""
+
+from .model import SOLO, DecoupledSOLO
+
+__all__ = ["DecoupledSOLO", "SOLO"]

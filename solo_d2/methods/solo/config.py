@@ -1,0 +1,18 @@
+"""Keys of SOLO and Decoupled SOLO (Wang et al., "SOLO: Segmenting Objects by Locations", ECCV 2020)."""
+
+from detectron2.config import CfgNode
+from solo_d2.methods.grid.config import add_inference_keys, add_level_keys, add_loss_keys, add_tower_keys
+
+
+def add_solo_config(cfg: CfgNode) -> None:
+    """Adds ``MODEL.SOLO``, read by the meta-architectures SOLO and DecoupledSOLO."""
+    cfg.MODEL.SOLO = CfgNode()
+    node = cfg.MODEL.SOLO
+    add_level_keys(node)
+    add_tower_keys(node, channels=256, num_convs=7)
+    # How many of a mask tower's first convolutions see coordinates (section 3.3, CoordConv).
+    node.NUM_COORD_CONVS = 1
+    # Decoupled SOLO only: one mask tower for both axes, as the light models have it.
+    node.LIGHT = False
+    add_loss_keys(node)
+    add_inference_keys(node)

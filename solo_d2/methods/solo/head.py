@@ -1,0 +1,114 @@
+"""SOLO's head: one mask channel for every grid cell (SOLO paper, section 2.1).
+
+B: batch; H, W: a re-scaled level's size; S: cells per side of a level.
+
+Decoupled SOLO's head: one channel per grid column and one per row (SOLO paper, section 4).
+
+B: batch; H, W: a re-scaled level's size; S: cells per side of a level.
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from detectron2.layers import Conv2d
+from solo_d2.layers import init_conv, upsample
+from solo_d2.methods.grid.cell_masks import dynamic_conv_batch
+from solo_d2.methods.grid.head import GridHead, prior_bias
+
+
+class SOLOHead(GridHead):
+    """Class logits per cell, and per level S^2 mask channels at twice the level's resolution."""
+
+    def __init__(
+        self,
+        *,
+        num_grids: Sequence[int],
+        channels: int = 256,
+        num_coord_convs: int = 1,
+        prior_prob: float = 0.01,
+        **kwargs,
+    ):
+        """
+        Args:
+            num_grids: S of each level.
+            channels: Width of both towers.
+            num_coord_convs: How many of the mask tower's first convolutions see coordinates.
+            prior_prob: Initial probability of every cell's classes and every mask pixel.
+            **kwargs: Of :class:`GridHead`.
+        """
+        super().__init__(
+            num_grids=num_grids,
+            channels=channels,
+            towers={"mask_tower": {"num_coord_convs": num_coord_convs}},
+            prior_prob=prior_prob,
+            **kwargs,
+        )
+        self.mask_predictors = nn.ModuleList(
+            init_conv(Conv2d(channels, grid**2, 1), bias=prior_bias(prior_prob)) for grid in num_grids
+        )
+
+    def mask_branch(self, feature: Tensor, cells: Tensor, level: int) -> Tensor:
+        """Returns one level's mask features, (B, channels, 2H, 2W); see :meth:`mask_logits`."""
+        return upsample(self.mask_tower(feature))
+
+    def mask_logits(self, mask_features: Tensor, level: int) -> Tensor:
+        """Returns one level's masks, (B, S^2, 2H, 2W): channel i * S + j is row i, column j."""
+        return self.mask_predictors[level](mask_features)
+
+    def cell_mask_logits(self, mask_features: Tensor, level: int, images: Tensor, cells: Tensor) -> Tensor:
+        """Computes chosen channels of :meth:`mask_logits` without the others.
+
+        Args:
+            mask_features: (B, channels, 2H, 2W).
+            level: Their level.
+            images: (n,) int64 in [0, B), ascending.
+            cells: (n,) int64 in [0, S^2).
+
+        Returns:
+            (n, 2H, 2W).
+        """
+        predictor = self.mask_predictors[level]
+        logits = dynamic_conv_batch(mask_features, predictor.weight[cells].flatten(1), images)
+        return logits + predictor.bias[cells][:, None, None]
+
+
+class DecoupledSOLOHead(GridHead):
+    """Class logits per cell, and per level S column and S row masks, whose products are the cells' masks."""
+
+    def __init__(
+        self,
+        *,
+        num_grids: Sequence[int],
+        light: bool = False,
+        num_coord_convs: int = 1,
+        prior_prob: float = 0.01,
+        channels: int = 256,
+        **kwargs,
+    ):
+        """
+        Args:
+            num_grids: S of each level.
+            light: Both axes share one tower that sees both coordinates, instead of a tower for each axis
+                that sees its own.
+            num_coord_convs: How many of a mask tower's first convolutions see coordinates.
+            prior_prob: Initial probability of every cell's classes and every pixel of an axis's masks.
+            channels: Width of the towers.
+            **kwargs: Of :class:`GridHead`.
+        """
+        axes = {"mask_tower": "xy"} if light else {"mask_tower_x": "x", "mask_tower_y": "y"}
+        towers = {name: {"axes": axis, "num_coord_convs": num_coord_convs} for name, axis in axes.items()}
+        super().__init__(
+            num_grids=num_grids, channels=channels, prior_prob=prior_prob, towers=towers, **kwargs
+        )
+        self.tower_names = list(towers)
+        bias = prior_bias(prior_prob)
+        self.predictors_x, self.predictors_y = (
+            nn.ModuleList(init_conv(Conv2d(channels, grid, 3, padding=1), bias) for grid in num_grids)
+            for _ in range(2)
+        )
+
+    def mask_branch(self, feature: Tensor, cells: Tensor, level: int) -> tuple[Tensor, Tensor]:
+        """Returns one level's column and row logits, (B, S, 2H, 2W) each."""
+        towers = [upsample(self.get_submodule(name)(feature)) for name in self.tower_names]
+        return self.predictors_x[level](towers[0]), self.predictors_y[level](towers[-1])

@@ -1,0 +1,5 @@
+"""solov2"""
+
+from .model import SOLOv2
+
+__all__ = ["SOLOv2"]

@@ -1,0 +1,227 @@
+"""From the padded network input's maps to the size of the results.
+
+Masks that are computed, packed into bits and forgotten, few at a time.
+
+Masks at feature resolution to Detectron2 ``Instances`` at image resolution.
+
+M: results; h, w: mask feature size; all sizes are (height, width) in pixels.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from detectron2.structures import Boxes, Instances
+from solo_d2.layers import aligned_bilinear, resize
+from solo_d2.ops import pack_masks
+
+
+def restore_size(
+    maps: Tensor,
+    image_size: tuple[int, int],
+    output_size: tuple[int, int],
+    stride: int,
+    *,
+    aligned: bool = False,
+) -> Tensor:
+    """Upsamples maps to the padded network input, crops the padding and resizes to the output.
+
+    Args:
+        maps: (N, C, h, w) float over the padded network input.
+        image_size: Height and width of the network input without padding.
+        output_size: Height and width of the results.
+        stride: Network-input pixels per map pixel.
+        aligned: Whether maps are upsampled with aligned corners, as :func:`aligned_bilinear` does.
+
+    Returns:
+        (N, C, *output_size).
+    """
+    h, w = maps.shape[-2:]
+    full = aligned_bilinear(maps, stride) if aligned else resize(maps, (h * stride, w * stride))
+    full = full[..., : image_size[0], : image_size[1]]
+    return full if tuple(image_size) == tuple(output_size) else resize(full, output_size)
+
+
+# Bytes of float32 soft masks that may be alive at once.
+_CHUNK_BYTES = 1 << 26
+
+
+def pack_computed_masks(
+    masks_of: Callable[[Tensor], Tensor],
+    count: int,
+    mask_size: tuple[int, int],
+    threshold: float,
+    device: torch.device,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Packs ``count`` soft masks with memory for only a part of them.
+
+    Args:
+        masks_of: Maps positions, (n,) int64 in [0, count), to soft masks (n, h, w).
+        count: How many there are.
+        mask_size: (h, w).
+        threshold: As in :func:`solo_d2.ops.pack_masks`, whose results these are.
+        device: Of the masks.
+
+    Returns:
+        bits (count, W) int64, area (count,) int64 and soft_sum (count,) float32.
+    """
+    chunk_length = max(_CHUNK_BYTES // (4 * mask_size[0] * mask_size[1]), 1)
+    chunks = torch.arange(count, device=device).split(chunk_length)
+    packed = [pack_masks(masks_of(index), threshold) for index in chunks]
+    bits, area, soft_sum = (torch.cat(parts) for parts in zip(*packed, strict=True))
+    return bits, area, soft_sum
+
+
+def build_instances(
+    soft_masks: Tensor | None,
+    scores: Tensor,
+    classes: Tensor,
+    *,
+    image_size: tuple[int, int],
+    output_size: tuple[int, int],
+    mask_stride: int,
+    threshold: float,
+    with_masks: bool = True,
+    boxes: Tensor | None = None,
+    aligned: bool = False,
+) -> Instances:
+    """Builds results for one image.
+
+    Args:
+        soft_masks: (M, h, w) float in [0, 1] over the padded network input; None where ``boxes`` are enough.
+        scores: (M,) float.
+        classes: (M,) int64.
+        image_size: Size of the network input without padding.
+        output_size: Size of the results, the original image's.
+        mask_stride: Network-input pixels per mask pixel.
+        threshold: A pixel belongs to the mask strictly above it.
+        with_masks: Without, there is no ``pred_masks``, no mask is resized, and boxes are those of
+            :func:`boxes_from_soft_masks`.
+        boxes: (M, 4) XYXY in output pixels; None for the masks' tight bounds.
+        aligned: Whether masks are upsampled by :func:`aligned_bilinear`, not with half-pixel centres.
+
+    Returns:
+        Instances with ``pred_masks`` (M, *output_size) bool, ``pred_boxes`` XYXY in output pixels, ``scores``
+        and ``pred_classes``.
+    """
+    result = Instances(output_size)
+    if with_masks:
+        masks = resize_masks(soft_masks, image_size, output_size, mask_stride, threshold, aligned)
+        result.pred_masks = masks
+        boxes = boxes_from_masks(masks) if boxes is None else boxes
+    elif boxes is None:
+        boxes = boxes_from_soft_masks(soft_masks, image_size, output_size, mask_stride, threshold, aligned)
+    result.pred_boxes = Boxes(boxes)
+    result.scores = scores
+    result.pred_classes = classes
+    return result
+
+
+def empty_instances(output_size: tuple[int, int], device: torch.device, with_masks: bool = True) -> Instances:
+    """Returns a result without instances, with every field of :func:`build_instances`."""
+    return build_instances(
+        torch.zeros(0, 1, 1, device=device),
+        torch.zeros(0, device=device),
+        torch.zeros(0, dtype=torch.int64, device=device),
+        image_size=output_size,
+        output_size=output_size,
+        mask_stride=1,
+        threshold=0.5,
+        with_masks=with_masks,
+    )
+
+
+def drop_wide(instances: Instances, max_box_width: float) -> Instances:
+    """Drops instances that are as wide as ``max_box_width`` of the image or wider, and empty ones.
+
+    Args:
+        instances: With ``pred_boxes``, XYXY in pixels of their ``image_size``.
+        max_box_width: Fraction of the image width.
+
+    Returns:
+        The others, in their order.
+    """
+    x0, _, x1, _ = instances.pred_boxes.tensor.unbind(1)
+    width = x1 - x0
+    return instances[(width > 0) & (width < max_box_width * instances.image_size[1])]
+
+
+def resize_masks(
+    soft_masks: Tensor,
+    image_size: tuple[int, int],
+    output_size: tuple[int, int],
+    mask_stride: int,
+    threshold: float,
+    aligned: bool = False,
+) -> Tensor:
+    """Upsamples soft masks to the padded input, crops the padding, resizes to the output and binarises.
+
+    Args and frame as in :func:`build_instances`.
+
+    Returns:
+        (M, *output_size) bool.
+    """
+    count, h, w = soft_masks.shape
+    masks = torch.empty(count, *output_size, dtype=torch.bool, device=soft_masks.device)
+    pixels = max(h * w * mask_stride**2, output_size[0] * output_size[1])
+    chunk = max(_CHUNK_BYTES // (4 * pixels), 1)
+    for soft, out in zip(soft_masks.split(chunk), masks.split(chunk), strict=True):
+        full = restore_size(soft[:, None], image_size, output_size, mask_stride, aligned=aligned)
+        torch.gt(full[:, 0], threshold, out=out)
+    return masks
+
+
+def boxes_from_soft_masks(
+    soft_masks: Tensor,
+    image_size: tuple[int, int],
+    output_size: tuple[int, int],
+    mask_stride: int,
+    threshold: float,
+    aligned: bool = False,
+) -> Tensor:
+    """Computes boxes at output resolution without resizing a mask: the maxima over rows and columns are.
+
+    A maximum of interpolated values is at most the interpolated maximum, so such a box covers that of the
+    resized mask; it is larger only where a mask tapers off within a mask pixel.
+
+    Args and frame as in :func:`build_instances`.
+
+    Returns:
+        (M, 4) float32 XYXY as of :func:`boxes_from_masks`.
+    """
+    bounds = []
+    for axis, reduced in ((1, 1), (0, 2)):  # x over the columns, y over the rows
+        profile = soft_masks.amax(reduced)
+        if aligned:
+            profile = aligned_bilinear(profile[:, None, None], mask_stride)[:, :, :1]
+        else:
+            profile = resize(profile[:, None, None], (1, profile.shape[1] * mask_stride))
+        profile = profile[..., : image_size[axis]]
+        if image_size != output_size:
+            profile = resize(profile, (1, output_size[axis]))
+        bounds.append(_extent(profile[:, 0, 0] > threshold))
+    (x0, x1), (y0, y1) = bounds
+    return torch.stack([x0, y0, x1, y1], dim=1).float()
+
+
+def boxes_from_masks(masks: Tensor) -> Tensor:
+    """Computes tight boxes.
+
+    Args:
+        masks: (M, H, W) bool.
+
+    Returns:
+        (M, 4) float32 XYXY, the right and lower bounds one past the last pixel; zeros for an empty mask.
+    """
+    x0, x1 = _extent(masks.any(1))
+    y0, y1 = _extent(masks.any(2))
+    return torch.stack([x0, y0, x1, y1], dim=1).float()
+
+
+def _extent(occupied: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns the first and one past the last true index of each (M, L) row, 0 and 0 where none is."""
+    positions = torch.arange(1, occupied.shape[1] + 1, device=occupied.device)
+    ends = torch.where(occupied, positions, 0).amax(1)
+    starts = torch.where(occupied, positions, occupied.shape[1] + 1).amin(1) - 1
+    return torch.where(ends > 0, starts, 0), ends

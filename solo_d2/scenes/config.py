@@ -1,0 +1,59 @@
+"""What the built-in scenes look like: the classes, and one frozen dataclass of distributions."""
+
+from dataclasses import dataclass
+
+from solo_d2.utils.errors import InputError
+
+THING_CLASSES = ("disc", "square", "triangle", "star", "ring")
+STUFF_CLASSES = ("sky", "grass", "water", "sand")
+SPLITS = ("train", "val")
+# Annotation ids and panoptic colours leave room for this many objects in an image.
+MAX_OBJECTS = 20
+
+
+@dataclass(frozen=True)
+class SceneConfig:
+    """Distributions the scenes are drawn from.
+
+    Lengths are fractions of the image side, so that the same scenes appear at every ``size``; the
+    numbers in brackets are pixels at the default 128.
+
+    Attributes:
+        objects: least and most objects in an image that has any; every count is equally likely.
+        empty_fraction: probability of an image without any object.
+        diameter: longer side of an ordinary object's box, uniform [19..77 px].
+        tiny_diameter: the same for tiny objects [8..12 px].
+        tiny_fraction: probability that an object is tiny.
+        border_fraction: probability that an object is placed across an image border.
+        min_visible: least part of an object's own area that occlusion and the border may leave.
+        min_area: fewest visible pixels an object may be left with.
+        attempts: tries to place an object before it is given up.
+        soft_fraction: probability of a soft (defocused) edge.
+        softness: width of a soft edge as a fraction of the object's diameter.
+        hue_spread: how far a colour's hue may lie from its class's, in turns of the colour circle; classes
+            are 0.2 turns apart, so that above 0.1 their colours overlap.
+        contrast: least colour distance (sum of absolute 8-bit channel differences) between an
+            object and what it covers, where a few draws can reach it.
+        stuff_regions: least and most stuff regions in an image.
+        pixel_noise: amplitude of the uniform noise on the finished image, in 8-bit steps.
+    """
+
+    objects: tuple[int, int] = (1, 5)
+    empty_fraction: float = 0.04
+    diameter: tuple[float, float] = (0.15, 0.6)
+    tiny_diameter: tuple[float, float] = (0.0625, 0.094)
+    tiny_fraction: float = 0.06
+    border_fraction: float = 0.12
+    min_visible: float = 0.55
+    min_area: int = 20
+    attempts: int = 12
+    soft_fraction: float = 0.3
+    softness: tuple[float, float] = (0.03, 0.09)
+    hue_spread: float = 0.12
+    contrast: int = 160
+    stuff_regions: tuple[int, int] = (1, 3)
+    pixel_noise: int = 4
+
+    def __post_init__(self):
+        if not 0 <= self.objects[0] <= self.objects[1] <= MAX_OBJECTS:
+            raise InputError(f"SceneConfig.objects {self.objects} must rise within 0..{MAX_OBJECTS}")

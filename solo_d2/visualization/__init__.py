@@ -1,0 +1,1 @@
+"""Every picture: results, labels, activations and validation sheets."""

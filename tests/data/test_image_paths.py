@@ -1,0 +1,81 @@
+"""Lists of images without labels."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from solo_d2.data.image_paths import list_images, number_images
+from solo_d2.utils.errors import InputError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("b.png", "000007.JPG", "sub/c.png", "notes.txt"):
+        path = tmp_path / "images" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return tmp_path / "images"
+
+
+def test_folder_in_the_order_of_names(folder):
+    listed = list_images(folder)
+    assert listed.root == folder and len(listed) == 3
+    assert listed.names == ("000007.JPG", "b.png", "sub/c.png") and listed.ids == (7, 1, 2)
+    assert listed.first(2).names == listed.names[:2] and listed.first(2).ids == (7, 1)
+
+
+def test_text_list(folder, tmp_path):
+    (tmp_path / "list.txt").write_text("images/b.png\n\n images/sub/c.png \nimages/b.png\n")
+    listed = list_images(tmp_path / "list.txt")
+    assert (listed.root, listed.names) == (tmp_path, ("images/b.png", "images/sub/c.png"))
+    assert list_images(tmp_path / "list.txt", folder).root == folder
+
+
+def test_coco_labels_are_never_read(tmp_path):
+    content = {
+        "images": [{"id": 9, "file_name": "z.png", "height": 3}, {"id": 4, "file_name": "a.png"}],
+        "annotations": "no annotations at all",
+    }
+    (tmp_path / "coco.json").write_text(json.dumps(content))
+    listed = list_images(tmp_path / "coco.json", "pictures")
+    assert listed.names == ("z.png", "a.png") and listed.ids == (9, 4) and listed.root == Path("pictures")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("gone.json", None, "does not exist"),
+        ("bad.json", "{", "no COCO JSON"),
+        ("bad.json", "[]", "no COCO JSON"),
+        ("bad.json", '{"images": [{"id": 1}]}', "no COCO JSON"),
+        ("bad.json", '{"images": [{"id": 1, "file_name": "a"}, {"id": 1, "file_name": "b"}]}', "twice"),
+        ("empty.txt", "\n", "has no images"),
+        ("empty", None, "has no images"),
+    ],
+)
+def test_mistakes_are_one_line(tmp_path, name, content, message):
+    if name == "empty":
+        (tmp_path / name).mkdir()
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    with pytest.raises(InputError, match=message) as info:
+        list_images(tmp_path / name)
+    assert "\n" not in str(info.value) and name in str(info.value)
+
+
+def test_binary_file_is_no_list(tmp_path):
+    (tmp_path / "image.bin").write_bytes(b"\x89PNG\xff\xfe")
+    with pytest.raises(InputError, match="no text file"):
+        list_images(tmp_path / "image.bin")
+
+
+def test_ids_from_numeric_stems():
+    names = ["12.png", "a.png", "012.png", "1.png", "\u0663.png"]
+    assert number_images([Path(name) for name in names]) == [12, 2, 3, 1, 4]
+
+
+def test_text_list_with_a_byte_order_mark(tmp_path):
+    listed = tmp_path / "list.txt"
+    listed.write_bytes("\ufeffa.jpg\r\nb.jpg\r\n".encode())
+    assert list_images(listed).names == ("a.jpg", "b.jpg")

@@ -1,0 +1,51 @@
+"""FreeSOLO's keys equal the defaults of the code that takes them, and the paper's numbers."""
+
+import inspect
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from solo_d2.config import get_cfg
+from solo_d2.methods.freesolo.losses import WeakMaskLoss
+from solo_d2.methods.freesolo.model import FreeSOLO
+
+CONFIGS = Path(__file__).resolve().parents[3] / "configs" / "FreeSOLO"
+NAMES = {"color_thr": "PAIRWISE_COLOR_THR", "warmup_iters": "PAIRWISE_WARMUP_ITERS"}
+
+
+def test_defaults_agree():
+    node = get_cfg().MODEL.FREESOLO
+    for field in fields(WeakMaskLoss):
+        assert getattr(node, field.name.upper()) == field.default
+    arguments = inspect.signature(FreeSOLO.__init__).parameters
+    for name in ("full_mask_loss", "embedding_weight", "bottom_pixels_removed", *NAMES):
+        assert getattr(node, NAMES.get(name, name.upper())) == arguments[name].default
+
+
+def test_the_papers_weights():
+    node = get_cfg().MODEL.FREESOLO
+    assert (node.AVERAGE_PROJECTION_WEIGHT, node.EMBEDDING_WEIGHT) == (0.1, 4.0)  # alpha and beta
+
+
+@pytest.mark.parametrize(
+    "name, rate, steps, iterations",
+    [
+        ("freesolo_R50_30k", 0.001, (), 30000),
+        ("finetune_R50_images_20k", 0.01, (12000, 18000), 20000),
+        ("finetune_R50_masks_90k", 0.01, (60000, 80000), 90000),
+    ],
+)
+def test_published_recipes(name, rate, steps, iterations):
+    cfg = get_cfg()
+    cfg.merge_from_file(str(CONFIGS / f"{name}.yaml"))
+    solver = cfg.SOLVER
+    assert (solver.BASE_LR, tuple(solver.STEPS), solver.MAX_ITER) == (rate, steps, iterations)
+    assert (solver.IMS_PER_BATCH, solver.WARMUP_ITERS, solver.WARMUP_FACTOR) == (16, 1000, 0.01)
+    assert cfg.MODEL.BACKBONE.FREEZE_AT == 0
+    assert (cfg.MODEL.RESNETS.NORM, cfg.MODEL.FPN.NORM, cfg.MODEL.SOLOV2.NORM) == ("FrozenBN", "", "GN")
+    assert tuple(cfg.INPUT.MIN_SIZE_TRAIN) == (640, 672, 704, 736, 768, 800)
+    pre_training = name == "freesolo_R50_30k"
+    assert cfg.INPUT.COPY_PASTE.ENABLED == cfg.INPUT.STRONG_COLOR.ENABLED == pre_training
+    assert cfg.TEST.CLASS_AGNOSTIC == pre_training
+    assert cfg.MODEL.FRESH_WEIGHTS == ([] if pre_training else ["head.category_predictor"])

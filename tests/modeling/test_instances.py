@@ -1,0 +1,115 @@
+"""Boxes from masks, resizing and the one builder of results."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from solo_d2.modeling import postprocess as instances
+from solo_d2.modeling.postprocess import (
+    boxes_from_masks,
+    boxes_from_soft_masks,
+    build_instances,
+    empty_instances,
+    resize_masks,
+)
+
+
+def boxes_by_loops(masks):
+    boxes = []
+    for mask in masks:
+        y, x = mask.nonzero(as_tuple=True)
+        box = [x.min(), y.min(), x.max() + 1, y.max() + 1] if len(x) else [0, 0, 0, 0]
+        boxes.append([float(v) for v in box])
+    return torch.tensor(boxes).reshape(-1, 4)
+
+
+@pytest.mark.parametrize("count", [0, 1, 9])
+def test_boxes_equal_loops(count):
+    masks = torch.rand(count, 11, 14, generator=torch.Generator().manual_seed(0)) < 0.03
+    if count:
+        masks[0] = False
+    assert torch.equal(boxes_from_masks(masks), boxes_by_loops(masks))
+
+
+def test_box_of_a_full_mask_is_the_image():
+    assert boxes_from_masks(torch.ones(1, 3, 5, dtype=torch.bool)).tolist() == [[0, 0, 5, 3]]
+
+
+@pytest.mark.parametrize("count", [0, 1, 5])
+@pytest.mark.parametrize("output_size", [(30, 45), (61, 90), (17, 20)])
+def test_resizing_equals_the_two_plain_steps(count, output_size, monkeypatch):
+    monkeypatch.setattr(instances, "_CHUNK_BYTES", 4 * 64 * 96 * 2)  # two masks at a time
+    soft = torch.rand(count, 16, 24, generator=torch.Generator().manual_seed(0))
+    ours = resize_masks(soft, (61, 90), output_size, 4, 0.5)
+    if count:
+        full = F.interpolate(soft[:, None], size=(64, 96), mode="bilinear")[..., :61, :90]
+        expected = F.interpolate(full, size=output_size, mode="bilinear")[:, 0] > 0.5
+        assert torch.equal(ours, expected)
+    assert ours.shape == (count, *output_size) and ours.dtype == torch.bool
+
+
+def blobs(count, size=(16, 24)):
+    """Soft masks with smooth edges somewhere in the map."""
+    y, x = torch.meshgrid(torch.arange(size[0]), torch.arange(size[1]), indexing="ij")
+    generator = torch.Generator().manual_seed(3)
+    center = torch.rand(count, 2, 1, 1, generator=generator) * torch.tensor(size).view(2, 1, 1)
+    radius = 2 + 4 * torch.rand(count, 1, 1, generator=generator)
+    distance = ((y - center[:, 0]) ** 2 + (x - center[:, 1]) ** 2).sqrt()
+    return torch.sigmoid(2 * (radius - distance))
+
+
+@pytest.mark.parametrize("count", [0, 1, 40])
+@pytest.mark.parametrize("output_size", [(61, 90), (30, 45), (122, 180)])
+def test_boxes_without_masks_cover_those_with_them_closely(count, output_size):
+    soft = blobs(count)
+    frame = ((61, 90), output_size, 4, 0.5)
+    exact = boxes_from_masks(resize_masks(soft, *frame))
+    found = boxes_from_soft_masks(soft, *frame)
+    assert found.shape == exact.shape and found.dtype == exact.dtype
+    assert (found[:, :2] <= exact[:, :2]).all() and (found[:, 2:] >= exact[:, 2:]).all()
+    # At most half a mask pixel, whatever the size of the output.
+    assert ((found - exact).abs() <= 2 * output_size[0] / 61 + 1).all()
+
+
+@pytest.mark.parametrize("aligned", [False, True])
+def test_boxes_without_masks_of_rectangles_are_exact(aligned):
+    soft = torch.zeros(3, 16, 24)
+    soft[0, 2:9, 3:20] = 1
+    soft[1, :, :] = 0.9
+    frame = ((61, 90), (45, 77), 4, 0.5)
+    expected = boxes_from_masks(resize_masks(soft, *frame, aligned))
+    assert torch.equal(boxes_from_soft_masks(soft, *frame, aligned), expected)
+    assert expected[1].tolist() == [0, 0, 77, 45] and expected[2].tolist() == [0, 0, 0, 0]
+
+
+def test_results_without_masks_have_the_other_fields(monkeypatch):
+    monkeypatch.setattr(instances, "resize_masks", None)  # must not be called
+    size = torch.Size((60, 64))
+    result = build_instances(
+        blobs(2), torch.tensor([0.9, 0.4]), torch.tensor([3, 1]),
+        image_size=(60, 64), output_size=size, mask_stride=4, threshold=0.5, with_masks=False,
+    )  # fmt: skip
+    empty = empty_instances(size, torch.device("cpu"), with_masks=False)
+    assert set(result.get_fields()) == set(empty.get_fields()) == {"pred_boxes", "scores", "pred_classes"}
+    assert result.scores.tolist() == pytest.approx([0.9, 0.4])
+
+
+def test_fields_of_full_and_empty_results_agree():
+    full = build_instances(
+        torch.rand(2, 8, 8),
+        torch.tensor([0.9, 0.4]),
+        torch.tensor([3, 1]),
+        image_size=(30, 32),
+        output_size=(60, 64),
+        mask_stride=4,
+        threshold=0.5,
+    )
+    empty = empty_instances((60, 64), torch.device("cpu"))
+    assert len(full) == 2 and len(empty) == 0
+    for name, value in full.get_fields().items():
+        other = empty.get(name)
+        assert type(other) is type(value)
+        if isinstance(value, torch.Tensor):
+            assert other.dtype == value.dtype and other.shape[1:] == value.shape[1:]
+    assert full.image_size == empty.image_size == (60, 64)
+    assert len(torch.cat([full.pred_boxes.tensor, empty.pred_boxes.tensor])) == 2

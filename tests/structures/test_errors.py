@@ -1,8 +1,0 @@
-import pytest
-
-from solo_d2.structures.errors import InputError
-
-
-def test_it_is_a_value_error():
-    with pytest.raises(ValueError, match="what and how"):
-        raise InputError("what and how")

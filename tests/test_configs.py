@@ -1,6 +1,6 @@
 """Every config file loads, and every key this project adds is read somewhere.
 
-tests/modeling/test_e2e.py builds and trains each of them.
+tests/methods/test_e2e.py builds and trains each of them.
 """
 
 import ast

@@ -55,7 +55,7 @@ the first category, the second has none. Its licence is NVIDIA's Source Code Lic
 
 **Nobody has run these files through this project on COCO here.** What is tested is that the same weights
 give the same computation: recorded weights of the public implementations go through these adapters and
-reproduce their outputs, losses and instances (`tests/modeling/meta_arch/`), and the recorded names and
+reproduce their outputs, losses and instances (`tests/methods/`), and the recorded names and
 shapes of whole files fit these configs (`tests/checkpoint/test_layouts.py`).
 
 Columns named "published" are what the publisher of the table states; "SHA-256" is what the name of its file

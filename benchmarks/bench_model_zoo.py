@@ -26,7 +26,7 @@ from detectron2.modeling import build_model
 from solo_d2 import model_zoo
 from solo_d2.engine.cli import prepare_parser, run_cli
 from solo_d2.model_zoo.catalogue import architectures
-from solo_d2.utils.atomic_file import write_whole
+from solo_d2.utils.atomic_file import write_text
 
 RESULTS = Path(__file__).parent / "results" / "model_zoo.json"
 REPEATS = 3  # of which the median counts, after one to warm up
@@ -122,7 +122,7 @@ def main() -> None:
             results["machine"] = machine()
         results["rows"].setdefault(architecture, {}).update(row)
         print(architecture, row, flush=True)
-        write_whole(path, [json.dumps(results, indent=1), "\n"])
+        write_text(path, [json.dumps(results, indent=1), "\n"])
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ from timing import median_ms, parse_args, report, row
 from detectron2.structures import Instances
 from solo_d2.evaluation.panoptic_quality import panoptic_quality
 from solo_d2.methods.panoptic.postprocess import PanopticMerge
-from solo_d2.utils.panoptic_png import encode_ids, read_ids, write_bytes
+from solo_d2.utils.atomic_file import write_bytes
+from solo_d2.utils.panoptic_png import encode_ids, read_ids
 
 SIZE = (800, 1216)
 NUM_INSTANCES, NUM_LABELS = 100, 54

@@ -9,7 +9,7 @@ from PIL import Image
 
 from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 from detectron2.structures import Instances
-from solo_d2.utils.atomic_file import replacing, write_whole
+from solo_d2.utils.atomic_file import atomic_write, write_text
 
 
 def coco_rows(
@@ -46,7 +46,7 @@ def save_picture(picture: np.ndarray, path: Path) -> None:
     """Writes an RGB uint8 picture (H, W, 3) in the format of its suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
     suffix = path.suffix.lower()
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         Image.fromarray(picture).save(
             temporary, format=Image.registered_extensions()[suffix], **_save_options(suffix)
         )
@@ -58,4 +58,4 @@ def _save_options(suffix: str) -> dict:
 
 def save_json(rows: Sequence[dict], path: Path) -> None:
     """Writes COCO results."""
-    write_whole(path, [json.dumps(list(rows))])
+    write_text(path, [json.dumps(list(rows))])

@@ -79,7 +79,8 @@ def panoptic_set(tmp_path):
     The first has two cats, a crowd of dogs, sky, and a void corner; the second is all sea. ``.ids`` are their
     segment ids; ``.write(content)`` replaces the JSON.
     """
-    from solo_d2.utils.panoptic_png import encode_ids, write_bytes
+    from solo_d2.utils.atomic_file import write_bytes
+    from solo_d2.utils.panoptic_png import encode_ids
 
     categories = [
         {"id": 3, "name": "cat", "isthing": 1, "color": [200, 0, 0]},

@@ -26,7 +26,7 @@ from solo_d2.engine.weights import build_checkpointer
 from solo_d2.methods.densecl.losses import mutual_matches
 from solo_d2.methods.densecl.model import DenseCL
 from solo_d2.predictor import available_device, load_config, to_array
-from solo_d2.utils.atomic_file import replacing
+from solo_d2.utils.atomic_file import atomic_write
 from solo_d2.utils.errors import InputError
 
 JPEG_QUALITY = 85
@@ -116,7 +116,7 @@ def main() -> None:
         pairs, side = match(model, views, arguments.threshold)
         order = slice(None) if cfg.INPUT.FORMAT == "RGB" else slice(None, None, -1)
         picture = draw([view.permute(1, 2, 0).numpy()[..., order] for view in views], pairs, side)
-        with replacing(target) as temporary:
+        with atomic_write(target) as temporary:
             Image.fromarray(picture).save(temporary, format="JPEG", quality=JPEG_QUALITY)
         print(f"{target}: {len(pairs)} of {side * side} cells match")
 

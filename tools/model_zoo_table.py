@@ -12,7 +12,7 @@ from pathlib import Path
 from solo_d2.engine.cli import prepare_parser, run_cli
 from solo_d2.model_zoo import Catalogue, PublishedFile, load_catalogue
 from solo_d2.model_zoo.catalogue import Source, architecture_of
-from solo_d2.utils.atomic_file import write_whole
+from solo_d2.utils.atomic_file import write_text
 from solo_d2.utils.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -157,7 +157,7 @@ def main() -> None:
         if not PAGE.is_file() or PAGE.read_text() != text:
             raise InputError(f"{PAGE.name} is out of date: run python tools/model_zoo_table.py")
         return
-    write_whole(PAGE, [text])
+    write_text(PAGE, [text])
     print(f"wrote {PAGE}")
 
 

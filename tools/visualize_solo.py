@@ -16,7 +16,7 @@ from PIL import Image
 from solo_d2.engine.cli import prepare_parser, run_cli
 from solo_d2.methods.grid.activations import observe
 from solo_d2.predictor import Predictor, to_array
-from solo_d2.utils.atomic_file import replacing
+from solo_d2.utils.atomic_file import atomic_write
 from solo_d2.utils.errors import InputError
 from solo_d2.visualization.activations import View, draw_activations, draw_channels, draw_kernels
 
@@ -65,7 +65,7 @@ def main() -> None:
     for path in arguments.input:
         for name, picture in draw(predictor, path, arguments).items():
             target = output / f"{Path(path).stem}_{name}.jpg"
-            with replacing(target) as temporary:
+            with atomic_write(target) as temporary:
                 Image.fromarray(picture).save(temporary, format="JPEG", quality=JPEG_QUALITY)
             print(target)
 

@@ -7,7 +7,7 @@ import torch
 
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.utils import comm
-from solo_d2.utils.atomic_file import write_whole
+from solo_d2.utils.atomic_file import write_text
 from solo_d2.utils.errors import InputError
 
 from . import compatibility as fits
@@ -77,7 +77,7 @@ class SoloCheckpointer(DetectionCheckpointer):
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         """Notes which file ``--resume`` continues from, atomically."""
-        write_whole(os.path.join(self.save_dir, "last_checkpoint"), [last_filename_basename])
+        write_text(os.path.join(self.save_dir, "last_checkpoint"), [last_filename_basename])
 
     def resume_or_load(self, path: str, *, resume: bool = True) -> dict:
         """Continues from the last checkpoint in ``save_dir``, or loads the weights of ``path``.

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from detectron2.utils.file_io import PathManager
-from solo_d2.utils.atomic_file import replacing
+from solo_d2.utils.atomic_file import atomic_write
 from solo_d2.utils.errors import InputError
 
 from .array_pickle import ForbiddenObject, read_array_pickle
@@ -111,14 +111,14 @@ def write_weight_file(path: str, weights: Mapping[str, Tensor], **metadata) -> N
         metadata: plain values to store beside them.
 
     Raises:
-        InputError: the file cannot be written there, see :func:`solo_d2.utils.atomic_file.replacing`.
+        InputError: the file cannot be written there, see :func:`solo_d2.utils.atomic_file.atomic_write`.
     """
     if not path.endswith(SAFETENSORS):
         save_atomically({"model": dict(weights), **metadata}, path)
         return
     tensors = {name: value.contiguous() for name, value in weights.items()}
     texts = {key: json.dumps(value) for key, value in metadata.items()}
-    with replacing(path, _WRITE_ERRORS) as temporary:
+    with atomic_write(path, _WRITE_ERRORS) as temporary:
         with open(temporary, "wb") as file:
             mode = os.fstat(file.fileno()).st_mode
         save_file(tensors, temporary, texts)
@@ -126,8 +126,8 @@ def write_weight_file(path: str, weights: Mapping[str, Tensor], **metadata) -> N
 
 
 def save_atomically(data: dict, path: str) -> None:
-    """``torch.save``, see :func:`solo_d2.utils.atomic_file.replacing`."""
-    with replacing(path, _WRITE_ERRORS) as temporary, open(temporary, "wb") as file:
+    """``torch.save``, see :func:`solo_d2.utils.atomic_file.atomic_write`."""
+    with atomic_write(path, _WRITE_ERRORS) as temporary, open(temporary, "wb") as file:
         torch.save(data, file)
 
 

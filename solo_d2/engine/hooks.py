@@ -8,7 +8,7 @@ import torch
 
 from detectron2.engine import HookBase, hooks
 from solo_d2.checkpoint import SoloCheckpointer
-from solo_d2.utils.atomic_file import write_whole
+from solo_d2.utils.atomic_file import write_text
 
 BEST_NAME = "model_best"
 
@@ -121,4 +121,4 @@ class BestCheckpoint(hooks.BestCheckpointer):
         if self.best_iter == best_iter_before:
             return
         record = {"metric": self._metric, "value": self.best_metric, "iteration": self.best_iter}
-        write_whole(self._record, [json.dumps(record)])
+        write_text(self._record, [json.dumps(record)])

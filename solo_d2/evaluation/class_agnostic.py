@@ -21,7 +21,7 @@ from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 from detectron2.utils import comm
-from solo_d2.utils.atomic_file import write_whole
+from solo_d2.utils.atomic_file import write_text
 from solo_d2.utils.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ class ClassAgnosticEvaluator(DatasetEvaluator):
         results = [{**r, "category_id": _OBJECT} for r in itertools.chain.from_iterable(gathered)]
         if self._output_dir:
             path = os.path.join(self._output_dir, "coco_instances_results.json")
-            write_whole(path, [json.dumps(results)])
+            write_text(path, [json.dumps(results)])
         measured = OrderedDict((task, measure(self._truth, results, task)) for task in self._tasks)
         logger.info("Class-agnostic evaluation:\n%s", format_table(measured))
         return measured

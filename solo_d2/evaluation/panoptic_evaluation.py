@@ -15,8 +15,9 @@ from tabulate import tabulate
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
+from solo_d2.utils.atomic_file import write_bytes
 from solo_d2.utils.errors import InputError
-from solo_d2.utils.panoptic_png import encode_ids, write_bytes
+from solo_d2.utils.panoptic_png import encode_ids
 
 from .panoptic_quality import GROUPS, panoptic_quality
 
@@ -116,7 +117,7 @@ def _read_truth(path: str) -> dict:
 def _write_predictions(folder: Path, predictions: list[dict], truth: dict) -> Path:
     """Writes PNG files, then the JSON, which is the annotation file's with other "annotations"."""
     for prediction in predictions:
-        write_bytes(folder / PREDICTIONS / prediction["file_name"], prediction["png"])
+        write_bytes(folder / PREDICTIONS / prediction["file_name"], prediction["png"], sync=False)
     records = [{key: value for key, value in p.items() if key != "png"} for p in predictions]
     path = folder / f"{PREDICTIONS}.json"
     write_bytes(path, json.dumps({**truth, "annotations": records}).encode())

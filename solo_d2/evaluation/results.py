@@ -3,7 +3,7 @@
 import json
 import math
 
-from solo_d2.utils.atomic_file import write_whole
+from solo_d2.utils.atomic_file import write_text
 
 
 def flatten_results(results: dict, prefix: str = "") -> dict[str, float | None]:
@@ -27,4 +27,4 @@ def flatten_results(results: dict, prefix: str = "") -> dict[str, float | None]:
 
 def write_results(results: dict, path: str) -> None:
     """Writes results as flat JSON; the file appears whole or not at all."""
-    write_whole(path, [json.dumps(flatten_results(results), indent=2, sort_keys=True), "\n"])
+    write_text(path, [json.dumps(flatten_results(results), indent=2, sort_keys=True), "\n"])

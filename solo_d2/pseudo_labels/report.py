@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from solo_d2.utils.atomic_file import write_whole
+from solo_d2.utils.atomic_file import write_text
 from solo_d2.utils.errors import InputError
 from solo_d2.visualization.labels import draw_row, make_sheet, read_labels, save_picture, shrink
 
@@ -53,7 +53,7 @@ def write_report(
     if rows:
         save_picture(make_sheet(rows), pipeline.output / _SHEET)
         lines += ["## Pictures", "", f"Columns: image, {', '.join(drawn)}.", "", f"![labels]({_SHEET})", ""]
-    write_whole(pipeline.output / _PAGE, ["\n".join(lines)])
+    write_text(pipeline.output / _PAGE, ["\n".join(lines)])
     return pipeline.output / _PAGE
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from solo_d2.data.image_paths import ImageList
-from solo_d2.utils.atomic_file import write_whole
+from solo_d2.utils.atomic_file import write_text
 from solo_d2.utils.errors import InputError
 
 from .files import describe_changes, digest_of, read_json
@@ -69,7 +69,7 @@ class ShardStore:
         store = cls(folder, settings, images, shard_size)
         before = read_json(store.folder / _SETTINGS)
         if before is None:
-            write_whole(store.folder / _SETTINGS, [json.dumps(store.settings)])
+            write_text(store.folder / _SETTINGS, [json.dumps(store.settings)])
         changes = describe_changes(before, settings) if before else ""
         if changes:
             raise InputError(
@@ -87,7 +87,7 @@ class ShardStore:
         """Puts a finished shard into the store, with the digest of its bytes in front."""
         body = json.dumps(vars(content), separators=(",", ":"))
         header = {"settings": self._key, "sha256": hashlib.sha256(body.encode()).hexdigest()}
-        write_whole(self._file(shard), [json.dumps(header), "\n", body])
+        write_text(self._file(shard), [json.dumps(header), "\n", body])
 
     def read(self, shard: int) -> Shard | None:
         """A finished shard; None if it is absent, damaged, half written or of other settings."""
@@ -121,7 +121,7 @@ class ShardStore:
             output: the file.
             counts: what is in it, for :func:`read_counts`.
         """
-        write_whole(output, self._coco_text({"settings": self.settings, "counts": dict(counts or {})}))
+        write_text(output, self._coco_text({"settings": self.settings, "counts": dict(counts or {})}))
 
     def remove(self) -> None:
         """Deletes the folder."""

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from solo_d2.utils.atomic_file import UNFINISHED, write_whole
+from solo_d2.utils.atomic_file import UNFINISHED, write_text
 from solo_d2.utils.errors import InputError
 
 from .files import describe_changes, digest_of, digest_of_file, read_json
@@ -135,7 +135,7 @@ class StageRunner:
         for leftover in (self.folder / stage.name).rglob(UNFINISHED):
             leftover.unlink()
         begun = {"settings": dict(stage.settings), "inputs": dict(inputs), "attempts": attempts}
-        write_whole(self.folder / stage.name / "started.json", [json.dumps(begun)])
+        write_text(self.folder / stage.name / "started.json", [json.dumps(begun)])
         logger.info("%s: %s", stage.name, "going on" if started else "starting")
         start = time.time()
         for command in stage.commands:
@@ -149,7 +149,7 @@ class StageRunner:
                 raise InputError(f"stage {stage.name} ended without {folder / name}")
         outputs = {name: digest_of_file(folder / name) for name in stage.outputs}
         done = {"outputs": outputs, "seconds": round(seconds, 1), "attempts": attempts}
-        write_whole(folder / "done.json", [json.dumps(done)])
+        write_text(folder / "done.json", [json.dumps(done)])
         logger.info("%s: done in %.0f s", stage.name, seconds)
         return done
 

@@ -3,7 +3,6 @@
 import io
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -66,12 +65,3 @@ def encode_ids(ids: np.ndarray) -> bytes:
     with io.BytesIO() as content:
         Image.fromarray(ids_to_rgb(ids)).save(content, format="PNG")
         return content.getvalue()
-
-
-def write_bytes(path: str | os.PathLike, content: bytes) -> None:
-    """Writes a file that appears whole or not at all; its folder is made."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.unfinished")
-    partial.write_bytes(content)
-    os.replace(partial, path)

@@ -15,7 +15,7 @@ from pycocotools import mask as coco_mask
 from detectron2.utils.visualizer import Visualizer
 from solo_d2.data.analysis.statistics import pack
 from solo_d2.data.datasets.coco_masks import BrokenRecord, is_number, measure_segmentation
-from solo_d2.utils.atomic_file import replacing
+from solo_d2.utils.atomic_file import atomic_write
 from solo_d2.utils.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -158,6 +158,6 @@ def shrink(picture: np.ndarray, side: int) -> np.ndarray:
 def save_picture(picture: np.ndarray, path: str | os.PathLike) -> None:
     """Writes RGB uint8 as JPEG, whole or not at all."""
     path = Path(path)
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture).save(temporary, format="JPEG", quality=_JPEG_QUALITY)

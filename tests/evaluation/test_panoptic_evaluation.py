@@ -12,8 +12,9 @@ import torch
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation import COCOPanopticEvaluator
 from solo_d2.evaluation.panoptic_evaluation import PanopticEvaluator
+from solo_d2.utils.atomic_file import write_bytes
 from solo_d2.utils.errors import InputError
-from solo_d2.utils.panoptic_png import encode_ids, read_ids, write_bytes
+from solo_d2.utils.panoptic_png import encode_ids, read_ids
 
 NAME = "panoptic_evaluated"
 CATEGORIES = [

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from solo_d2.evaluation.panoptic_quality import PanopticCounts, count_image, panoptic_quality
+from solo_d2.utils.atomic_file import write_bytes
 from solo_d2.utils.errors import InputError
-from solo_d2.utils.panoptic_png import encode_ids, write_bytes
+from solo_d2.utils.panoptic_png import encode_ids
 
 CATEGORIES = [
     {"id": 1, "name": "cat", "isthing": 1},

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from solo_d2.utils.atomic_file import write_bytes
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.panoptic_png import (
     LARGEST_ID,
@@ -10,7 +11,6 @@ from solo_d2.utils.panoptic_png import (
     read_ids,
     rgb_to_ids,
     segment_indices,
-    write_bytes,
 )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 from detectron2.data.datasets import load_coco_json
-from solo_d2.utils.atomic_file import write_whole
+from solo_d2.utils.atomic_file import write_text
 from solo_d2.utils.errors import InputError
 
 from .coco_cleaning import Findings, check_sections, clean_coco
@@ -127,5 +127,5 @@ def _read_json(path: str | os.PathLike) -> object:
 
 
 def write_annotations(path: Path, content: dict) -> None:
-    """Writes JSON, see :func:`solo_d2.utils.atomic_file.write_whole`."""
-    write_whole(path, [json.dumps(content)])
+    """Writes JSON, see :func:`solo_d2.utils.atomic_file.write_text`."""
+    write_text(path, [json.dumps(content)])

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from solo_d2.utils.atomic_file import write_bytes
 from solo_d2.utils.errors import InputError
-from solo_d2.utils.panoptic_png import read_ids, segment_indices, write_bytes
+from solo_d2.utils.panoptic_png import read_ids, segment_indices
 from solo_d2.utils.parallel import map_in_processes
 
 from .panoptic_checks import read_panoptic_json
@@ -79,5 +80,5 @@ def _write_map(annotation: Mapping, labels: Mapping[int, int], panoptic_root: Pa
     picture = Image.fromarray(semantic_map(read_ids(panoptic_root / name), of_segment))
     with io.BytesIO() as content:
         picture.save(content, format="PNG")
-        write_bytes(output / name, content.getvalue())
+        write_bytes(output / name, content.getvalue(), sync=False)
     return 1

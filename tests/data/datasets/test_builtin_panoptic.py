@@ -6,8 +6,9 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from solo_d2.data.datasets.builtin_panoptic import cityscapes_image_path, register_panoptic
 from solo_d2.scenes import generate_scenes
+from solo_d2.utils.atomic_file import write_bytes
 from solo_d2.utils.errors import InputError
-from solo_d2.utils.panoptic_png import encode_ids, write_bytes
+from solo_d2.utils.panoptic_png import encode_ids
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from solo_d2.data.datasets.panoptic_checks import Problems, check_json, check_pictures, read_panoptic_json
+from solo_d2.utils.atomic_file import write_bytes
 from solo_d2.utils.errors import InputError
-from solo_d2.utils.panoptic_png import encode_ids, write_bytes
+from solo_d2.utils.panoptic_png import encode_ids
 
 
 def json_lines(files):

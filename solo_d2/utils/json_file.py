@@ -1,0 +1,45 @@
+"""JSON files: one reader whose errors are one line, and one atomic writer."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from .atomic_file import write_text
+from .errors import InputError
+
+
+def read_json(path: str | os.PathLike, what: str) -> Any:
+    """Reads a JSON file in UTF-8, UTF-16 or UTF-32, with or without a byte order mark.
+
+    Args:
+        path: The file.
+        what: What the file is, such as "annotation file"; error messages begin with it.
+
+    Returns:
+        The content.
+
+    Raises:
+        InputError: The file is missing, cannot be read, or is not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_bytes())
+    except FileNotFoundError:
+        raise InputError(f"{what} {path} does not exist") from None
+    except OSError as error:
+        raise InputError(f"{what} {path} cannot be read: {error.strerror or error}") from error
+    except RecursionError:
+        raise InputError(f"{what} {path} cannot be read as JSON: it is nested too deeply") from None
+    except ValueError as error:
+        raise InputError(f"{what} {path} cannot be read as JSON: {error}") from error
+
+
+def write_json(path: str | os.PathLike, content: object, indent: int | None = None) -> None:
+    """Writes JSON atomically, see :func:`solo_d2.utils.atomic_file.atomic_write`; makes the file's folder.
+
+    Args:
+        path: The file.
+        content: Values of JSON's types.
+        indent: Spaces per level; None writes one line.
+    """
+    write_text(path, [json.dumps(content, indent=indent), "\n" if indent else ""])

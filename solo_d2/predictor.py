@@ -20,7 +20,7 @@ from .data.datasets.builtin import register_all
 from .data.datasets.panoptic_format import panoptic_classes
 from .data.mappers.instance import UNREADABLE
 from .data.pixel_depth import refuse_deep_pixels
-from .engine.dataset_checks import class_agnostic_metadata, finds_instances
+from .engine.dataset_checks import class_agnostic_metadata, meta_architecture
 from .engine.run_config import build_parser, read_cfg
 from .engine.weights import build_checkpointer
 from .model_zoo.zoo import config_file
@@ -74,7 +74,7 @@ class Predictor:
         self.cfg = load_config(config, opts)
         if weights:
             self.cfg.MODEL.WEIGHTS = os.fspath(weights)
-        if not finds_instances(self.cfg):
+        if meta_architecture(self.cfg).evaluator_types is not None:
             raise InputError(f"{self.cfg.MODEL.META_ARCHITECTURE} is a pre-training and segments nothing")
         if not self.cfg.MODEL.WEIGHTS:
             raise InputError("no weights: name a file with weights=... or MODEL.WEIGHTS")

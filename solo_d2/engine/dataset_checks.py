@@ -6,33 +6,21 @@ from difflib import get_close_matches
 
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
-from detectron2.modeling import META_ARCH_REGISTRY
 from solo_d2.data.mappers.panoptic import panoptic_labels
-from solo_d2.methods.panoptic.model import PanopticSegmenter
+from solo_d2.modeling.meta_architecture import MetaArchitecture, find_meta_architecture
 from solo_d2.utils.errors import InputError
 
 STUFF_COUNT_KEY = "MODEL.SEM_SEG_HEAD.NUM_CLASSES"
 
 
-def meta_architecture(cfg: CfgNode) -> type | None:
-    """The class that ``MODEL.META_ARCHITECTURE`` names; None if there is none of that name."""
-    name = cfg.MODEL.META_ARCHITECTURE
-    return META_ARCH_REGISTRY.get(name) if name in META_ARCH_REGISTRY else None
+def meta_architecture(cfg: CfgNode) -> type[MetaArchitecture]:
+    """Returns the class that ``MODEL.META_ARCHITECTURE`` names; see :func:`find_meta_architecture`."""
+    return find_meta_architecture(cfg.MODEL.META_ARCHITECTURE)
 
 
 def method_name(cfg: CfgNode) -> str:
-    """The meta-architecture's node below ``MODEL``: its ``config_node``, else its name in capitals."""
-    return getattr(meta_architecture(cfg), "config_node", cfg.MODEL.META_ARCHITECTURE.upper())
-
-
-def train_mapper(cfg: CfgNode) -> str | None:
-    """The name of the mapper whose samples the meta-architecture wants; None where records decide."""
-    return getattr(meta_architecture(cfg), "train_mapper", None)
-
-
-def finds_instances(cfg: CfgNode) -> bool:
-    """Whether the meta-architecture segments pictures: a pre-training is measured otherwise or not at all."""
-    return getattr(meta_architecture(cfg), "evaluator_types", None) is None
+    """Returns the name of the model's node below ``MODEL``: ``config_node``, else its own in capitals."""
+    return meta_architecture(cfg).config_node or cfg.MODEL.META_ARCHITECTURE.upper()
 
 
 def drop_unmeasurable(cfg: CfgNode) -> None:
@@ -41,7 +29,7 @@ def drop_unmeasurable(cfg: CfgNode) -> None:
     A meta-architecture with ``evaluator_types`` can be evaluated on data sets of these types only: one that
     finds no instances has no AP.
     """
-    types = getattr(meta_architecture(cfg), "evaluator_types", None)
+    types = meta_architecture(cfg).evaluator_types
     if types is None:
         return
     kept = [name for name in cfg.DATASETS.TEST if MetadataCatalog.get(name).get("evaluator_type") in types]
@@ -99,16 +87,12 @@ def check_datasets(cfg: CfgNode, training: bool) -> None:
         _check_exists(name, name in tested)
     compared = trained if cfg.TEST.CLASS_AGNOSTIC else [*trained, *tested]
     _check_classes(compared, class_count_key(cfg), method_node(cfg).get("NUM_CLASSES"))
-    if is_panoptic(cfg):
+    is_panoptic = meta_architecture(cfg).is_panoptic
+    if is_panoptic:
         _check_stuff([*trained, *tested], cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES)
     for name in () if cfg.TEST.CLASS_AGNOSTIC else tested:
-        _check_measurable(name, cfg.MODEL.META_ARCHITECTURE, is_panoptic(cfg))
+        _check_measurable(name, cfg.MODEL.META_ARCHITECTURE, is_panoptic)
         _check_has_instances(name, cfg)
-
-
-def is_panoptic(cfg: CfgNode) -> bool:
-    """Whether the meta-architecture gives panoptic results."""
-    return issubclass(meta_architecture(cfg) or object, PanopticSegmenter)
 
 
 def _check_stuff(names: list[str], expected: int) -> None:
@@ -147,7 +131,7 @@ def _check_measurable(name: str, architecture: str, panoptic: bool) -> None:
 def _check_has_instances(name: str, cfg: CfgNode) -> None:
     """Checks that a model which finds instances is not to be measured on classes of images."""
     kind = MetadataCatalog.get(name).get("evaluator_type")
-    if kind == "class_folders" and kind not in getattr(meta_architecture(cfg), "evaluator_types", ()):
+    if kind == "class_folders" and kind not in (meta_architecture(cfg).evaluator_types or ()):
         raise InputError(
             f"Dataset {name} has classes of images, no instances: {cfg.MODEL.META_ARCHITECTURE} is not "
             "measured by it; give --val-json and --val-images"

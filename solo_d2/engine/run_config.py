@@ -24,7 +24,13 @@ from solo_d2.data.datasets import (
 from solo_d2.utils.errors import InputError
 
 from .cli import prepare_parser
-from .dataset_checks import STUFF_COUNT_KEY, check_datasets, class_count_key, drop_unmeasurable, train_mapper
+from .dataset_checks import (
+    STUFF_COUNT_KEY,
+    check_datasets,
+    class_count_key,
+    drop_unmeasurable,
+    meta_architecture,
+)
 
 # What own data replaces, its name in the catalogs, and its keys below DATASETS.CUSTOM, which are flags too.
 _CUSTOM_SETS = (
@@ -188,7 +194,7 @@ def _register_bare_images(cfg: CfgNode) -> list[str]:
     if custom.TRAIN_UNLABELLED:
         if custom.TRAIN_JSON:
             raise InputError("Give --train-unlabelled or --train-json, not both (DATASETS.CUSTOM)")
-        if train_mapper(cfg) is None:
+        if meta_architecture(cfg).train_mapper is None:
             raise InputError(
                 f"{cfg.MODEL.META_ARCHITECTURE} learns from labels, which --train-unlabelled "
                 "(DATASETS.CUSTOM.TRAIN_UNLABELLED) has not: give --train-json and --train-images"

@@ -17,7 +17,7 @@ from solo_d2.evaluation.build import INSTANCE_TASKS, build_evaluator
 from solo_d2.utils.errors import InputError
 from solo_d2.visualization.validation import ValidationPictures
 
-from .dataset_checks import method_node, train_mapper
+from .dataset_checks import meta_architecture, method_node
 from .evaluation_loader import build_test_loader
 from .fresh_weights import FreshWeights
 from .hooks import BestCheckpoint, EMAHook, PreciseBN
@@ -102,7 +102,7 @@ class Trainer(DefaultTrainer):
     @classmethod
     def build_train_loader(cls, cfg):
         """Returns the resumable loader of the samples that the model trains on."""
-        name = train_mapper(cfg)
+        name = meta_architecture(cfg).train_mapper
         return build_train_loader(cfg, TRAIN_MAPPERS[name](cfg) if name else None)
 
     @classmethod

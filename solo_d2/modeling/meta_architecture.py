@@ -1,35 +1,61 @@
-"""What every direct instance segmenter does around its heads: preprocess, backbone, losses or inference."""
+"""The contract of a meta-architecture, and the template of a direct instance segmenter."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from detectron2.modeling import Backbone
+from detectron2.modeling import META_ARCH_REGISTRY, Backbone
 from detectron2.structures import BitMasks, ImageList, Instances
 
 
-class DenseSegmenter(nn.Module):
-    """Template of a model that maps images to instances without boxes or proposals.
+@dataclass(frozen=True)
+class WeightKey:
+    """The config keys that explain a group of weights, for messages about a file that does not fit.
 
-    A subclass provides :meth:`losses` and :meth:`inference`. Weights and images are kept channels-last.
+    Keys are full names, several joined by "or"; "{}" stands for the model's own node, such as "MODEL.SOLOV2".
+
+    Attributes:
+        pattern: Regular expression that matches the start of a weight's name.
+        shape: The key that decides the weight's shape.
+        presence: The key that decides whether the weight exists.
     """
 
-    def __init__(
-        self,
-        *,
-        backbone: Backbone,
-        pixel_mean: Sequence[float],
-        pixel_std: Sequence[float],
-    ):
+    pattern: str
+    shape: str
+    presence: str
+
+
+class MetaArchitecture(nn.Module):
+    """What a model is, as class attributes, and what every model needs to take in images.
+
+    Detectron2's own meta-architectures are no subclasses; the attributes' defaults hold for them.
+
+    Attributes:
+        config_node: Node below ``cfg.MODEL`` that holds the method's keys; "" for none.
+        train_mapper: Mapper whose samples the model trains on, a name in :mod:`solo_d2.data.mappers`; None
+            where the data set's records decide.
+        evaluator_types: Kinds of data sets (``evaluator_type``) that the model can be evaluated on; None for
+            a model that finds instances.
+        is_panoptic: Whether results have "panoptic_seg".
+        weight_keys: Which config key explains which weight; the first match counts.
+    """
+
+    config_node: ClassVar[str] = ""
+    train_mapper: ClassVar[str | None] = None
+    evaluator_types: ClassVar[tuple[str, ...] | None] = None
+    is_panoptic: ClassVar[bool] = False
+    weight_keys: ClassVar[tuple[WeightKey, ...]] = ()
+
+    def __init__(self, *, pixel_mean: Sequence[float], pixel_std: Sequence[float]):
         """
         Args:
-            backbone: Detectron2 backbone; inputs are padded to its ``size_divisibility``.
             pixel_mean: Per channel, in the order and range of the input images.
             pixel_std: Likewise.
         """
         super().__init__()
-        self.backbone = backbone
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), False)
 
@@ -40,6 +66,35 @@ class DenseSegmenter(nn.Module):
     def to_channels_last(self) -> None:
         """Puts the weights into the memory format of the images; called when all parts are there."""
         self.to(memory_format=torch.channels_last)
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """Brings pixels (..., C, H, W) to the range that the backbone takes."""
+        return (images - self.pixel_mean) / self.pixel_std
+
+
+def find_meta_architecture(name: str) -> type[MetaArchitecture]:
+    """Returns the registered class of a name.
+
+    Detectron2's own models and unknown names give :class:`MetaArchitecture`, whose defaults hold for them.
+    """
+    found = META_ARCH_REGISTRY.get(name) if name in META_ARCH_REGISTRY else MetaArchitecture
+    return found if issubclass(found, MetaArchitecture) else MetaArchitecture
+
+
+class DenseSegmenter(MetaArchitecture):
+    """Template of a model that maps images to instances without boxes or proposals.
+
+    A subclass provides :meth:`losses` and :meth:`inference`. Weights and images are kept channels-last.
+    """
+
+    def __init__(self, *, backbone: Backbone, **kwargs):
+        """
+        Args:
+            backbone: Detectron2 backbone; inputs are padded to its ``size_divisibility``.
+            **kwargs: Of :class:`MetaArchitecture`.
+        """
+        super().__init__(**kwargs)
+        self.backbone = backbone
 
     def forward(self, batched_inputs: list[dict]) -> dict[str, Tensor] | list[dict]:
         """
@@ -75,11 +130,8 @@ class DenseSegmenter(nn.Module):
         return [{"instances": x} for x in self.inference(features, image_sizes, output_sizes)]
 
     def preprocess(self, batched_inputs: list[dict]) -> ImageList:
-        """Normalises the images and pads them right and below to one size."""
-        images = [
-            (x["image"].to(self.device, non_blocking=True) - self.pixel_mean) / self.pixel_std
-            for x in batched_inputs
-        ]
+        """Normalizes the images and pads them right and below to one size."""
+        images = [self.normalize(x["image"].to(self.device, non_blocking=True)) for x in batched_inputs]
         batch = ImageList.from_tensors(
             images,
             self.backbone.size_divisibility,

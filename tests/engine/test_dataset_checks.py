@@ -5,7 +5,7 @@ from solo_d2.engine.dataset_checks import (
     check_datasets,
     class_agnostic_metadata,
     class_count_key,
-    is_panoptic,
+    meta_architecture,
     method_node,
 )
 from solo_d2.utils.errors import InputError
@@ -107,7 +107,8 @@ def panoptic_cfg(tiny_cfg, panoptic_set):
 
 
 def test_panoptic_models_have_their_instance_models_keys(panoptic_cfg):
-    assert is_panoptic(panoptic_cfg) and method_node(panoptic_cfg) is panoptic_cfg.MODEL.SOLOV2
+    assert meta_architecture(panoptic_cfg).is_panoptic
+    assert method_node(panoptic_cfg) is panoptic_cfg.MODEL.SOLOV2
     assert class_count_key(panoptic_cfg) == "MODEL.SOLOV2.NUM_CLASSES"
     check_datasets(panoptic_cfg, training=True)
 

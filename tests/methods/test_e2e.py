@@ -14,7 +14,7 @@ from detectron2.config import CfgNode
 from detectron2.modeling import build_model
 from detectron2.structures import BitMasks, Boxes, Instances
 from solo_d2.config import get_cfg
-from solo_d2.engine.dataset_checks import is_panoptic, method_node, train_mapper
+from solo_d2.engine.dataset_checks import meta_architecture, method_node
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 # The heads' cost is that of their cells; fewer of them keep this test to seconds for each config.
@@ -40,7 +40,7 @@ def different_models() -> list[Path]:
         # What learns instances has classes: pre-training and Free Mask have tests of their own.
         if "NUM_CLASSES" in method_node(cfg):
             cfg.MODEL.WEIGHTS = ""
-            if train_mapper(cfg) is None:
+            if meta_architecture(cfg).train_mapper is None:
                 found.setdefault(cfg.MODEL.dump(), path)
     return list(found.values())
 
@@ -96,7 +96,7 @@ def test_config_trains_and_infers(path):
             assert losses["loss_category"] > 0
             mask_losses = [loss for key, loss in losses.items() if key.startswith("loss_mask")]
             assert (sum(mask_losses) > 0) == (name != "empty")
-            if is_panoptic(cfg):
+            if meta_architecture(cfg).is_panoptic:
                 assert (losses["loss_sem_seg"] > 0) == (name != "empty")
             optimizer.zero_grad()
             sum(losses.values()).backward()
@@ -110,8 +110,8 @@ def test_config_trains_and_infers(path):
         assert instances.image_size == (2 * size[0], 2 * size[1])
         assert instances.pred_masks.dtype == torch.bool
         assert len(instances.pred_boxes) == len(instances.scores) == len(instances.pred_masks)
-        assert ("panoptic_seg" in result) == is_panoptic(cfg)
-        if is_panoptic(cfg):
+        assert ("panoptic_seg" in result) == meta_architecture(cfg).is_panoptic
+        if meta_architecture(cfg).is_panoptic:
             ids, segments = result["panoptic_seg"]
             assert ids.shape == result["sem_seg"].shape[1:] == instances.image_size
             assert set(ids.unique().tolist()) - {0} == {segment["id"] for segment in segments}

@@ -33,7 +33,6 @@ _DICE_EPS = 5e-6
 class CondInst(DenseSegmenter):
     """FCOS whose locations also predict the weights of a small mask head."""
 
-    # The node below ``MODEL`` with the class count.
     config_node = "FCOS"
 
     @configurable
@@ -93,7 +92,7 @@ class CondInst(DenseSegmenter):
         self.loss = loss
         self.sampler = sampler
         self.point_inference = point_inference
-        self.to(memory_format=torch.channels_last)
+        self.to_channels_last()
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict:

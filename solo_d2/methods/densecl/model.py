@@ -6,16 +6,16 @@ B: images of this process; M: cells of a view's grid; D: width of the projection
 """
 
 import logging
-from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.utils import comm
 from solo_d2.modeling.backbones import build_any_device_backbone
+from solo_d2.modeling.meta_architecture import MetaArchitecture
 from solo_d2.utils.errors import InputError
 
 from .head import ContrastiveEncoder, ContrastiveNeck, Projections
@@ -27,13 +27,13 @@ MIN_TEMPERATURE = 0.02
 
 
 @META_ARCH_REGISTRY.register()
-class DenseCL(nn.Module):
+class DenseCL(MetaArchitecture):
     """A query encoder that is trained, a key encoder that follows it, and a queue of keys per loss.
 
     The query encoder's backbone is what is wanted: ``backbone.bottom_up`` in checkpoints.
     """
 
-    # The mapper whose samples this model trains on, and the data sets it can be evaluated on.
+    config_node = "DENSECL"
     train_mapper = "two_views"
     evaluator_types = ("class_folders",)
 
@@ -42,8 +42,6 @@ class DenseCL(nn.Module):
         self,
         *,
         encoder: ContrastiveEncoder,
-        pixel_mean: Sequence[float],
-        pixel_std: Sequence[float],
         feat_dim: int,
         queue_size: int,
         momentum: float,
@@ -51,12 +49,11 @@ class DenseCL(nn.Module):
         dense_weight: float,
         dense_warmup_iters: int,
         shuffle: bool,
+        **kwargs,
     ):
         """
         Args:
             encoder: Views to :class:`Projections`; with a dense branch where ``dense_weight`` is not 0.
-            pixel_mean: Per channel, in the order and range of the input images.
-            pixel_std: Likewise.
             feat_dim: D.
             queue_size: Keys in each queue.
             momentum: Share of itself that the key encoder keeps at each step.
@@ -64,12 +61,13 @@ class DenseCL(nn.Module):
             dense_weight: Lambda, the weight of the dense loss.
             dense_warmup_iters: Steps that train with a lambda of 0 before.
             shuffle: Whether keys are encoded in an order shuffled over the processes.
+            **kwargs: Of :class:`MetaArchitecture`.
 
         Raises:
             InputError: If lambda or the momentum is outside [0, 1], the queue has no place or the
                 temperature is too low for float32.
         """
-        super().__init__()
+        super().__init__(**kwargs)
         for key, share in (("LAMBDA", dense_weight), ("MOMENTUM", momentum)):
             if not 0 <= share <= 1:
                 raise InputError(f"MODEL.DENSECL.{key} must be within 0 and 1, not {share}.")
@@ -83,8 +81,6 @@ class DenseCL(nn.Module):
         self.key_encoder = MomentumCopy(encoder, momentum)
         self.queue = KeyQueue(queue_size, feat_dim)
         self.dense_queue = KeyQueue(queue_size, feat_dim) if dense_weight else None
-        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), False)
-        self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), False)
         self.register_buffer("num_steps", torch.zeros((), dtype=torch.int64))
         self.temperature = temperature
         self.dense_weight = dense_weight
@@ -92,7 +88,7 @@ class DenseCL(nn.Module):
         self.shuffle = shuffle
         self._step = 0  # num_steps on the host
         self.register_load_state_dict_post_hook(_after_loading)
-        self.to(memory_format=torch.channels_last)
+        self.to_channels_last()
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict:
@@ -129,10 +125,6 @@ class DenseCL(nn.Module):
             "shuffle": node.SHUFFLE_BN,
         }
 
-    @property
-    def device(self) -> torch.device:
-        return self.pixel_mean.device
-
     def forward(self, batched_inputs: list[dict]) -> dict[str, Tensor] | list[dict]:
         """
         Args:
@@ -160,9 +152,8 @@ class DenseCL(nn.Module):
         return torch.stack([x[name].to(self.device, non_blocking=True) for x in batched_inputs])
 
     def normalize(self, views: Tensor) -> Tensor:
-        """Brings (B, C, H, W) pixels to the range the backbone takes."""
-        views = (views - self.pixel_mean) / self.pixel_std
-        return views.contiguous(memory_format=torch.channels_last)
+        """As :meth:`MetaArchitecture.normalize` for (B, C, H, W), channels-last."""
+        return super().normalize(views).contiguous(memory_format=torch.channels_last)
 
     def losses(self, queries: Projections, keys: Projections) -> dict[str, Tensor]:
         """Returns both losses (equations 5.1 and 5.2), weighted (equation 5.3)."""

@@ -26,8 +26,6 @@ from .targets import assign_grid_targets
 class GridSegmenter(DenseSegmenter):
     """A class and a mask for each grid cell. A subclass provides :meth:`predict`."""
 
-    # The node below cfg.MODEL that holds the method's keys.
-    config_node = ""
     # Whether instances that claim one cell are separate positives; see :func:`assign_grid_targets`.
     share_cells = False
 

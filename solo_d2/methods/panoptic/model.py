@@ -29,6 +29,8 @@ class PanopticSegmenter(DenseSegmenter):
     ``MODEL.SEM_SEG_HEAD`` and the merge ``MODEL.PANOPTIC_FPN``.
     """
 
+    is_panoptic = True
+
     @configurable
     def __init__(
         self,

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 import solo_d2  # noqa: F401  (registers the models)
 from detectron2.modeling import build_model
 from solo_d2.config import get_cfg
-from solo_d2.engine.dataset_checks import train_mapper
+from solo_d2.engine.dataset_checks import meta_architecture
 from solo_d2.methods.densecl.head import Projections
 from solo_d2.utils.errors import InputError
 
@@ -254,7 +254,7 @@ def test_full_size_configs_build_and_step(name):
     cfg.MODEL.DEVICE = "cpu"
     cfg.MODEL.DENSECL.QUEUE_SIZE = 8
     cfg.MODEL.DENSECL.GRID_SIZE = 2
-    assert train_mapper(cfg) == "two_views"
+    assert meta_architecture(cfg).train_mapper == "two_views"
     model = build_model(cfg)
     losses = model(make_batch(0, count=2))
     assert all(loss.isfinite() for loss in losses.values())

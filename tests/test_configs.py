@@ -5,9 +5,11 @@ tests/methods/test_e2e.py builds and trains each of them.
 
 import ast
 import functools
+from collections import Counter
 from pathlib import Path
 
 import pytest
+import yaml
 
 from detectron2.config import CfgNode
 from detectron2.config import get_cfg as get_detectron2_cfg
@@ -19,7 +21,9 @@ from solo_d2.export.backbone import architecture
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "configs"
 MAX_LEAF_LINES = 15
-LEAVES = sorted(p for p in CONFIGS.rglob("*.yaml") if not p.name.startswith("Base-"))
+MAX_CHAIN = 4  # files from a leaf to its last base, both counted
+BASES = sorted((CONFIGS / "_base_").glob("Base-*.yaml"))
+LEAVES = sorted(set(CONFIGS.rglob("*.yaml")) - set(BASES))
 
 
 def name_of(path: Path) -> str:
@@ -30,6 +34,16 @@ def load(path: Path) -> CfgNode:
     cfg = get_cfg()
     cfg.merge_from_file(str(path))
     return cfg
+
+
+def bases_of(path: Path) -> list[Path]:
+    """The files that a config's own ``_BASE_`` names."""
+    named = yaml.safe_load(path.read_text()).get("_BASE_", [])
+    return [(path.parent / name).resolve() for name in ([named] if isinstance(named, str) else named)]
+
+
+def chain_length(path: Path) -> int:
+    return 1 + max((chain_length(base) for base in bases_of(path)), default=0)
 
 
 def leaf_keys(node: CfgNode, prefix: str = "") -> set[str]:
@@ -58,7 +72,25 @@ def names_read() -> frozenset[str]:
 
 
 def test_there_are_configs():
-    assert LEAVES
+    assert LEAVES and BASES
+    assert not [path for path in LEAVES if path.name.startswith("Base-")], "a base outside configs/_base_"
+
+
+@pytest.mark.parametrize("path", LEAVES, ids=name_of)
+def test_chain_is_short(path):
+    assert chain_length(path) <= MAX_CHAIN
+
+
+def test_every_base_has_two_users():
+    users = Counter(base for path in [*LEAVES, *BASES] for base in bases_of(path))
+    assert {path.name: users[path] for path in BASES if users[path] < 2} == {}
+
+
+def test_chains_are_counted(tmp_path):
+    for name, text in {"a": "x: 1", "b": "_BASE_: a.yaml", "c": "_BASE_: [a.yaml, b.yaml]"}.items():
+        (tmp_path / f"{name}.yaml").write_text(text)
+    assert chain_length(tmp_path / "c.yaml") == 3
+    assert bases_of(tmp_path / "c.yaml") == [tmp_path / "a.yaml", tmp_path / "b.yaml"]
 
 
 @pytest.mark.parametrize("path", LEAVES, ids=name_of)

@@ -3,26 +3,21 @@
 import json
 import math
 
+from detectron2.evaluation.testing import flatten_results_dict
 from solo_d2.utils.atomic_file import write_text
 
 
-def flatten_results(results: dict, prefix: str = "") -> dict[str, float | None]:
+def flatten_results(results: dict) -> dict[str, float | None]:
     """Flattens nested results: ``{"segm": {"AP": 50.0}}`` becomes ``{"segm/AP": 50.0}``.
 
     Args:
-        results: nested dictionaries of numbers.
-        prefix: goes in front of every key.
+        results: Nested dictionaries of numbers.
 
     Returns:
-        dict: numbers by path; None for NaN (a class without ground truth has no AP).
+        Numbers by path; None for NaN (a class without ground truth has no AP).
     """
-    flat = {}
-    for name, value in results.items():
-        if isinstance(value, dict):
-            flat.update(flatten_results(value, f"{prefix}{name}/"))
-        else:
-            flat[prefix + name] = None if math.isnan(value) else float(value)
-    return flat
+    flat = flatten_results_dict(results)
+    return {name: None if math.isnan(value) else float(value) for name, value in flat.items()}
 
 
 def write_results(results: dict, path: str) -> None:

@@ -1,6 +1,5 @@
 """Downloads that go on where they broke off, and are checked before they count."""
 
-import hashlib
 import logging
 import os
 import re
@@ -13,6 +12,7 @@ from iopath.common.file_io import file_lock
 from portalocker.exceptions import LockException
 
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.hashing import hash_file
 
 logger = logging.getLogger(__name__)
 _CHUNK = 1 << 20  # bytes
@@ -184,15 +184,7 @@ def _checked(target: Path, sha256_start: str, url: str) -> Path:
 
 def _wrong_hash(path: Path, sha256_start: str) -> str:
     """How a file's hash differs from the one stated; "" if it does not."""
-    digest = _digest(path) if sha256_start else ""
+    digest = hash_file(path) if sha256_start else ""
     if digest.startswith(sha256_start):
         return ""
     return f"its SHA-256 begins with {digest[:8]}, its name says {sha256_start}"
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -13,8 +13,9 @@ from detectron2.structures import Instances
 from solo_d2.data.image_paths import ImageList, list_images
 from solo_d2.engine.cli import prepare_parser
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.hashing import hash_value
 
-from .files import describe_changes, digest_of, digest_of_file, flatten
+from .files import describe_changes, digest_of_file, flatten
 from .labeling import Labeling, Segmenter, count_labels, run_labeling
 from .shards import ShardStore, read_settings
 
@@ -56,7 +57,7 @@ def settings_from_config(cfg: CfgNode, images: ImageList) -> dict[str, object]:
     settings |= flatten(cfg.PSEUDO_LABELS, "PSEUDO_LABELS")
     del settings["PSEUDO_LABELS.BATCH_SIZE"]
     settings["weights (SHA-256)"] = digest_of_file(cfg.MODEL.WEIGHTS)
-    settings["image names and ids (SHA-256)"] = digest_of([images.names, images.ids])
+    settings["image names and ids (SHA-256)"] = hash_value([images.names, images.ids])
     return settings
 
 

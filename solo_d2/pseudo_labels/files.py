@@ -1,12 +1,12 @@
 """What files hold and were made from, compared."""
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
-_BLOCK = 1 << 20
+from solo_d2.utils.hashing import hash_file, hash_value
+
 _MAX_SHOWN = 3
 
 
@@ -20,19 +20,8 @@ def read_json(path: str | os.PathLike) -> dict | None:
 
 
 def digest_of_file(path: str | os.PathLike) -> str:
-    """SHA-256 of a file's bytes; of its address where it is no local file."""
-    if not os.path.isfile(path):
-        return digest_of(str(path))
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def digest_of(value: object) -> str:
-    """SHA-256 of a value made of JSON's types (tuples count as lists)."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+    """Returns the SHA-256 of a file's bytes, or of the address if it is no local file."""
+    return hash_file(path) if os.path.isfile(path) else hash_value(str(path))
 
 
 def flatten(node: Mapping, prefix: str = "") -> dict[str, object]:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from detectron2.config import CfgNode
 from solo_d2.data.image_paths import ImageList
+from solo_d2.utils.hashing import hash_value
 
-from .files import digest_of, digest_of_file, flatten
+from .files import digest_of_file, flatten
 from .stages import Stage
 
 # Keys that results do not follow from: where they go, and on what they are computed. Weights count by their
@@ -130,7 +131,7 @@ class Pipeline:
     @property
     def _image_settings(self) -> dict[str, object]:
         """Settings of every stage that lists the images."""
-        digest = digest_of([self.listed.names, self.listed.ids])
+        digest = hash_value([self.listed.names, self.listed.ids])
         return {"images": _place(self.images), **self._root_setting, "image names and ids (SHA-256)": digest}
 
     @property

@@ -12,8 +12,9 @@ from pathlib import Path
 from solo_d2.data.image_paths import ImageList
 from solo_d2.utils.atomic_file import write_text
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.hashing import hash_value
 
-from .files import describe_changes, digest_of, read_json
+from .files import describe_changes, read_json
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class ShardStore:
         self.num_shards = -(-len(images) // shard_size)
         self._images = images
         self._shard_size = shard_size
-        self._key = digest_of(self.settings)
+        self._key = hash_value(self.settings)
 
     @classmethod
     def open(

@@ -17,8 +17,9 @@ from pathlib import Path
 
 from solo_d2.utils.atomic_file import UNFINISHED, write_text
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.hashing import hash_value
 
-from .files import describe_changes, digest_of, digest_of_file, read_json
+from .files import describe_changes, digest_of_file, read_json
 from .processes import end_leftovers, run_mark, run_script
 
 try:
@@ -89,7 +90,7 @@ class StageRunner:
             done = self._make(stage, inputs)
         else:
             logger.info("%s: done before", stage.name)
-        self._made[stage.name] = digest_of(done["outputs"])
+        self._made[stage.name] = hash_value(done["outputs"])
         return ran
 
     def check(self, stages: Sequence[Stage]) -> None:

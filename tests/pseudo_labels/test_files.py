@@ -3,7 +3,7 @@
 import pytest
 
 from detectron2.config import CfgNode
-from solo_d2.pseudo_labels.files import describe_changes, digest_of, digest_of_file, flatten, read_json
+from solo_d2.pseudo_labels.files import describe_changes, digest_of_file, flatten, read_json
 
 
 @pytest.mark.parametrize("content", [None, "", '{"a": 1', "[1]", "\x00"])
@@ -23,7 +23,6 @@ def test_digests(tmp_path):
     (tmp_path / "b").write_bytes(b"2")
     assert digest_of_file(tmp_path / "a") != digest_of_file(tmp_path / "b")
     assert digest_of_file("detectron2://one.pkl") != digest_of_file("detectron2://other.pkl")
-    assert digest_of({"a": 1, "b": (2,)}) == digest_of({"b": [2], "a": 1}) != digest_of({"a": 1, "b": [3]})
 
 
 def test_flatten_and_changes():

@@ -1,6 +1,5 @@
 """The three-line predictor: a config and weights, or a published model's name, then pictures to results."""
 
-import json
 import logging
 import os
 from collections.abc import Iterator, Sequence
@@ -25,6 +24,7 @@ from .engine.run_config import build_parser, read_cfg
 from .engine.weights import build_checkpointer
 from .model_zoo.zoo import config_file
 from .utils.errors import InputError
+from .utils.json_file import read_json
 
 Picture = str | os.PathLike | Image.Image | np.ndarray
 logger = logging.getLogger(__name__)
@@ -223,7 +223,7 @@ def load_metadata(cfg: CfgNode) -> Metadata:
         (custom.TRAIN_JSON, custom.TRAIN_PANOPTIC),
     ):
         if json_file and Path(json_file).is_file():
-            content = json.loads(Path(json_file).read_text(encoding="utf-8"))
+            content = read_json(json_file, "annotation file")
             if panoptic:
                 return Metadata(**panoptic_classes(content["categories"]))
             categories = sorted(content["categories"], key=lambda category: category["id"])

@@ -8,10 +8,11 @@ python tools/split_dataset.py --json instances_train.json --by masks --fraction 
 import argparse
 from pathlib import Path
 
-from solo_d2.data.datasets.coco_format import read_annotations, write_annotations
+from solo_d2.data.datasets.coco_format import read_annotations
 from solo_d2.data.datasets.split import split_by_images, split_by_masks
 from solo_d2.engine.cli import prepare_parser, run_cli
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.json_file import write_json
 
 SPLITS = {"images": split_by_images, "masks": split_by_masks}
 
@@ -41,7 +42,7 @@ def main() -> None:
     check_output(Path(arguments.output), Path(arguments.json))
     content = read_annotations(arguments.json)
     part = SPLITS[arguments.by](content, arguments.fraction, arguments.seed)
-    write_annotations(Path(arguments.output), part)
+    write_json(arguments.output, part)
     withheld = sum(annotation.get("mask_withheld", 0) for annotation in part["annotations"])
     print(
         f"{arguments.output}: {len(part['images'])} of {len(content['images'])} images, "

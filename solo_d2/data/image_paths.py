@@ -1,12 +1,12 @@
 """Images without labels: a folder, a text list or a COCO JSON of which only the image list is looked at."""
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.json_file import read_json
 
 IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".gif")
@@ -95,8 +95,9 @@ def _read_text(source: Path, root: Path) -> ImageList:
 
 
 def _read_coco(source: Path, root: Path) -> ImageList:
+    content = read_json(source, "list of images")
     try:
-        records = json.loads(source.read_text(encoding="utf-8"))["images"]
+        records = content["images"]
         found = {str(record["file_name"]): int(record["id"]) for record in records}
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{source} is no COCO JSON with images: {error}") from None

@@ -1,14 +1,13 @@
 """Hooks beside Detectron2's: averaged weights; a best checkpoint and statistics that survive resuming."""
 
 import copy
-import json
 import os
 
 import torch
 
 from detectron2.engine import HookBase, hooks
 from solo_d2.checkpoint import SoloCheckpointer
-from solo_d2.utils.atomic_file import write_text
+from solo_d2.utils.json_file import read_json, write_json
 
 BEST_NAME = "model_best"
 
@@ -100,8 +99,7 @@ class BestCheckpoint(hooks.BestCheckpointer):
         """Takes up the best score of the run that is resumed."""
         if self.trainer.start_iter == 0 or not os.path.isfile(self._record):
             return
-        with open(self._record) as f:
-            record = json.load(f)
+        record = read_json(self._record, "record of the best model")
         if record["metric"] == self._metric:
             self.best_metric, self.best_iter = record["value"], record["iteration"]
 
@@ -121,4 +119,4 @@ class BestCheckpoint(hooks.BestCheckpointer):
         if self.best_iter == best_iter_before:
             return
         record = {"metric": self._metric, "value": self.best_metric, "iteration": self.best_iter}
-        write_text(self._record, [json.dumps(record)])
+        write_json(self._record, record)

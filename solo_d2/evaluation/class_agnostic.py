@@ -4,10 +4,7 @@ COCO's metrics with all classes taken for one, of the ground truth as well as of
 what they are: what matches one does not count.
 """
 
-import contextlib
-import io
 import itertools
-import json
 import logging
 import os
 from collections import OrderedDict
@@ -15,14 +12,15 @@ from collections.abc import Sequence
 
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 from detectron2.utils import comm
-from solo_d2.utils.atomic_file import write_text
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.json_file import read_json, write_json
+
+from .coco_statistics import coco_statistics, index_truth
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +81,7 @@ class ClassAgnosticEvaluator(DatasetEvaluator):
         results = [{**r, "category_id": _OBJECT} for r in itertools.chain.from_iterable(gathered)]
         if self._output_dir:
             path = os.path.join(self._output_dir, "coco_instances_results.json")
-            write_text(path, [json.dumps(results)])
+            write_json(path, results)
         measured = OrderedDict((task, measure(self._truth, results, task)) for task in self._tasks)
         logger.info("Class-agnostic evaluation:\n%s", format_table(measured))
         return measured
@@ -94,16 +92,12 @@ def read_truth(json_file: str | os.PathLike) -> COCO:
 
     COCO's evaluation cannot do without areas: those a file lacks are measured.
     """
-    with open(json_file, encoding="utf-8") as file:
-        content = json.load(file)
-    truth = COCO()
+    content = read_json(json_file, "annotation file")
     annotations = [
         {"iscrowd": 0, **annotation, "category_id": _OBJECT} for annotation in content.get("annotations", [])
     ]
     categories = [{"id": _OBJECT, "name": "object"}]
-    truth.dataset = {"info": {}, **content, "categories": categories, "annotations": annotations}
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth.createIndex()
+    truth = index_truth({**content, "categories": categories, "annotations": annotations})
     for annotation in annotations:
         if "area" not in annotation:
             annotation["area"] = _area(truth, annotation)
@@ -135,14 +129,8 @@ def measure(truth: COCO, results: Sequence[dict], task: str) -> dict[str, float]
     if not results:
         objects = any(not annotation["iscrowd"] for annotation in truth.dataset["annotations"])
         return dict.fromkeys(METRICS, 0.0 if objects else float("nan"))
-    with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = COCOeval(truth, truth.loadRes(results), task)
-        evaluation.params.maxDets = list(MAX_DETS)
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    values = {name: float(evaluation.stats[index]) for name, index in METRICS.items()}
-    return {name: 100 * value if value >= 0 else float("nan") for name, value in values.items()}
+    statistics = coco_statistics(truth, results, task, MAX_DETS)
+    return {name: statistics[index] for name, index in METRICS.items()}
 
 
 def format_table(measured: dict[str, dict[str, float]]) -> str:

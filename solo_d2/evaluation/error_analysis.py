@@ -5,18 +5,17 @@ measured again: what it gains is what the mask branch loses. Swapping the class,
 the category branch; what is still missing then was not found at all, or found twice.
 """
 
-import contextlib
-import io
-import json
 import os
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.json_file import read_json
+
+from .coco_statistics import coco_statistics, index_truth
 
 # Name of a row -> what is swapped in it.
 SWAPS = {
@@ -103,15 +102,8 @@ def swap(
 
 def measure(truth: COCO, results: Sequence[dict]) -> dict[str, float]:
     """COCO's mask AP of results without boxes, in percent; NaN where nothing can be said."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = COCOeval(truth, truth.loadRes(list(results)), "segm")
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    values = evaluation.stats[: len(METRICS)].tolist()
-    return {
-        name: 100 * value if value >= 0 else float("nan") for name, value in zip(METRICS, values, strict=True)
-    }
+    statistics = coco_statistics(truth, results, "segm")
+    return dict(zip(METRICS, statistics, strict=False))
 
 
 def format_table(rows: dict[str, dict]) -> str:
@@ -123,30 +115,16 @@ def format_table(rows: dict[str, dict]) -> str:
     return "\n".join(lines)
 
 
-def _read_json(path: str | os.PathLike, what: str) -> object:
-    try:
-        with open(path, encoding="utf-8") as file:
-            return json.load(file)
-    except FileNotFoundError:
-        raise InputError(f"{what} {path} does not exist") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{what} {path} cannot be read as JSON: {error}") from None
-
-
 def _read_truth(json_file: str | os.PathLike) -> COCO:
-    content = _read_json(json_file, "annotation file")
+    content = read_json(json_file, "annotation file")
     sections = ("images", "annotations", "categories")
     if not isinstance(content, dict) or not all(isinstance(content.get(key), list) for key in sections):
         raise InputError(f"{json_file} is no COCO annotation file: it needs {', '.join(sections)}")
-    truth = COCO()
-    truth.dataset = {"info": {}, **content}
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth.createIndex()
-    return truth
+    return index_truth(content)
 
 
 def _read_results(results_file: str | os.PathLike, truth: COCO) -> list[dict]:
-    results = _read_json(results_file, "results file")
+    results = read_json(results_file, "results file")
     if not isinstance(results, list) or not results:
         raise InputError(f"{results_file} holds no list of COCO results")
     needed = ("image_id", "category_id", "score", "segmentation")

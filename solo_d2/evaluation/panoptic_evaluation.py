@@ -1,7 +1,6 @@
 """Panoptic predictions on disk in COCO's format, and their quality."""
 
 import itertools
-import json
 import logging
 import math
 import tempfile
@@ -16,7 +15,7 @@ from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from solo_d2.utils.atomic_file import write_bytes
-from solo_d2.utils.errors import InputError
+from solo_d2.utils.json_file import read_json, write_json
 from solo_d2.utils.panoptic_png import encode_ids
 
 from .panoptic_quality import GROUPS, panoptic_quality
@@ -93,7 +92,7 @@ class PanopticEvaluator(DatasetEvaluator):
         if not comm.is_main_process():
             return None
         predictions = list(itertools.chain.from_iterable(gathered))
-        truth = _read_truth(self._truth_json)
+        truth = read_json(self._truth_json, "panoptic annotation file")
         with ExitStack() as stack:
             folder = self._output_dir
             if folder is None:
@@ -107,20 +106,13 @@ class PanopticEvaluator(DatasetEvaluator):
         return OrderedDict(panoptic_seg=_in_percent(quality, truth["categories"]))
 
 
-def _read_truth(path: str) -> dict:
-    try:
-        return json.loads(Path(path).read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"panoptic annotation file {path} cannot be read: {error}") from error
-
-
 def _write_predictions(folder: Path, predictions: list[dict], truth: dict) -> Path:
     """Writes PNG files, then the JSON, which is the annotation file's with other "annotations"."""
     for prediction in predictions:
         write_bytes(folder / PREDICTIONS / prediction["file_name"], prediction["png"], sync=False)
     records = [{key: value for key, value in p.items() if key != "png"} for p in predictions]
     path = folder / f"{PREDICTIONS}.json"
-    write_bytes(path, json.dumps({**truth, "annotations": records}).encode())
+    write_json(path, {**truth, "annotations": records})
     return path
 
 

@@ -5,7 +5,6 @@ prediction that is mostly void or crowd is no false positive; crowds need no mat
 COCO's own evaluation, whose package is not needed here.
 """
 
-import json
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.json_file import read_json
 from solo_d2.utils.panoptic_png import VOID, read_ids
 from solo_d2.utils.parallel import map_in_processes
 
@@ -228,8 +228,9 @@ def panoptic_quality(
     Raises:
         InputError: a missing or contradictory prediction, or a file that cannot be read.
     """
-    truth = json.loads(Path(truth_json).read_text())
-    predictions = {a["image_id"]: a for a in json.loads(Path(prediction_json).read_text())["annotations"]}
+    truth = read_json(truth_json, "panoptic annotation file")
+    predicted = read_json(prediction_json, "file of panoptic predictions")
+    predictions = {a["image_id"]: a for a in predicted["annotations"]}
     missing = [a["image_id"] for a in truth["annotations"] if a["image_id"] not in predictions]
     if missing:
         raise InputError(

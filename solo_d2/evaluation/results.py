@@ -1,10 +1,9 @@
 """Evaluation results as one flat JSON object with the evaluators' own keys."""
 
-import json
 import math
 
 from detectron2.evaluation.testing import flatten_results_dict
-from solo_d2.utils.atomic_file import write_text
+from solo_d2.utils.json_file import write_json
 
 
 def flatten_results(results: dict) -> dict[str, float | None]:
@@ -22,4 +21,4 @@ def flatten_results(results: dict) -> dict[str, float | None]:
 
 def write_results(results: dict, path: str) -> None:
     """Writes results as flat JSON; the file appears whole or not at all."""
-    write_text(path, [json.dumps(flatten_results(results), indent=2, sort_keys=True), "\n"])
+    write_json(path, dict(sorted(flatten_results(results).items())), indent=2)

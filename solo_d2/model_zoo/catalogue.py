@@ -1,13 +1,13 @@
 """The published files in ``models.json``: what they are, where they lie, what their publishers measured."""
 
 import functools
-import json
 import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.json_file import read_json
 
 # What addresses of these files begin with: MODEL.WEIGHTS solo_d2://mmdet/solov2_R50_3x.
 PREFIX = "solo_d2://"
@@ -98,7 +98,7 @@ class Catalogue:
 @functools.cache
 def load_catalogue() -> Catalogue:
     """Reads ``models.json``."""
-    content = json.loads(_FILE.read_text(encoding="utf-8"))
+    content = read_json(_FILE, "catalogue")
     sources = {name: Source(**values) for name, values in content["sources"].items()}
 
     def entry(values: dict, method: str, schedule: str, ap: float | None) -> PublishedFile:

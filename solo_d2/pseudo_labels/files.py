@@ -3,18 +3,19 @@
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
 
+from solo_d2.utils.errors import InputError
 from solo_d2.utils.hashing import hash_file, hash_value
+from solo_d2.utils.json_file import read_json
 
 _MAX_SHOWN = 3
 
 
-def read_json(path: str | os.PathLike) -> dict | None:
-    """A JSON object, or None where the file is absent or damaged."""
+def read_object(path: str | os.PathLike) -> dict | None:
+    """Returns a JSON object; None if the file is missing or damaged."""
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = read_json(path, "file")
+    except InputError:
         return None
     return content if isinstance(content, dict) else None
 

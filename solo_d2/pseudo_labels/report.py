@@ -10,7 +10,7 @@ from solo_d2.utils.atomic_file import write_text
 from solo_d2.utils.errors import InputError
 from solo_d2.visualization.labels import draw_row, make_sheet, read_labels, save_picture, shrink
 
-from .files import read_json
+from .files import read_object
 from .pipeline import Pipeline
 from .shards import read_counts
 from .stages import StageRunner
@@ -63,7 +63,7 @@ def _numbers(pipeline: Pipeline) -> list[str]:
         return ["No labels were given to evaluate with (--val-json).", ""]
     found = {}
     for title, stage in pipeline.measured.items():
-        results = read_json(pipeline.output / stage / "evaluation.json")
+        results = read_object(pipeline.output / stage / "evaluation.json")
         if results is not None:
             found[title] = results
     metrics = [key for key in _METRICS if any(key in results for results in found.values())]

@@ -13,8 +13,9 @@ from solo_d2.data.image_paths import ImageList
 from solo_d2.utils.atomic_file import write_text
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.hashing import hash_value
+from solo_d2.utils.json_file import write_json
 
-from .files import describe_changes, read_json
+from .files import describe_changes, read_object
 
 logger = logging.getLogger(__name__)
 
@@ -68,9 +69,9 @@ class ShardStore:
             InputError: if the folder was made with other settings.
         """
         store = cls(folder, settings, images, shard_size)
-        before = read_json(store.folder / _SETTINGS)
+        before = read_object(store.folder / _SETTINGS)
         if before is None:
-            write_text(store.folder / _SETTINGS, [json.dumps(store.settings)])
+            write_json(store.folder / _SETTINGS, store.settings)
         changes = describe_changes(before, settings) if before else ""
         if changes:
             raise InputError(

@@ -19,7 +19,7 @@ from solo_d2.utils.atomic_file import UNFINISHED, write_text
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.hashing import hash_value
 
-from .files import describe_changes, digest_of_file, read_json
+from .files import describe_changes, digest_of_file, read_object
 from .processes import end_leftovers, run_mark, run_script
 
 try:
@@ -127,7 +127,7 @@ class StageRunner:
         return f"{changed} is not as it was left" if changed else ""
 
     def _started(self, name: str) -> dict | None:
-        return read_json(self.folder / name / "started.json")
+        return read_object(self.folder / name / "started.json")
 
     def _make(self, stage: Stage, inputs: Mapping[str, str]) -> dict:
         """Runs the commands; returns what ``done.json`` then holds."""
@@ -156,7 +156,7 @@ class StageRunner:
 
     def result(self, name: str) -> dict | None:
         """What ``done.json`` of a stage holds; None if it is not done."""
-        return read_json(self.folder / name / "done.json")
+        return read_object(self.folder / name / "done.json")
 
     def forget(self, names: Sequence[str]) -> None:
         """Deletes stages' folders, the last first, so that a crash leaves none that others rest on."""

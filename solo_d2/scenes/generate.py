@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.json_file import read_json
 
 from .config import SPLITS, SceneConfig
 from .records import SceneRecords, panoptic_categories, scene_records, thing_categories
@@ -95,8 +96,8 @@ def _is_finished(root: Path, manifest: dict) -> bool:
         return False
     advice = "remove that folder or choose another one"
     try:
-        found = json.loads((root / MANIFEST).read_text())
-    except (OSError, ValueError):
+        found = read_json(root / MANIFEST, "manifest")
+    except InputError:
         raise InputError(
             f"{root} exists and is not a finished set of scenes (no readable {MANIFEST}): {advice}"
         ) from None

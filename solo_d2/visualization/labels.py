@@ -1,6 +1,5 @@
 """Pseudo-labels drawn over their images."""
 
-import json
 import logging
 import math
 import os
@@ -17,6 +16,7 @@ from solo_d2.data.analysis.statistics import pack
 from solo_d2.data.datasets.coco_masks import BrokenRecord, is_number, measure_segmentation
 from solo_d2.utils.atomic_file import atomic_write
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.json_file import read_json
 
 logger = logging.getLogger(__name__)
 
@@ -50,8 +50,8 @@ def read_labels(
     Raises:
         InputError: if it cannot be read as COCO.
     """
+    content = read_json(path, "label file")
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
         listed = {image["file_name"]: image for image in content["images"]}
         images = {name: image for name, image in listed.items() if names is None or name in names}
         ids = {image["id"] for image in images.values()}
@@ -59,7 +59,7 @@ def read_labels(
         for annotation in content["annotations"]:
             if annotation["image_id"] in ids:
                 annotations[annotation["image_id"]].append(annotation)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise InputError(f"{path} cannot be read as COCO labels: {error}") from None
     return images, annotations
 

@@ -46,7 +46,7 @@ def test_coco_labels_are_never_read(tmp_path):
     ("name", "content", "message"),
     [
         ("gone.json", None, "does not exist"),
-        ("bad.json", "{", "no COCO JSON"),
+        ("bad.json", "{", "cannot be read as JSON"),
         ("bad.json", "[]", "no COCO JSON"),
         ("bad.json", '{"images": [{"id": 1}]}', "no COCO JSON"),
         ("bad.json", '{"images": [{"id": 1, "file_name": "a"}, {"id": 1, "file_name": "b"}]}', "twice"),

@@ -3,7 +3,7 @@
 import pytest
 
 from detectron2.config import CfgNode
-from solo_d2.pseudo_labels.files import describe_changes, digest_of_file, flatten, read_json
+from solo_d2.pseudo_labels.files import describe_changes, digest_of_file, flatten, read_object
 
 
 @pytest.mark.parametrize("content", [None, "", '{"a": 1', "[1]", "\x00"])
@@ -11,9 +11,9 @@ def test_damaged_json_is_none(tmp_path, content):
     path = tmp_path / "x.json"
     if content is not None:
         path.write_text(content)
-    assert read_json(path) is None
+    assert read_object(path) is None
     path.write_text('{"a": 1}')
-    assert read_json(path) == {"a": 1}
+    assert read_object(path) == {"a": 1}
 
 
 def test_digests(tmp_path):

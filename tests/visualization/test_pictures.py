@@ -51,11 +51,19 @@ def test_files(tmp_path):
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.jpg"]
 
 
-@pytest.mark.parametrize("content", [None, "{", "[]", '{"images": [{}], "annotations": []}'])
-def test_no_labels_is_one_line(tmp_path, content):
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (None, "label file .*x.json does not exist"),
+        ("{", "x.json cannot be read as JSON"),
+        ("[]", "x.json cannot be read as COCO labels"),
+        ('{"images": [{}], "annotations": []}', "x.json cannot be read as COCO labels"),
+    ],
+)
+def test_no_labels_is_one_line(tmp_path, content, message):
     if content is not None:
         (tmp_path / "x.json").write_text(content)
-    with pytest.raises(InputError, match="x.json cannot be read as COCO labels"):
+    with pytest.raises(InputError, match=message):
         read_labels(tmp_path / "x.json")
 
 

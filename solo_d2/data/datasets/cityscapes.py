@@ -16,8 +16,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from solo_d2.utils.errors import InputError
-
-from .coco_format import write_annotations
+from solo_d2.utils.json_file import write_json
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +69,7 @@ def convert_cityscapes(root: str | os.PathLike, split: str, workers: int | None 
             number = len(content["annotations"]) + 1
             content["annotations"].append({"id": number, "image_id": image_id, **annotation})
     path = root / "annotations" / f"instances_{split}.json"
-    write_annotations(path, content)
+    write_json(path, content)
     logger.info("%s: %d images, %d instances", path, len(content["images"]), len(content["annotations"]))
     return path
 

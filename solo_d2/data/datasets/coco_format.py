@@ -1,6 +1,5 @@
 """Registers anybody's COCO-format annotation file, checked and cleaned, as a Detectron2 data set."""
 
-import json
 import logging
 import os
 from functools import partial
@@ -10,8 +9,8 @@ import numpy as np
 
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 from detectron2.data.datasets import load_coco_json
-from solo_d2.utils.atomic_file import write_text
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.json_file import read_json, write_json
 
 from .coco_cleaning import Findings, check_sections, clean_coco
 
@@ -38,7 +37,7 @@ def read_coco(
     Raises:
         InputError: a path is wrong, the file is not COCO, or it holds nothing usable.
     """
-    content = _read_json(json_file)
+    content = read_json(json_file, "annotation file")
     if not Path(image_root).is_dir():
         raise InputError(f"image folder {image_root} of {json_file} does not exist")
     cleaned, findings = clean_coco(content, json_file, image_root, boxes_only)
@@ -52,7 +51,7 @@ def read_annotations(json_file: str | os.PathLike) -> dict:
     Raises:
         InputError: the file is missing or is not COCO.
     """
-    content = _read_json(json_file)
+    content = read_json(json_file, "annotation file")
     check_sections(content, json_file)
     return content
 
@@ -88,7 +87,7 @@ def register_coco_format(
     used = Path(json_file)
     if findings:
         used = Path(cache_dir) / f"{name}.json"
-        write_annotations(used, cleaned)
+        write_json(used, cleaned)
         logger.warning("%s: training and evaluating with the cleaned copy %s", json_file, used)
     if name in DatasetCatalog:
         DatasetCatalog.remove(name)
@@ -115,17 +114,3 @@ def _load(name: str, json_file: Path, image_root: str | os.PathLike) -> list[dic
             if "embedding" in annotation:
                 annotation["embedding"] = np.array(annotation["embedding"], np.float32)
     return records
-
-
-def _read_json(path: str | os.PathLike) -> object:
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"annotation file {path} does not exist") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"annotation file {path} cannot be read as JSON: {error}") from None
-
-
-def write_annotations(path: Path, content: dict) -> None:
-    """Writes JSON, see :func:`solo_d2.utils.atomic_file.write_text`."""
-    write_text(path, [json.dumps(content)])

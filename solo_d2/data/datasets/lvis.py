@@ -1,12 +1,12 @@
 """Reader of LVIS v0.5 and v1 files (Gupta et al., "LVIS", CVPR 2019); needs no package lvis."""
 
-import json
 import logging
 from pathlib import Path
 
 from detectron2.data import MetadataCatalog
 from detectron2.structures import BoxMode
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.json_file import read_json
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +31,8 @@ def load_lvis(json_file: str, image_root: str, name: str) -> list[dict]:
     Raises:
         InputError: the file is not LVIS's.
     """
+    content = read_json(json_file, f"dataset {name}: annotation file")
     try:
-        content = json.loads(Path(json_file).read_text(encoding="utf-8"))
         categories = sorted(content["categories"], key=lambda category: category["id"])
         indices = {category["id"]: index for index, category in enumerate(categories)}
         records = {image["id"]: _record(image, image_root) for image in content["images"]}

@@ -1,6 +1,5 @@
 """What is wrong with a panoptic annotation set, in plain words, every kind with a count and examples."""
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -10,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.json_file import read_json
 from solo_d2.utils.panoptic_png import LARGEST_ID, VOID, read_ids
 from solo_d2.utils.parallel import map_in_processes
 
@@ -48,12 +48,7 @@ def read_panoptic_json(json_file: str | os.PathLike) -> dict:
     Raises:
         InputError: it is missing, no JSON, or no COCO panoptic annotation.
     """
-    try:
-        content = json.loads(Path(json_file).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"panoptic annotation file {json_file} does not exist") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"panoptic annotation file {json_file} cannot be read as JSON: {error}") from error
+    content = read_json(json_file, "panoptic annotation file")
     if not isinstance(content, dict) or not all(isinstance(content.get(k), list) for k in _SECTIONS):
         raise InputError(
             f"{json_file} is no panoptic annotation file: it needs the lists {', '.join(_SECTIONS)}"

@@ -97,7 +97,7 @@ def test_wrong_paths_and_broken_json_are_one_line(files, tmp_path):
         (json_file, tmp_path / "nowhere", "nowhere.*does not exist"),
         (broken, images, "cannot be read as JSON"),
         (binary, images, "cannot be read as JSON"),
-        (tmp_path, images, "cannot be read as JSON"),
+        (tmp_path, images, "cannot be read: Is a directory"),
     ]:
         with pytest.raises(InputError, match=line) as info:
             register_coco_format(NAME, path, folder, tmp_path)

@@ -95,12 +95,17 @@ def test_unusable_polygons_are_counted_and_skipped(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "content", ["no json", json.dumps({"images": [{"id": 1}], "categories": []}), json.dumps([1])]
+    "content, message",
+    [
+        ("no json", "cannot be read as JSON"),
+        (json.dumps({"images": [{"id": 1}], "categories": []}), "no LVIS annotation file"),
+        (json.dumps([1]), "no LVIS annotation file"),
+    ],
 )
-def test_another_file_is_one_line(tmp_path, content):
+def test_another_file_is_one_line(tmp_path, content, message):
     path = tmp_path / "a.json"
     path.write_text(content)
-    with pytest.raises(InputError, match="no LVIS annotation file") as info:
+    with pytest.raises(InputError, match=message) as info:
         load_lvis(str(path), "", NAME)
     assert "\n" not in str(info.value)
 

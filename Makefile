@@ -70,7 +70,7 @@ sanitize: setup
 	for capability in default avx2 avx512; do \
 		ATEN_CPU_CAPABILITY=$$capability PYTHONPATH=build/sanitize/lib ASAN_OPTIONS=detect_leaks=0 \
 		LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" \
-		$(VENV)/bin/pytest -p no:xdist tests/ops/test_pack_masks.py tests/ops/test_mask_iou.py \
+		$(VENV)/bin/pytest -p no:xdist tests/ops/test_checks.py tests/ops/test_pack_masks.py tests/ops/test_mask_iou.py \
 		tests/ops/test_matrix_nms.py tests/ops/test_nms_family.py || exit 1; \
 	done
 

@@ -6,12 +6,14 @@ N: boxes, best score first.
 import torch
 from torch import Tensor
 
+from .checks import check_boxes, check_number
+
 # Boxes that are compared with each other at once.
 _BLOCK = 512
 
 
 def box_nms(boxes: Tensor, labels: Tensor, iou_threshold: float, max_kept: int | None = None) -> Tensor:
-    """Returns which boxes no better kept box of their class overlaps by more than the threshold.
+    """Returns the indices of boxes kept by greedy per-class NMS.
 
     Boxes are taken in blocks. A block loses what overlaps a box kept before it; inside the block, suppression
     is repeated from "all are kept" until nothing changes, and what then stands is what one box at a time
@@ -25,7 +27,12 @@ def box_nms(boxes: Tensor, labels: Tensor, iou_threshold: float, max_kept: int |
 
     Returns:
         Indices of the kept boxes, ascending, (n,) int64.
+
+    Raises:
+        InputError: If a box is inverted, NaN or beyond ±1e9, or shapes, dtypes or devices do not fit.
     """
+    check_boxes(boxes, labels)
+    check_number("iou_threshold", iou_threshold)
     boxes = boxes.float()
     kept = torch.zeros(0, dtype=torch.int64, device=boxes.device)
     for block in torch.arange(len(boxes), device=boxes.device).split(_BLOCK):

@@ -1,10 +1,11 @@
 """IoU of every mask with the better ones of its class."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from solo_d2.utils.errors import InputError
-
+from .checks import check_masks
 from .pack_masks import PIXELS_PER_BLOCK, WORD_BITS, unpack_bits
 
 torch.library.define(
@@ -26,26 +27,12 @@ def mask_iou(masks: Tensor, labels: Tensor | None = None, threshold: float = 0.5
     Raises:
         InputError: If shapes or dtypes do not fit.
     """
-    check_masks(masks, labels)
+    check_masks(masks, labels, threshold)
     return torch.ops.solo_d2.mask_iou(masks, labels, threshold)
 
 
-def check_masks(masks: Tensor, labels: Tensor | None) -> None:
-    """Raises an InputError unless masks and labels are what the operators take."""
-    packed = masks.dtype == torch.int64
-    known = packed or masks.is_floating_point() or masks.dtype in (torch.bool, torch.uint8)
-    if not known or masks.dim() != (2 if packed else 3):
-        raise InputError(
-            "masks must be (N, H, W) bool, uint8 or floating, or the (N, W) int64 bits of pack_masks, "
-            f"not {tuple(masks.shape)} {masks.dtype}"
-        )
-    if labels is not None and labels.shape != masks.shape[:1]:
-        raise InputError(f"labels must be ({len(masks)},) like the masks, not {tuple(labels.shape)}")
-    if labels is not None and labels.dtype not in (torch.int32, torch.int64):
-        raise InputError(f"labels must be int32 or int64, not {labels.dtype}")
-
-
 def reference(masks: Tensor, labels: Tensor | None = None, threshold: float = 0.5) -> Tensor:
+    check_masks(masks, labels, threshold)
     distance = jaccard_distance(masks, labels, threshold)
     return (1 - distance).float()
 
@@ -55,7 +42,21 @@ torch.library.impl("solo_d2::mask_iou", "default", reference)
 
 @torch.library.register_fake("solo_d2::mask_iou")
 def _fake(masks: Tensor, labels: Tensor | None = None, threshold: float = 0.5) -> Tensor:
-    return masks.new_empty(len(masks), len(masks), dtype=torch.float32)
+    check_masks(masks, labels, threshold)
+    count = masks.shape[0]
+    return masks.new_empty(count, count, dtype=torch.float32)
+
+
+def _no_gradient(ctx: Any, inputs: tuple, output: Tensor) -> None:
+    """An IoU of thresholded masks is piecewise constant: autograd refuses to go through it."""
+    ctx.mark_non_differentiable(output)
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[None, None, None]:
+    return None, None, None
+
+
+torch.library.register_autograd("solo_d2::mask_iou", _backward, setup_context=_no_gradient)
 
 
 def jaccard_distance(masks: Tensor, labels: Tensor | None, threshold: float) -> Tensor:

@@ -1,11 +1,12 @@
 """Matrix NMS (SOLOv2 paper, section 2.2 and appendix A)."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from solo_d2.utils.errors import InputError
-
-from .mask_iou import check_masks, jaccard_distance
+from .checks import check_decay, check_masks, check_scores
+from .mask_iou import jaccard_distance
 
 torch.library.define(
     "solo_d2::matrix_nms",
@@ -24,7 +25,8 @@ def matrix_nms(
 ) -> Tensor:
     """Lowers the score of every mask that overlaps a better one of its class.
 
-    Works under ``torch.compile``, ``torch.export`` and CUDA graphs; not differentiable.
+    Works under ``torch.compile``, ``torch.export`` and CUDA graphs. Differentiable in the
+    scores; the thresholded masks have no gradient.
 
     Args:
         masks: Best score first: (N, H, W) bool, uint8 or floating (inside where above ``threshold``), or
@@ -40,17 +42,18 @@ def matrix_nms(
         one that is itself fully suppressed gets the limit that suppresses (0 with the linear kernel).
 
     Raises:
-        InputError: If ``kernel`` is unknown, or shapes or dtypes do not fit.
+        InputError: If ``kernel`` is unknown, ``sigma`` is negative, or shapes, dtypes or devices do not fit.
     """
-    if kernel not in ("gaussian", "linear"):
-        raise InputError(f"Matrix NMS kernel must be 'gaussian' or 'linear', not '{kernel}'.")
-    check_masks(masks, labels)
-    if scores.shape != masks.shape[:1] or not scores.is_floating_point():
-        raise InputError(
-            f"scores must be ({len(masks)},) like the masks and floating, "
-            f"not {tuple(scores.shape)} {scores.dtype}"
-        )
+    _check(masks, labels, scores, kernel, sigma, threshold)
     return torch.ops.solo_d2.matrix_nms(masks, labels, scores, kernel, sigma, threshold)
+
+
+def _check(
+    masks: Tensor, labels: Tensor | None, scores: Tensor, kernel: str, sigma: float, threshold: float
+) -> None:
+    check_decay(kernel, sigma)
+    check_masks(masks, labels, threshold)
+    check_scores(scores, masks)
 
 
 def reference(
@@ -61,6 +64,7 @@ def reference(
     sigma: float = 2.0,
     threshold: float = 0.5,
 ) -> Tensor:
+    _check(masks, labels, scores, kernel, sigma, threshold)
     if not len(masks):
         return scores.clone()
     distance = jaccard_distance(masks, labels, threshold)
@@ -88,4 +92,20 @@ def _fake(
     sigma: float = 2.0,
     threshold: float = 0.5,
 ) -> Tensor:
+    _check(masks, labels, scores, kernel, sigma, threshold)
     return torch.empty_like(scores)
+
+
+def _save_inputs(ctx: Any, inputs: tuple, output: Tensor) -> None:
+    masks, labels, scores, *ctx.settings = inputs
+    ctx.save_for_backward(masks, labels, scores)
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    """A new score is the old one times its decay, and the decay of thresholded masks is constant."""
+    masks, labels, scores = ctx.saved_tensors
+    decay = torch.ops.solo_d2.matrix_nms(masks, labels, torch.ones_like(scores), *ctx.settings)
+    return None, None, grad * decay, None, None, None
+
+
+torch.library.register_autograd("solo_d2::matrix_nms", _backward, setup_context=_save_inputs)

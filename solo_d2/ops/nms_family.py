@@ -5,6 +5,7 @@ from torch import Tensor
 
 from solo_d2.utils.errors import InputError
 
+from .checks import check_decay, check_masks, check_number, check_scores
 from .mask_iou import mask_iou
 from .matrix_nms import matrix_nms
 
@@ -38,12 +39,15 @@ def mask_nms(
         (N,) new scores in the order and dtype of ``scores``; 0 for removed masks.
 
     Raises:
-        InputError: If ``nms_type`` or ``kernel`` is unknown, or shapes or dtypes do not fit.
+        InputError: If ``nms_type`` or ``kernel`` is unknown, ``sigma`` is negative, shapes, dtypes or devices
+            do not fit, or soft NMS gets a score that is not finite.
     """
     if nms_type not in NMS_TYPES:
         raise InputError(f"NMS type must be one of {', '.join(NMS_TYPES)}, not {nms_type!r}")
-    if kernel not in ("gaussian", "linear"):
-        raise InputError(f"NMS kernel must be 'gaussian' or 'linear', not {kernel!r}")
+    check_decay(kernel, sigma)
+    check_masks(masks, labels, threshold)
+    check_scores(scores, masks)
+    check_number("iou_threshold", iou_threshold)
     if nms_type == "matrix":
         return matrix_nms(masks, labels, scores, kernel, sigma, threshold)
     iou = mask_iou(masks, labels, threshold)
@@ -53,6 +57,8 @@ def mask_nms(
         return scores * (iou.amax(0) <= iou_threshold)
     if nms_type == "hard":
         return scores * _kept_by_hard_nms(iou > iou_threshold).to(scores.device)
+    if not scores.isfinite().all():
+        raise InputError("soft NMS ranks masks by their scores: they must be finite, at least one is not")
     decay = _soft_decay(iou, kernel, sigma, iou_threshold)
     return _soft_nms(decay, scores)
 
@@ -81,7 +87,7 @@ def _soft_nms(decay: Tensor, scores: Tensor) -> Tensor:
     current = scores.double().cpu()
     waiting = torch.ones(len(scores), dtype=torch.bool)
     for _ in range(len(scores)):
-        best = torch.where(waiting, current, -1).argmax()
+        best = torch.where(waiting, current, -torch.inf).argmax()
         waiting[best] = False
         current = torch.where(waiting, current * rows[best], current)
     return current.to(scores)

@@ -3,11 +3,13 @@
 N: masks; W: words of 64 pixels, ceil(H * W / 64).
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from solo_d2.utils.errors import InputError
+from .checks import FLOATS, check_dense_masks, check_number
 
 WORD_BITS = 64
 # Pixels that the reference unpacks or thresholds at once.
@@ -30,19 +32,22 @@ def pack_masks(masks: Tensor, threshold: float = 0.5) -> tuple[Tensor, Tensor, T
         bits: (N, W) int64, pixel p of the flattened mask in bit p % 64 of word p // 64, the rest 0.
         area: (N,) int64, pixels inside.
         soft_sum: (N,) float32, the sum of the values inside (the area for bool and uint8);
-            ``soft_sum / area`` is the maskness (SOLO paper, section 3.4).
+            ``soft_sum / area`` is the maskness (SOLO paper, section 3.4). Differentiable.
 
     Raises:
         InputError: If the shape or dtype is another.
     """
-    if masks.dim() != 3:
-        raise InputError(f"masks must be (N, H, W), not {tuple(masks.shape)}")
-    if not masks.is_floating_point() and masks.dtype not in (torch.bool, torch.uint8):
-        raise InputError(f"masks must be bool, uint8 or floating, not {masks.dtype}")
+    _check(masks, threshold)
     return torch.ops.solo_d2.pack_masks(masks, threshold)
 
 
+def _check(masks: Tensor, threshold: float) -> None:
+    check_dense_masks(masks, (*FLOATS, torch.bool, torch.uint8))
+    check_number("threshold", threshold)
+
+
 def reference(masks: Tensor, threshold: float) -> tuple[Tensor, Tensor, Tensor]:
+    _check(masks, threshold)
     pixels = masks.flatten(1)
     bits, areas, sums = [], [], []
     for block in pixels.split(PIXELS_PER_BLOCK, dim=1):
@@ -59,6 +64,7 @@ torch.library.impl("solo_d2::pack_masks", "default", reference)
 
 @torch.library.register_fake("solo_d2::pack_masks")
 def _fake(masks: Tensor, threshold: float) -> tuple[Tensor, Tensor, Tensor]:
+    _check(masks, threshold)
     count, height, width = masks.shape
     words = (height * width + WORD_BITS - 1) // WORD_BITS
     return (
@@ -66,6 +72,23 @@ def _fake(masks: Tensor, threshold: float) -> tuple[Tensor, Tensor, Tensor]:
         masks.new_empty(count, dtype=torch.int64),
         masks.new_empty(count, dtype=torch.float32),
     )
+
+
+def _save_bits(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor, Tensor]) -> None:
+    ctx.mark_non_differentiable(output[0], output[1])
+    ctx.save_for_backward(output[0])
+    ctx.shape, ctx.dtype = inputs[0].shape, inputs[0].dtype
+
+
+def _backward(ctx: Any, grad_bits: None, grad_area: None, grad_soft_sum: Tensor) -> tuple[Tensor, None]:
+    """The soft sum adds the values inside: each of them has the gradient 1, the others 0."""
+    (bits,) = ctx.saved_tensors
+    _, height, width = ctx.shape
+    inside = unpack_bits(bits)[:, : height * width].view(ctx.shape)
+    return (inside * grad_soft_sum[:, None, None]).to(ctx.dtype), None
+
+
+torch.library.register_autograd("solo_d2::pack_masks", _backward, setup_context=_save_bits)
 
 
 def _pack(inside: Tensor) -> Tensor:

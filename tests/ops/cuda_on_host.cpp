@@ -39,7 +39,7 @@ void intersections(const uint32_t* bits, const int64_t* labels, int n, int64_t h
 }
 
 void iou(const int* intersection, const int64_t* labels, int n, float* out) {
-  launch({divide_up(n * n, 256)}, {256}, [&] { iou_kernel(intersection, labels, n, out); });
+  launch({divide_up(n * n, kIouThreads)}, {kIouThreads}, [&] { iou_kernel(intersection, labels, n, out); });
 }
 
 void decay(const int* intersection, const int64_t* labels, const float* scores, int n, int linear, double sigma,

@@ -141,7 +141,7 @@ class PointInference:
         boxes = torch.cat([location - near, location + far], dim=1)
         clipped = _clip_boxes(boxes, image_size)
         boxes = clipped if self.clip_before_nms else boxes
-        visible = (clipped[:, 2:] > clipped[:, :2]).all(1)
+        visible = (clipped[:, 2:] > clipped[:, :2]).all(1) & boxes.isfinite().all(1)
         candidates, boxes = candidates[visible], boxes[visible]
         kept = box_nms(boxes, candidates.category, self.nms_th, self.post_nms_topk)
         return candidates[kept], boxes[kept]

@@ -12,6 +12,7 @@
 #include <tuple>
 #include <vector>
 
+#include "../checks.h"
 #include "../matrix_nms_math.h"
 #include "bit_kernels.h"
 
@@ -91,6 +92,7 @@ void pack_rows(const Tensor& masks, float threshold, const Tensor& bits, const T
 }
 
 std::tuple<Tensor, Tensor, Tensor> pack_masks(const Tensor& masks, double threshold) {
+  check_dense_masks(masks, threshold);
   const Tensor dense = (masks.scalar_type() == at::kDouble ? masks.to(at::kFloat) : masks).contiguous();
   const int64_t count = dense.size(0);
   const auto integers = dense.options().dtype(at::kLong);
@@ -207,6 +209,7 @@ std::vector<int64_t> areas_of(const Tensor& bits) {
 }
 
 Tensor mask_iou(const Tensor& masks, const std::optional<Tensor>& labels, double threshold) {
+  check_masks(masks, labels, threshold);
   const Tensor bits = bits_of(masks, threshold);
   const int64_t count = bits.size(0);
   const std::vector<int64_t> areas = areas_of(bits);
@@ -244,6 +247,9 @@ Tensor matrix_nms(
     c10::string_view kernel,
     double sigma,
     double threshold) {
+  check_masks(masks, labels, threshold);
+  check_scores(scores, masks);
+  check_decay(kernel, sigma);
   const Tensor bits = bits_of(masks, threshold);
   const int64_t count = bits.size(0);
   const std::vector<int64_t> areas = areas_of(bits);

@@ -71,19 +71,20 @@ __global__ void __launch_bounds__(kPackThreads) pack_kernel(
     int64_t* __restrict__ area,
     float* __restrict__ soft_sum) {
   __shared__ int64_t area_of_warp[kPackWarps];
-  __shared__ float sum_of_warp[kPackWarps];
+  __shared__ double sum_of_warp[kPackWarps];
   const int lane = threadIdx.x % kWarp;
   const int warp = threadIdx.x / kWarp;
   const T* mask = masks + static_cast<int64_t>(blockIdx.x) * pixels;
   uint32_t* row = bits + static_cast<int64_t>(blockIdx.x) * halves;
   int64_t count = 0;
-  float sum = 0;
+  double sum = 0;
   for (int64_t start = static_cast<int64_t>(warp) * kPackPixels; start < halves * kWarp;
        start += static_cast<int64_t>(kPackWarps) * kPackPixels) {
     uint32_t kept = 0;
 #pragma unroll
     for (int first = 0; first < kWarp; first += kPackLoads) {
       T values[kPackLoads];
+      float partial = 0;  // of a few pixels only: doubles are slow on most GPUs, one addition for all of them is not
 #pragma unroll
       for (int step = 0; step < kPackLoads; ++step) {
         const int64_t pixel = start + (first + step) * kWarp + lane;
@@ -95,8 +96,9 @@ __global__ void __launch_bounds__(kPackThreads) pack_kernel(
         const bool inside = pixel < pixels && Pixel<T>::inside(values[step], threshold);
         const uint32_t ballot = __ballot_sync(kAllLanes, inside);
         kept = lane == first + step ? ballot : kept;
-        sum += inside ? Pixel<T>::weight(values[step]) : 0.0f;
+        partial += inside ? Pixel<T>::weight(values[step]) : 0.0f;
       }
+      sum += partial;
     }
     const int64_t half = start / kWarp + lane;
     if (half < halves) {
@@ -105,10 +107,10 @@ __global__ void __launch_bounds__(kPackThreads) pack_kernel(
     count += __popc(kept);
   }
   const int64_t total = block_sum<int64_t>(count, area_of_warp);
-  const float soft_total = block_sum<float>(sum, sum_of_warp);
+  const double soft_total = block_sum<double>(sum, sum_of_warp);
   if (threadIdx.x == 0) {
     area[blockIdx.x] = total;
-    soft_sum[blockIdx.x] = soft_total;
+    soft_sum[blockIdx.x] = static_cast<float>(soft_total);
   }
 }
 
@@ -239,6 +241,7 @@ __global__ void __launch_bounds__(kPairThreads) intersection_kernel(
 // --- decay -------------------------------------------------------------------------------------------
 
 constexpr int kColumnThreads = 32;  // columns of a block, and threads per column
+constexpr int kIouThreads = 256;
 
 // Distance of masks i < j of one class, from the intersections with the areas on the diagonal.
 __device__ inline double distance_of(const int* intersection, const int64_t* labels, int count, int i, int j) {
@@ -250,7 +253,8 @@ __device__ inline double distance_of(const int* intersection, const int64_t* lab
 }
 
 // Writes the IoU of i < j, 0 elsewhere: (N, N) float. Grid: one thread per entry.
-__global__ void iou_kernel(const int* intersection, const int64_t* labels, int count, float* iou) {
+__global__ void __launch_bounds__(kIouThreads) iou_kernel(
+    const int* intersection, const int64_t* labels, int count, float* iou) {
   const int64_t index = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (index >= static_cast<int64_t>(count) * count) {
     return;
@@ -261,7 +265,8 @@ __global__ void iou_kernel(const int* intersection, const int64_t* labels, int c
 }
 
 // gap[j]: distance of mask j to its closest better one. Block: kColumnThreads columns, threads (x, y).
-__global__ void gap_kernel(const int* intersection, const int64_t* labels, int count, double* gap) {
+__global__ void __launch_bounds__(kColumnThreads * kColumnThreads) gap_kernel(
+    const int* intersection, const int64_t* labels, int count, double* gap) {
   __shared__ double closest[kColumnThreads][kColumnThreads + 1];
   const int j = blockIdx.x * kColumnThreads + threadIdx.x;
   double least = 1.0;
@@ -281,7 +286,7 @@ __global__ void gap_kernel(const int* intersection, const int64_t* labels, int c
 
 // Decays the scores. Blocks as in gap_kernel.
 template <typename T>
-__global__ void decay_kernel(
+__global__ void __launch_bounds__(kColumnThreads * kColumnThreads) decay_kernel(
     const int* intersection,
     const int64_t* labels,
     const double* gap,

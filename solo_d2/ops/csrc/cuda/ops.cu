@@ -11,6 +11,7 @@
 #include <optional>
 #include <tuple>
 
+#include "../checks.h"
 #include "kernels.cuh"
 
 namespace solo_d2 {
@@ -20,6 +21,9 @@ using at::Tensor;
 
 // Blocks per multiprocessor that the words are split for, so that few masks also fill the GPU.
 constexpr int64_t kBlocksPerProcessor = 4;
+
+constexpr int64_t kMostMasks = 1 << 19;
+constexpr int64_t kMostPixels = std::numeric_limits<int>::max() / kWordBits * kWordBits;
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -43,6 +47,7 @@ void launch_pack(const Tensor& masks, float threshold, const Tensor& bits, const
 }
 
 std::tuple<Tensor, Tensor, Tensor> pack_masks(const Tensor& masks, double threshold) {
+  check_dense_masks(masks, threshold);
   const c10::cuda::CUDAGuard guard(masks.device());
   const Tensor dense = (masks.scalar_type() == at::kDouble ? masks.to(at::kFloat) : masks).contiguous();
   const int64_t count = dense.size(0);
@@ -79,8 +84,16 @@ const int64_t* pointer_or_null(const std::optional<Tensor>& labels) {
   return labels ? labels->const_data_ptr<int64_t>() : nullptr;
 }
 
-std::optional<Tensor> widened(const std::optional<Tensor>& labels, const Tensor& like) {
-  return labels ? std::optional<Tensor>(labels->to(like.device(), at::kLong).contiguous()) : std::nullopt;
+std::optional<Tensor> widened(const std::optional<Tensor>& labels) {
+  return labels ? std::optional<Tensor>(labels->to(at::kLong).contiguous()) : std::nullopt;
+}
+
+// Counts are int32 in the kernels, and a grid has fewer than 2^31 blocks.
+void check_size(const Tensor& masks) {
+  TORCH_CHECK_VALUE(masks.size(0) <= kMostMasks, "mask NMS takes at most ", kMostMasks, " masks, not ", masks.size(0));
+  const bool packed = masks.scalar_type() == at::kLong;
+  const int64_t pixels = packed ? masks.size(1) * kWordBits : masks.size(1) * masks.size(2);
+  TORCH_CHECK_VALUE(pixels <= kMostPixels, "a mask may have at most ", kMostPixels, " pixels, not ", pixels);
 }
 
 // Common pixels of i <= j of one class, the areas on the diagonal: (N, N) int32.
@@ -89,8 +102,6 @@ Tensor intersections_of(const Tensor& masks, const std::optional<Tensor>& labels
       masks.scalar_type() == at::kLong ? masks.contiguous() : std::get<0>(pack_masks(masks, threshold));
   const int64_t count = bits.size(0);
   const int64_t halves = 2 * bits.size(1);
-  TORCH_CHECK(count <= 1 << 20, "Matrix NMS takes at most 2^20 masks, not ", count);
-  TORCH_CHECK(bits.size(1) * kWordBits <= std::numeric_limits<int>::max(), "a mask may have 2^31 pixels at most");
   const Tensor result = at::zeros({count, count}, bits.options().dtype(at::kInt));
   if (halves == 0) {
     return result;
@@ -113,16 +124,17 @@ Tensor intersections_of(const Tensor& masks, const std::optional<Tensor>& labels
 }
 
 Tensor mask_iou(const Tensor& masks, const std::optional<Tensor>& labels, double threshold) {
+  check_masks(masks, labels, threshold);
+  check_size(masks);
   const c10::cuda::CUDAGuard guard(masks.device());
   const int64_t count = masks.size(0);
   const Tensor iou = at::empty({count, count}, masks.options().dtype(at::kFloat));
   if (count == 0) {
     return iou;
   }
-  const auto classes = widened(labels, masks);
+  const auto classes = widened(labels);
   const Tensor intersection = intersections_of(masks, classes, threshold);
-  constexpr int kThreads = 256;
-  iou_kernel<<<divide_up(count * count, kThreads), kThreads, 0, c10::cuda::getCurrentCUDAStream()>>>(
+  iou_kernel<<<divide_up(count * count, kIouThreads), kIouThreads, 0, c10::cuda::getCurrentCUDAStream()>>>(
       intersection.const_data_ptr<int>(),
       pointer_or_null(classes),
       static_cast<int>(count),
@@ -138,15 +150,18 @@ Tensor matrix_nms(
     c10::string_view kernel,
     double sigma,
     double threshold) {
+  check_masks(masks, labels, threshold);
+  check_size(masks);
+  check_scores(scores, masks);
+  check_decay(kernel, sigma);
   const c10::cuda::CUDAGuard guard(masks.device());
-  TORCH_CHECK(scores.device() == masks.device(), "scores are on ", scores.device(), ", masks on ", masks.device());
   const Tensor given = scores.contiguous();
   const Tensor decayed = at::empty_like(given);
   const auto count = static_cast<int>(masks.size(0));
   if (count == 0) {
     return decayed;
   }
-  const auto classes = widened(labels, masks);
+  const auto classes = widened(labels);
   const Tensor intersection = intersections_of(masks, classes, threshold);
   const Tensor gap = at::empty({count}, given.options().dtype(at::kDouble));
   const Decay kind = kernel == "gaussian" ? Decay::gaussian : Decay::linear;

@@ -1,0 +1,93 @@
+"""What the operators refuse, in one line each. Kernels in ``csrc/checks.h`` refuse the same.
+
+The wrappers, references and shape functions all call these, so an operator called directly, on any device,
+with or without compiled kernels, never reads or writes past its inputs.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from solo_d2.utils.errors import InputError
+
+DECAY_KERNELS = ("gaussian", "linear")
+FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+# Coordinates whose areas float32 holds with room to spare.
+_LARGEST_COORDINATE = 1e9
+
+
+def check_dense_masks(masks: Tensor, dtypes: tuple[torch.dtype, ...]) -> None:
+    """Raises an InputError unless masks are (N, H, W), strided and of one of the dtypes."""
+    if masks.dim() != 3:
+        raise InputError(f"masks must be (N, H, W), not {tuple(masks.shape)}")
+    if masks.layout != torch.strided:
+        raise InputError(f"masks must be dense, not {masks.layout}")
+    if masks.dtype not in dtypes:
+        kinds = "floating" if dtypes is FLOATS else "bool, uint8 or floating"
+        raise InputError(f"masks must be {kinds}, not {masks.dtype}")
+
+
+def check_masks(masks: Tensor, labels: Tensor | None, threshold: float = 0.5) -> None:
+    """Raises an InputError unless masks are dense or packed, and the labels fit them."""
+    packed = masks.dtype == torch.int64
+    known = packed or masks.dtype in (*FLOATS, torch.bool, torch.uint8)
+    if not known or masks.dim() != (2 if packed else 3) or masks.layout != torch.strided:
+        raise InputError(
+            "masks must be dense, (N, H, W) bool, uint8 or floating, or the (N, W) int64 bits of pack_masks, "
+            f"not {tuple(masks.shape)} {masks.dtype}"
+        )
+    check_number("threshold", threshold)
+    if labels is not None:
+        check_labels(labels, masks, "masks")
+
+
+def check_labels(labels: Tensor, items: Tensor, name: str) -> None:
+    """Raises an InputError unless there is one integer label per item, on the items' device."""
+    if labels.shape != items.shape[:1]:
+        raise InputError(f"labels must be ({items.shape[0]},) like the {name}, not {tuple(labels.shape)}")
+    if labels.dtype not in (torch.int32, torch.int64):
+        raise InputError(f"labels must be int32 or int64, not {labels.dtype}")
+    _check_device(labels, "labels", items, name)
+
+
+def check_scores(scores: Tensor, masks: Tensor) -> None:
+    """Raises an InputError unless there is one floating score per mask, on the masks' device."""
+    if scores.shape != masks.shape[:1] or scores.dtype not in FLOATS:
+        raise InputError(
+            f"scores must be ({masks.shape[0]},) like the masks and floating, "
+            f"not {tuple(scores.shape)} {scores.dtype}"
+        )
+    _check_device(scores, "scores", masks, "masks")
+
+
+def check_decay(kernel: str, sigma: float) -> None:
+    """Raises an InputError unless the kernel is known and sigma is finite and at least 0."""
+    if kernel not in DECAY_KERNELS:
+        raise InputError(f"NMS kernel must be 'gaussian' or 'linear', not {kernel!r}")
+    if not (math.isfinite(sigma) and sigma >= 0):
+        raise InputError(f"sigma must be a finite number of at least 0, not {sigma}")
+
+
+def check_number(name: str, value: float) -> None:
+    """Raises an InputError if a value, such as a threshold, is NaN."""
+    if math.isnan(value):
+        raise InputError(f"{name} must be a number, not NaN")
+
+
+def check_boxes(boxes: Tensor, labels: Tensor) -> None:
+    """Raises an InputError unless boxes are (N, 4) floating XYXY, in order and of sane size, with labels."""
+    if boxes.dim() != 2 or boxes.shape[1] != 4 or boxes.dtype not in FLOATS:
+        raise InputError(f"boxes must be (N, 4) and floating, not {tuple(boxes.shape)} {boxes.dtype}")
+    check_labels(labels, boxes, "boxes")
+    sane = (boxes.abs() <= _LARGEST_COORDINATE).all() & (boxes[:, 2:] >= boxes[:, :2]).all()
+    if not sane:
+        raise InputError(
+            "boxes must be XYXY with x0 <= x1 and y0 <= y1, all within ±1e9; "
+            "at least one is inverted, NaN or out of range"
+        )
+
+
+def _check_device(tensor: Tensor, name: str, like: Tensor, like_name: str) -> None:
+    if tensor.device != like.device:
+        raise InputError(f"{name} are on {tensor.device}, {like_name} on {like.device}: move them together")

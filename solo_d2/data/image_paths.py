@@ -14,8 +14,8 @@ IMAGE_SUFFIXES = frozenset(
 
 
 @dataclass(frozen=True)
-class ImageList:
-    """Images below one folder.
+class ImagePaths:
+    """Image files below one folder.
 
     Attributes:
         root: the folder.
@@ -30,12 +30,12 @@ class ImageList:
     def __len__(self) -> int:
         return len(self.names)
 
-    def first(self, count: int) -> "ImageList":
+    def first(self, count: int) -> "ImagePaths":
         """The list cut after ``count`` images."""
-        return ImageList(self.root, self.names[:count], self.ids[:count])
+        return ImagePaths(self.root, self.names[:count], self.ids[:count])
 
 
-def list_images(source: str | os.PathLike, root: str | os.PathLike = "") -> ImageList:
+def list_images(source: str | os.PathLike, root: str | os.PathLike = "") -> ImagePaths:
     """Lists images in an order that depends on nothing but their names.
 
     Args:
@@ -49,7 +49,7 @@ def list_images(source: str | os.PathLike, root: str | os.PathLike = "") -> Imag
     source = Path(source).expanduser()
     if source.is_dir():
         names = sorted(path.relative_to(source).as_posix() for path in _walk(source))
-        listed = ImageList(source, tuple(names), tuple(number_images([Path(name) for name in names])))
+        listed = ImagePaths(source, tuple(names), tuple(number_images([Path(name) for name in names])))
     elif not source.is_file():
         raise InputError(f"{source} does not exist: name an image folder, a list of images or a COCO JSON")
     elif source.suffix.lower() == ".json":
@@ -85,16 +85,16 @@ def _walk(folder: Path) -> Iterator[Path]:
                 yield Path(parent, name)
 
 
-def _read_text(source: Path, root: Path) -> ImageList:
+def _read_text(source: Path, root: Path) -> ImagePaths:
     try:
         lines = [line.strip() for line in source.read_text(encoding="utf-8-sig").splitlines()]
     except UnicodeDecodeError:
         raise InputError(f"{source} is no text file: give one image name per line") from None
     names = tuple(dict.fromkeys(line for line in lines if line))
-    return ImageList(root, names, tuple(number_images([Path(name) for name in names])))
+    return ImagePaths(root, names, tuple(number_images([Path(name) for name in names])))
 
 
-def _read_coco(source: Path, root: Path) -> ImageList:
+def _read_coco(source: Path, root: Path) -> ImagePaths:
     content = read_json(source, "list of images")
     try:
         records = content["images"]
@@ -103,4 +103,4 @@ def _read_coco(source: Path, root: Path) -> ImageList:
         raise InputError(f"{source} is no COCO JSON with images: {error}") from None
     if len(set(found.values())) != len(records):
         raise InputError(f"{source} names an image or an image id twice")
-    return ImageList(root, tuple(found), tuple(found.values()))
+    return ImagePaths(root, tuple(found), tuple(found.values()))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from detectron2.config import CfgNode
 from detectron2.structures import Instances
-from solo_d2.data.image_paths import ImageList, list_images
+from solo_d2.data.image_paths import ImagePaths, list_images
 from solo_d2.engine.cli import prepare_parser
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.hashing import hash_value
@@ -50,7 +50,7 @@ def _read_part(text: str) -> tuple[int, int]:
     return int(part), int(parts)
 
 
-def settings_from_config(cfg: CfgNode, images: ImageList) -> dict[str, object]:
+def settings_from_config(cfg: CfgNode, images: ImagePaths) -> dict[str, object]:
     """Everything that labels follow from, as flat JSON values."""
     settings = {key: value for key, value in flatten(cfg.MODEL, "MODEL").items() if key not in _NOT_SETTINGS}
     settings |= flatten({key: cfg.INPUT[key] for key in _INPUT_KEYS}, "INPUT")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from detectron2.config import CfgNode
-from solo_d2.data.image_paths import ImageList
+from solo_d2.data.image_paths import ImagePaths
 from solo_d2.utils.hashing import hash_value
 
 from .files import digest_of_file, flatten
@@ -74,7 +74,7 @@ class Pipeline:
     scripts: Path
     output: Path
     images: str
-    listed: ImageList
+    listed: ImagePaths
     free_mask: Method
     segmenter: Method
     densecl: Method | None = None

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from solo_d2.data.image_paths import ImageList
+from solo_d2.data.image_paths import ImagePaths
 from solo_d2.utils.atomic_file import write_text
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.hashing import hash_value
@@ -50,7 +50,7 @@ class ShardStore:
     """
 
     def __init__(
-        self, folder: str | os.PathLike, settings: Mapping[str, object], images: ImageList, shard_size: int
+        self, folder: str | os.PathLike, settings: Mapping[str, object], images: ImagePaths, shard_size: int
     ):
         self.folder = Path(folder)
         self.settings = dict(settings)
@@ -61,7 +61,7 @@ class ShardStore:
 
     @classmethod
     def open(
-        cls, folder: str | os.PathLike, settings: Mapping[str, object], images: ImageList, shard_size: int
+        cls, folder: str | os.PathLike, settings: Mapping[str, object], images: ImagePaths, shard_size: int
     ) -> "ShardStore":
         """Opens the store of these settings, or makes it.
 

@@ -1,13 +1,13 @@
 """A short film for trying out video: a camera pans over one wide scene."""
 
 import math
-import os
 from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from solo_d2.utils.atomic_file import atomic_write
 from solo_d2.utils.errors import InputError
 
 from .config import SceneConfig
@@ -49,7 +49,7 @@ def film_frames(num_frames: int = 48, size: int = 128, seed: int = 0) -> np.ndar
 
 
 def write_film(path: str | Path, size: int = 128, seed: int = 0) -> None:
-    """Writes the film as an mp4 file, whole or not at all.
+    """Writes the film as an mp4 file, atomically.
 
     Raises:
         InputError: ``path`` does not end in .mp4, or OpenCV cannot encode it.
@@ -57,12 +57,10 @@ def write_film(path: str | Path, size: int = 128, seed: int = 0) -> None:
     path = Path(path)
     if path.suffix != ".mp4":
         raise InputError(f"{path}: the film is an .mp4 file")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial.mp4")
-    writer = cv2.VideoWriter(str(partial), cv2.VideoWriter_fourcc(*"mp4v"), FPS, (size, size))
-    if not writer.isOpened():
-        raise InputError(f"{path} cannot be written: this OpenCV has no mp4v encoder")
-    for frame in film_frames(size=size, seed=seed):
-        writer.write(frame)
-    writer.release()
-    os.replace(partial, path)
+    with atomic_write(path, make_folder=True, keep_suffix=True) as temporary:
+        writer = cv2.VideoWriter(str(temporary), cv2.VideoWriter_fourcc(*"mp4v"), FPS, (size, size))
+        if not writer.isOpened():
+            raise InputError(f"{path} cannot be written: this OpenCV has no mp4v encoder")
+        for frame in film_frames(size=size, seed=seed):
+            writer.write(frame)
+        writer.release()

@@ -2,12 +2,10 @@
 
 import json
 import logging
-import multiprocessing
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -16,7 +14,8 @@ import cv2
 import numpy as np
 
 from solo_d2.utils.errors import InputError
-from solo_d2.utils.json_file import read_json
+from solo_d2.utils.json_file import read_json, write_json
+from solo_d2.utils.parallel import map_in_processes
 
 from .config import SPLITS, SceneConfig
 from .records import SceneRecords, panoptic_categories, scene_records, thing_categories
@@ -81,8 +80,11 @@ def generate_scenes(
         partial_root.chmod(0o755)
         for split in SPLITS:
             make = partial(_make_scene, partial_root, config, size, seed, split)
-            _write_annotations(partial_root, split, _map(make, counts[split], workers))
-        _write_json(partial_root / MANIFEST, manifest)
+            scenes = map_in_processes(
+                make, range(counts[split]), workers, _CHUNK, initializer=partial(cv2.setNumThreads, 0)
+            )
+            _write_annotations(partial_root, split, scenes)
+        write_json(partial_root / MANIFEST, manifest)
         _move(partial_root, root, manifest)
     finally:
         shutil.rmtree(partial_root, ignore_errors=True)
@@ -120,17 +122,6 @@ def _move(source: Path, root: Path, manifest: dict) -> None:
             raise
 
 
-def _map(make, count: int, workers: int | None) -> Iterator[SceneRecords]:
-    if workers is None:
-        workers = min(os.cpu_count() or 1, count // (4 * _CHUNK))
-    if workers <= 1:
-        yield from map(make, range(count))
-        return
-    context = multiprocessing.get_context()
-    with ProcessPoolExecutor(workers, context, initializer=cv2.setNumThreads, initargs=(0,)) as pool:
-        yield from pool.map(make, range(count), chunksize=_CHUNK)
-
-
 def _make_scene(
     root: Path, config: SceneConfig, size: int, seed: int, split: str, index: int
 ) -> SceneRecords:
@@ -166,7 +157,7 @@ def _write_annotations(root: Path, split: str, scenes: Iterable[SceneRecords]) -
             }
         )
     info = {"description": f"solo_d2 built-in scenes, {split}"}
-    _write_json(
+    write_json(
         root / f"instances_{split}.json",
         {
             "info": info,
@@ -175,7 +166,7 @@ def _write_annotations(root: Path, split: str, scenes: Iterable[SceneRecords]) -
             "categories": thing_categories(),
         },
     )
-    _write_json(
+    write_json(
         root / f"panoptic_{split}.json",
         {
             "info": info,
@@ -184,7 +175,3 @@ def _write_annotations(root: Path, split: str, scenes: Iterable[SceneRecords]) -
             "categories": panoptic_categories(),
         },
     )
-
-
-def _write_json(path: Path, content: dict) -> None:
-    path.write_text(json.dumps(content))

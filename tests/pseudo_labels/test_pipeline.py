@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from solo_d2.data.image_paths import ImageList
+from solo_d2.data.image_paths import ImagePaths
 from solo_d2.predictor import load_config
 from solo_d2.pseudo_labels.pipeline import Method, Pipeline
 from solo_d2.pseudo_labels.stages import resting_on
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = ROOT / "configs" / "quick"
-LISTED = ImageList(Path("images"), ("1.png", "2.png"), (1, 2))
+LISTED = ImagePaths(Path("images"), ("1.png", "2.png"), (1, 2))
 
 
 def method(name, *options):
@@ -131,13 +131,13 @@ def test_a_trained_segmenter_takes_the_place_of_the_first_training(make, tmp_pat
 
 def test_other_images_under_the_same_name_are_noticed(make):
     key = {"image names and ids (SHA-256)"}
-    more = ImageList(LISTED.root, (*LISTED.names, "3.png"), (1, 2, 3))
-    renumbered = ImageList(LISTED.root, LISTED.names, (2, 1))
+    more = ImagePaths(LISTED.root, (*LISTED.names, "3.png"), (1, 2, 3))
+    renumbered = ImagePaths(LISTED.root, LISTED.names, (2, 1))
     pretrain = {"backbone": "", "densecl": method("solov2_tiny.yaml")}
     for listed in (more, renumbered):
         found = changed_keys(make(**pretrain), make(listed=listed, **pretrain))
         assert found == dict.fromkeys(("densecl", "masks", "labels_1", "sample"), key)
-    moved = ImageList(Path("elsewhere"), LISTED.names, LISTED.ids)
+    moved = ImagePaths(Path("elsewhere"), LISTED.names, LISTED.ids)
     found = changed_keys(make(**pretrain), make(listed=moved, **pretrain))
     assert set(found) == set(names(make(**pretrain))) and all(k == {"image_root"} for k in found.values())
 
@@ -155,7 +155,7 @@ def test_the_weights_that_pre_training_starts_from_are_its_settings(make, tmp_pa
 
 def test_the_folder_that_a_run_is_called_from_does_not_matter(make, tmp_path, monkeypatch):
     def build(images, val_images):
-        listed = ImageList(Path(images), LISTED.names, LISTED.ids)
+        listed = ImagePaths(Path(images), LISTED.names, LISTED.ids)
         val = {"val_json": str(tmp_path / "val.json"), "val_images": val_images}
         return make(images=images, listed=listed, backbone="", densecl=method("solov2_tiny.yaml"), **val)
 

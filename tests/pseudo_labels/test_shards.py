@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from solo_d2.data.image_paths import ImageList
+from solo_d2.data.image_paths import ImagePaths
 from solo_d2.pseudo_labels import ShardStore
 from solo_d2.pseudo_labels.shards import Shard, read_counts, read_settings
 from solo_d2.utils.errors import InputError
 
 SETTINGS = {"threshold": 0.5, "scales": [1.0, 0.5]}
-IMAGES = ImageList(Path("images"), tuple(f"{i}.png" for i in range(5)), (5, 6, 7, 8, 9))
+IMAGES = ImagePaths(Path("images"), tuple(f"{i}.png" for i in range(5)), (5, 6, 7, 8, 9))
 
 
 @pytest.fixture

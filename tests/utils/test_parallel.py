@@ -30,3 +30,16 @@ def test_few_items_need_no_processes():
 def test_errors_come_through(workers):
     with pytest.raises(ValueError, match="item 0"):
         list(map_in_processes(fail, range(4), workers))
+
+
+def mark():
+    os.environ["MARKED_BY_INITIALIZER"] = "yes"
+
+
+def read_mark(_):
+    return os.environ.get("MARKED_BY_INITIALIZER")
+
+
+def test_processes_are_spawned_and_initialized():
+    found = map_in_processes(read_mark, range(2), 2, chunk=1, start_method="spawn", initializer=mark)
+    assert list(found) == ["yes", "yes"] and "MARKED_BY_INITIALIZER" not in os.environ

@@ -5,9 +5,7 @@ bare label for stuff and for a group of things that could not be told apart.
 """
 
 import logging
-import multiprocessing
 import os
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from pycocotools import mask as coco_mask
 
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.json_file import write_json
+from solo_d2.utils.parallel import map_in_processes
 
 logger = logging.getLogger(__name__)
 
@@ -52,18 +51,13 @@ def convert_cityscapes(root: str | os.PathLike, split: str, workers: int | None 
             f"{labels} holds no */*{_LABEL_SUFFIX}: unpack Cityscapes' gtFine_trainvaltest.zip into {root}"
         )
     convert = partial(_convert_image, images)
-    workers = min(workers or os.cpu_count() or 1, -(-len(files) // _CHUNK))
-    if workers <= 1:
-        pairs = list(map(convert, files))
-    else:
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, context) as pool:
-            pairs = list(pool.map(convert, files, chunksize=_CHUNK))
     content = {"info": {"description": f"Cityscapes fine, {split}"}, "images": [], "annotations": []}
     content["categories"] = [
         {"id": number, "name": name} for number, name in zip(CITYSCAPES_IDS, CITYSCAPES_NAMES, strict=True)
     ]
-    for image_id, (image, annotations) in enumerate(pairs, start=1):
+    for image_id, (image, annotations) in enumerate(
+        map_in_processes(convert, files, workers, _CHUNK), start=1
+    ):
         content["images"].append({"id": image_id, **image})
         for annotation in annotations:
             number = len(content["annotations"]) + 1

@@ -3,13 +3,17 @@
 from .bifpn import BiFPN, build_fcos_resnet_bifpn_backbone
 from .build import build_any_device_backbone
 from .dla import DLA
+from .efficientnet_lite import EfficientNetLite
 from .fcos_fpn import build_fcos_dla_fpn_backbone, build_fcos_resnet_fpn_backbone
 from .merged_resnet import MergedResNet
+from .pretrained_features import PretrainedFeatures
 
 __all__ = [
     "BiFPN",
     "DLA",
+    "EfficientNetLite",
     "MergedResNet",
+    "PretrainedFeatures",
     "build_any_device_backbone",
     "build_fcos_dla_fpn_backbone",
     "build_fcos_resnet_bifpn_backbone",

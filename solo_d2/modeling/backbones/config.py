@@ -1,10 +1,39 @@
-"""Keys of the backbones that Detectron2 lacks (CondInst paper, sections 3.6 and 3.7)."""
+"""Keys of the backbones that Detectron2 lacks. Section numbers are the CondInst paper's."""
 
 from detectron2.config import CfgNode
 
 
 def add_backbone_config(cfg: CfgNode) -> None:
-    """Adds ``MODEL.BiFPN`` and ``MODEL.DLA``."""
+    """Adds ``MODEL.BiFPN``, ``DLA``, ``EFFICIENTNET_LITE``, ``TIMM`` and ``HUGGING_FACE``."""
+    _add_condinst_backbones(cfg)
+    cfg.MODEL.EFFICIENTNET_LITE = CfgNode()
+    # 0 to 4: Lite0 to Lite4. ImageNet weights of the first three: MODEL.WEIGHTS pretrained://efficientnet_lite0.
+    cfg.MODEL.EFFICIENTNET_LITE.VARIANT = 0
+    cfg.MODEL.EFFICIENTNET_LITE.NORM = "BN"
+    # Probability that the last block is skipped in training; it grows linearly from 0 at the first.
+    cfg.MODEL.EFFICIENTNET_LITE.DROP_PATH = 0.0
+    _add_library_backbones(cfg)
+
+
+def _add_library_backbones(cfg: CfgNode) -> None:
+    """Adds backbones of timm and of Hugging Face's transformers, which are optional packages."""
+    cfg.MODEL.TIMM = CfgNode()
+    # A model of timm, such as "convnext_tiny.fb_in22k_ft_in1k".
+    cfg.MODEL.TIMM.NAME = ""
+    # Whether its published weights are fetched; MODEL.WEIGHTS overrides them.
+    cfg.MODEL.TIMM.PRETRAINED = False
+    cfg.MODEL.TIMM.DROP_PATH = 0.0
+    # Beginnings of the names of weights that are not trained, such as ["stem", "stages.0"].
+    cfg.MODEL.TIMM.FROZEN = []
+    cfg.MODEL.HUGGING_FACE = CfgNode()
+    # A model on the hub, such as "facebook/dinov2-small", or a folder with its config.json.
+    cfg.MODEL.HUGGING_FACE.NAME = ""
+    cfg.MODEL.HUGGING_FACE.PRETRAINED = False
+    cfg.MODEL.HUGGING_FACE.FROZEN = []
+
+
+def _add_condinst_backbones(cfg: CfgNode) -> None:
+    """Adds the backbones of CondInst's larger and real-time models (sections 3.6 and 3.7)."""
     cfg.MODEL.BiFPN = CfgNode()
     # Backbone outputs fused, finest first; channels, number and normalisation of the fusion's repetitions.
     cfg.MODEL.BiFPN.IN_FEATURES = ["res3", "res4", "res5"]

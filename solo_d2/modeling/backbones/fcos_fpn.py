@@ -1,9 +1,11 @@
-"""Feature pyramids as FCOS uses them: p3 to p5, and p6, p7 made from p5 (CondInst paper, section 2.1)."""
+"""Feature pyramids with p6 and p7 made from p5 (FCOS; CondInst paper, section 2.1) or with p6 pooled."""
+
+from torch import nn
 
 from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, FPN, Backbone, build_resnet_backbone
-from detectron2.modeling.backbone.fpn import LastLevelP6P7
+from detectron2.modeling.backbone.fpn import LastLevelMaxPool, LastLevelP6P7
 from solo_d2.utils.errors import InputError
 
 from .dla import DLA
@@ -30,11 +32,20 @@ def fpn_from_config(cfg: CfgNode, bottom_up: Backbone) -> FPN:
     channels, top_levels = cfg.MODEL.FPN.OUT_CHANNELS, cfg.MODEL.FCOS.TOP_LEVELS
     if top_levels not in (0, 2):
         raise InputError(f"FCOS.TOP_LEVELS must be 0 or 2 with an FPN, not {top_levels}.")
+    return _build_fpn(cfg, bottom_up, LastLevelP6P7(channels, channels, "p5") if top_levels else None)
+
+
+def fpn_with_pooled_level(cfg: CfgNode, bottom_up: Backbone) -> FPN:
+    """Puts ``MODEL.FPN`` on a backbone, and p6 by max pooling, as ``build_resnet_fpn_backbone`` does."""
+    return _build_fpn(cfg, bottom_up, LastLevelMaxPool())
+
+
+def _build_fpn(cfg: CfgNode, bottom_up: Backbone, top_block: nn.Module | None) -> FPN:
     return FPN(
         bottom_up=bottom_up,
         in_features=cfg.MODEL.FPN.IN_FEATURES,
-        out_channels=channels,
+        out_channels=cfg.MODEL.FPN.OUT_CHANNELS,
         norm=cfg.MODEL.FPN.NORM,
-        top_block=LastLevelP6P7(channels, channels, "p5") if top_levels else None,
+        top_block=top_block,
         fuse_type=cfg.MODEL.FPN.FUSE_TYPE,
     )

@@ -25,11 +25,12 @@ LAYERS = {
     "solo_d2.checkpoint": 4,
     "solo_d2.config": 5,
     "solo_d2.model_zoo": 6,
-    "solo_d2.visualization": 6,
+    "solo_d2.visualization": 5,
     "solo_d2.engine": 6,
     "solo_d2.export": 7,
     "solo_d2.pseudo_labels": 7,
     "solo_d2": 8,
+    "solo_d2.commands": 9,
 }
 # On the same floor, yet they never import each other.
 STRANGERS = ("solo_d2.methods", "solo_d2.data", "solo_d2.evaluation", "solo_d2.checkpoint")
@@ -40,7 +41,7 @@ READS_CONFIG = (
     "solo_d2/config/",
     "solo_d2/engine/",
     "solo_d2/export/",
-    "solo_d2/visualization/",
+    "solo_d2/commands/",
     "solo_d2/model_zoo/",
     "solo_d2/predictor.py",
     "solo_d2/environment.py",

@@ -17,8 +17,8 @@ from solo_d2.evaluation.build import INSTANCE_TASKS, build_evaluator
 from solo_d2.utils.errors import InputError
 from solo_d2.visualization.validation import ValidationPictures
 
-from .dataset_checks import meta_architecture, method_node
-from .evaluation_loader import build_test_loader
+from .dataset_checks import class_agnostic_metadata, meta_architecture, method_node
+from .evaluation_loader import NamingMapper, build_test_loader
 from .fresh_weights import FreshWeights
 from .hooks import BestCheckpoint, EMAHook, PreciseBN
 from .train_step import TrainStep
@@ -171,8 +171,13 @@ class Trainer(DefaultTrainer):
             self.build_evaluator(self.cfg, name)
         pictures = None
         if comm.is_main_process() and self.cfg.TEST.VIS_IMAGES > 0:
+            agnostic = self.cfg.TEST.CLASS_AGNOSTIC
             pictures = ValidationPictures(
-                self.cfg, self.evaluated_model, self.cfg.DATASETS.TEST[0], self.cfg.TEST.VIS_IMAGES
+                self.evaluated_model,
+                NamingMapper(self.cfg),
+                self.cfg.DATASETS.TEST[0],
+                self.cfg.TEST.VIS_IMAGES,
+                class_agnostic_metadata(self.cfg) if agnostic else None,
             )
 
         def evaluate():

@@ -8,7 +8,8 @@ import numpy as np
 
 from solo_d2.utils.atomic_file import write_text
 from solo_d2.utils.errors import InputError
-from solo_d2.visualization.labels import draw_row, make_sheet, read_labels, save_picture, shrink
+from solo_d2.visualization.labels import draw_row, label_sheet, read_labels
+from solo_d2.visualization.pictures import save_picture, shrink
 
 from .files import read_object
 from .pipeline import Pipeline
@@ -51,7 +52,7 @@ def write_report(
     }
     rows = _draw(pipeline, list(drawn.values()), read_picture) if drawn else []
     if rows:
-        save_picture(make_sheet(rows), pipeline.output / _SHEET)
+        save_picture(label_sheet(rows), pipeline.output / _SHEET)
         lines += ["## Pictures", "", f"Columns: image, {', '.join(drawn)}.", "", f"![labels]({_SHEET})", ""]
     write_text(pipeline.output / _PAGE, ["\n".join(lines)])
     return pipeline.output / _PAGE

@@ -1,43 +1,52 @@
-"""Ground truth beside prediction, in TensorBoard, after each evaluation."""
+"""Ground truth next to prediction, in TensorBoard, after each evaluation."""
 
-import os
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 from detectron2.data import detection_utils as utils
 from detectron2.utils.events import get_event_storage
-from detectron2.utils.visualizer import Visualizer
-from solo_d2.engine.dataset_checks import class_agnostic_metadata
-from solo_d2.engine.evaluation_loader import NamingMapper
+from detectron2.utils.visualizer import VisImage, Visualizer
 from solo_d2.utils.panoptic_png import read_ids
 
-MIN_SCORE = 0.3  # predictions below it are left out of the pictures
-MAX_SIDE = 640  # pixels of a picture's longer side
+from .sheets import make_sheet
+
+_MIN_SCORE = 0.3  # predictions below it are not drawn
+_MAX_SIDE = 640  # pixels of a picture's longer side
 
 
 class ValidationPictures:
-    """Draws a few validation images; call ``draw`` while an ``EventStorage`` is open.
+    """Pictures of a few validation images; call ``draw`` while an ``EventStorage`` is open."""
 
-    Args:
-        cfg: its ``INPUT`` keys prepare the images.
-        model: evaluated model, not wrapped.
-        dataset_name: registered dataset the images come from.
-        count: number of images, spread evenly over the dataset.
-    """
-
-    def __init__(self, cfg, model: torch.nn.Module, dataset_name: str, count: int):
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        mapper: Callable[[dict], dict],
+        dataset_name: str,
+        count: int,
+        prediction_metadata: Metadata | None = None,
+    ):
+        """
+        Args:
+            model: The evaluated model, not wrapped.
+            mapper: Makes the model's input of a record, as in the evaluation.
+            dataset_name: Registered data set that the images come from.
+            count: Number of images, spread evenly over the data set.
+            prediction_metadata: Names of the predicted classes; None takes those of the data set.
+        """
         self._model = model
-        self._mapper = NamingMapper(cfg)
+        self._mapper = mapper
         self._dataset_name = dataset_name
         self._count = count
-        self._records = None
-        self._prediction_metadata = class_agnostic_metadata(cfg) if cfg.TEST.CLASS_AGNOSTIC else None
+        self._records: list[dict] | None = None
+        self._prediction_metadata = prediction_metadata
 
     @torch.no_grad()
     def draw(self) -> None:
-        """Puts one picture per image, ground truth left and prediction right."""
+        """Stores one picture per image, ground truth left and prediction right."""
         if self._records is None:
             records = DatasetCatalog.get(self._dataset_name)
             self._records = records[:: max(1, len(records) // self._count)][: self._count]
@@ -45,27 +54,31 @@ class ValidationPictures:
         self._model.eval()
         for record in self._records:
             output = self._model([self._mapper(dict(record))])[0]
-            stem = os.path.splitext(os.path.basename(record["file_name"]))[0]
             picture = self._side_by_side(record, output)
-            get_event_storage().put_image(f"validation/{stem}", picture.transpose(2, 0, 1))
+            name = f"validation/{Path(record['file_name']).stem}"
+            get_event_storage().put_image(name, picture.transpose(2, 0, 1))
         self._model.train(was_training)
 
     def _side_by_side(self, record: dict, output: dict) -> np.ndarray:
-        """uint8 (H, 2W, 3) RGB."""
+        """Draws both as RGB uint8 (H, 2 * W, 3)."""
         image = utils.read_image(record["file_name"], "RGB")
-        scale = min(1.0, MAX_SIDE / max(image.shape[:2]))
+        scale = min(1.0, _MAX_SIDE / max(image.shape[:2]))
         metadata = MetadataCatalog.get(self._dataset_name)
-        named = (metadata, self._prediction_metadata or metadata)
-        truth, found = (Visualizer(image, names, scale=scale) for names in named)
-        if "pan_seg_file_name" in record:
-            ids = torch.from_numpy(read_ids(record["pan_seg_file_name"]))
-            left = truth.draw_panoptic_seg(ids, record["segments_info"])
-        else:
-            left = truth.draw_dataset_dict(record)
-        if "panoptic_seg" in output:
-            ids, segments = output["panoptic_seg"]
-            right = found.draw_panoptic_seg(ids.cpu(), segments)
-        else:
-            instances = output["instances"].to("cpu")
-            right = found.draw_instance_predictions(instances[instances.scores >= MIN_SCORE])
-        return np.concatenate([left.get_image(), right.get_image()], axis=1)
+        truth = _draw_truth(Visualizer(image, metadata, scale=scale), record)
+        found = _draw_output(Visualizer(image, self._prediction_metadata or metadata, scale=scale), output)
+        return make_sheet([[truth.get_image(), found.get_image()]], gap=0)
+
+
+def _draw_truth(visualizer: Visualizer, record: dict) -> VisImage:
+    if "pan_seg_file_name" in record:
+        ids = torch.from_numpy(read_ids(record["pan_seg_file_name"]))
+        return visualizer.draw_panoptic_seg(ids, record["segments_info"])
+    return visualizer.draw_dataset_dict(record)
+
+
+def _draw_output(visualizer: Visualizer, output: dict) -> VisImage:
+    if "panoptic_seg" in output:
+        ids, segments = output["panoptic_seg"]
+        return visualizer.draw_panoptic_seg(ids.cpu(), segments)
+    instances = output["instances"].to("cpu")
+    return visualizer.draw_instance_predictions(instances[instances.scores >= _MIN_SCORE])

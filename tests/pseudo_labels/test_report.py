@@ -14,6 +14,7 @@ from solo_d2.pseudo_labels.labeling import Totals
 from solo_d2.pseudo_labels.report import write_report
 from solo_d2.pseudo_labels.shards import Shard
 from solo_d2.pseudo_labels.stages import Stage, StageRunner
+from solo_d2.visualization.labels import LabelFile
 
 
 class FewStages:
@@ -115,7 +116,7 @@ def test_label_files_are_read_once_and_for_pictures_only(pipeline, monkeypatch):
     out, asked = pipeline.output, []
     write(out / "masks" / "labels.json", {"images": [], "annotations": []})
     write(out / "sample" / "done.json", {"outputs": {}, "seconds": 1, "attempts": 1})
-    monkeypatch.setattr(module, "read_labels", lambda path, names: asked.append(path) or ({}, {}))
+    monkeypatch.setattr(module, "read_labels", lambda path, names: asked.append(path) or LabelFile({}, {}))
     write_report(pipeline, StageRunner(out), "python x")
     assert asked == []
     write_report(pipeline, StageRunner(out), "python x", read)

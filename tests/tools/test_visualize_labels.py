@@ -53,7 +53,7 @@ def test_no_image_is_overwritten(run_tool, make_labels, tmp_path, capsys):
     before = (images / "a.png.jpg").read_bytes()
     with pytest.raises(SystemExit):
         run_tool("visualize_labels", "--labels", labels, "--images", images, "--output", images)
-    assert "would overwrite an image" in capsys.readouterr().err
+    assert "would overwrite an input" in capsys.readouterr().err
     assert (images / "a.png.jpg").read_bytes() == before
 
 

@@ -37,6 +37,41 @@ def test_three_pictures_per_image(run, tmp_path):
         assert sheet.width > sheet.height > 300
 
 
+def test_equal_names_stay_apart(run, tmp_path):
+    (tmp_path / "other").mkdir()
+    paths = [tmp_path / "a.png", tmp_path / "other" / "a.png"]
+    for path, color in zip(paths, ("red", "blue"), strict=True):
+        Image.new("RGB", (64, 48), color).save(path)
+    run("--input", *paths, paths[0])
+    out = tmp_path / "out"
+    kinds = ("activations", "channels", "kernels")
+    assert {path.name for path in out.iterdir()} == {
+        f"{n}_{kind}.jpg" for n in ("a", "a_2") for kind in kinds
+    }
+    first, second = (np.asarray(Image.open(out / f"{name}_kernels.jpg")) for name in ("a", "a_2"))
+    assert first[30:60, 5:60, 0].mean() > first[30:60, 5:60, 2].mean() + 50, "the red one is first"
+    assert second[30:60, 5:60, 2].mean() > second[30:60, 5:60, 0].mean() + 50
+
+
+def test_no_input_is_overwritten(run, tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    for name in ("a.png", "out/a_kernels.jpg"):
+        Image.new("RGB", (64, 48)).save(tmp_path / name)
+    before = (tmp_path / "out" / "a_kernels.jpg").read_bytes()
+    with pytest.raises(SystemExit):
+        run("--input", tmp_path / "a.png", tmp_path / "out" / "a_kernels.jpg")
+    assert "would overwrite an input" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a_kernels.jpg"]
+    assert (tmp_path / "out" / "a_kernels.jpg").read_bytes() == before
+
+
+def test_control_characters_are_not_printed(run, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        run("--input", tmp_path / "a\x1b[31m.png")
+    error = capsys.readouterr().err
+    assert "has control characters" in error and error.strip().isprintable()
+
+
 def test_mistakes_are_one_line(run, tmp_path, capsys):
     Image.new("RGB", (32, 32)).save(tmp_path / "a.png")
     for arguments, message in [

@@ -1,4 +1,4 @@
-"""What a grid model computes on the way to its masks, read out for pictures."""
+"""A grid model's intermediate predictions, for pictures."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from .postprocess import points_nms
 
 
 @dataclass(frozen=True)
-class Behavior:
+class Activations:
     """One image's predictions before inference decides between them.
 
     K: cells of all levels; C: classes; E: mask feature channels. Maps cover the padded network input.
@@ -26,8 +26,8 @@ class Behavior:
         layout: Levels and the numbering of their cells.
         scores: (K, C) category scores in [0, 1] after points NMS.
         soft_masks: Maps cells of one level, (n,) int64 in [0, K), to soft masks (n, h, w) in [0, 1].
-        mask_feature: (E, h, w), or None where a model has no feature that all its masks share.
-        kernels: (K, E) dynamic convolution kernels, or None where masks do not come from such.
+        mask_feature: (E, h, w), or None if the model has no feature that all its masks share.
+        kernels: (K, E) dynamic convolution kernels, or None if masks do not come from such.
     """
 
     layout: GridLayout
@@ -49,44 +49,32 @@ class Behavior:
         return max(range(len(counts)), key=lambda level: float(strengths[level].sum()))
 
 
-def read_behavior(model: nn.Module, features: dict[str, Tensor]) -> Behavior:
-    """Reads one image's behaviour off a model.
-
-    Args:
-        model: SOLO, Decoupled SOLO or SOLOv2, in evaluation mode.
-        features: Its backbone's outputs for a batch of one.
-
-    Raises:
-        InputError: If the model has no grid.
-    """
-    if not isinstance(model, GridSegmenter):
-        raise InputError(
-            f"{type(model).__name__} cannot be looked into: it is no SOLO, Decoupled SOLO or SOLOv2"
-        )
-    category_logits, masks = model.predict(features)
-    dynamic = isinstance(masks, UnifiedMasks) and masks.kernel_size == 1
-    return Behavior(
-        layout=model.layout,
-        scores=flatten_cells([points_nms(logits.sigmoid()) for logits in category_logits])[0],
-        soft_masks=partial(masks.soft, 0),
-        mask_feature=masks.feature[0] if dynamic else None,
-        kernels=masks.kernels[0] if dynamic else None,
-    )
-
-
 @torch.no_grad()
-def observe(model: nn.Module, model_input: dict) -> tuple[Behavior, ImageList]:
+def observe(model: nn.Module, model_input: dict) -> tuple[Activations, ImageList]:
     """Runs a model on one image up to its predictions.
 
     Args:
-        model: In evaluation mode.
+        model: SOLO, Decoupled SOLO or SOLOv2, in evaluation mode.
         model_input: In Detectron2's format.
 
     Returns:
-        What it predicts, and the padded network input (a batch of one).
+        Its activations, and the padded network input (a batch of one).
 
     Raises:
-        InputError: If the model has no grid.
+        InputError: The model has no grid.
     """
+    if not isinstance(model, GridSegmenter):
+        raise InputError(
+            f"{type(model).__name__} cannot be looked into: use a SOLO, Decoupled SOLO or SOLOv2"
+        )
     images = model.preprocess([model_input])
-    return read_behavior(model, model.backbone(images.tensor)), images
+    category_logits, masks = model.predict(model.backbone(images.tensor))
+    shared = masks if isinstance(masks, UnifiedMasks) and masks.kernel_size == 1 else None
+    activations = Activations(
+        layout=model.layout,
+        scores=flatten_cells([points_nms(logits.sigmoid()) for logits in category_logits])[0],
+        soft_masks=partial(masks.soft, 0),
+        mask_feature=None if shared is None else shared.feature[0],
+        kernels=None if shared is None else shared.kernels[0],
+    )
+    return activations, images

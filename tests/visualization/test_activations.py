@@ -1,16 +1,18 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from solo_d2.methods.grid.activations import Behavior
+from solo_d2.methods.grid.activations import Activations
 from solo_d2.methods.grid.layout import GridLayout
 from solo_d2.visualization.activations import (
     View,
-    arrange,
     colorize,
-    draw_activations,
+    draw_all,
     draw_channels,
     draw_kernels,
+    draw_masks,
     surest_cells,
 )
 
@@ -24,7 +26,7 @@ def view():
 
 
 @pytest.fixture
-def behavior():
+def activations():
     """Two levels, 4 x 4 and 2 x 2 cells. Each cell's mask is the 4 x 4 pixels of its own place."""
     layout = GridLayout.from_lists([8, 16], [4, 2], [[1, 32], [16, 64]])
     kernels = torch.zeros(20, 20)
@@ -42,7 +44,7 @@ def behavior():
     def soft_masks(cells):
         return (kernels[cells] @ feature.flatten(1)).unflatten(1, (16, 16)).sigmoid()
 
-    return Behavior(layout, scores, soft_masks, feature, kernels)
+    return Activations(layout, scores, soft_masks, feature, kernels)
 
 
 def tile(sheet, row, column, rows, columns):
@@ -55,8 +57,8 @@ def test_crop_follows_the_resolution(view):
     assert view.crop(torch.zeros(5, 5)).shape == (4, 5)
 
 
-def test_every_cell_is_at_its_place(behavior, view):
-    sheet = draw_activations(behavior, view, 0, threshold=0.5)
+def test_every_cell_is_at_its_place(activations, view):
+    sheet = draw_masks(activations, view, 0, threshold=0.5)
     assert sheet.dtype == np.uint8
     yellow, blue = colorize(torch.tensor([[1.0, 0.0]]))[0].astype(int)
     for row, column in ((0, 1), (1, 2), (2, 3)):  # the last row of cells lies in the padding
@@ -68,34 +70,37 @@ def test_every_cell_is_at_its_place(behavior, view):
     assert framed == [True] + [False] * 15
 
 
-def test_channels_fill_their_range(behavior, view):
-    behavior.mask_feature[3] = 0.7
-    sheet = draw_channels(behavior, view)
+def test_channels_fill_their_range(activations, view):
+    activations.mask_feature[3] = 0.7
+    sheet = draw_channels(activations.mask_feature, view)
     colors = {tuple(c) for c in tile(sheet, 0, 0, 4, 5).reshape(-1, 3).tolist()}
     assert colors == {tuple(c) for c in colorize(torch.tensor([[0.0, 1.0]]))[0].tolist()}
     constant = tile(sheet, 0, 3, 4, 5)
     assert (constant == constant[0, 0]).all()
 
 
-def test_one_cell_per_object(behavior):
+def test_one_cell_per_object(activations):
     """Cell 16 of the coarse level covers cells 0 and 5 of the fine one, and 0 is surer."""
-    assert surest_cells(behavior, 5, 0.1) == [0, 5]
-    behavior.scores[10, 0] = 0.3
-    assert surest_cells(behavior, 5, 0.1) == [0, 5, 10]
-    assert surest_cells(behavior, 1, 0.1) == [0]
-    assert surest_cells(behavior, 5, 0.95) == [0], "the surest is shown in any case"
+    assert surest_cells(activations, 5, 0.1) == [0, 5]
+    activations.scores[10, 0] = 0.3
+    assert surest_cells(activations, 5, 0.1) == [0, 5, 10]
+    assert surest_cells(activations, 1, 0.1) == [0]
+    assert surest_cells(activations, 5, 0.95) == [0], "the surest is shown in any case"
 
 
-def test_kernels_have_a_row_per_object(behavior, view):
-    behavior.scores[10, 0] = 0.3
-    one = draw_kernels(behavior, view, 1, 0.1)
-    two = draw_kernels(behavior, view, 5, 0.1)
+def test_kernels_have_a_row_per_object(activations, view):
+    activations.scores[10, 0] = 0.3
+    one = draw_kernels(activations, view, 1, 0.1)
+    two = draw_kernels(activations, view, 5, 0.1)
     assert two.shape[1] == one.shape[1] and two.shape[0] > one.shape[0]
     # The cell is outlined in the picture; its kernel is like none but itself.
     assert (two[30:, : two.shape[1] // 6] == 0).any()
 
 
-def test_arrange_fills_the_last_row():
-    tiles = [np.full((3, 5, 3), i, np.uint8) for i in range(3)]
-    sheet = arrange(tiles, 2)
-    assert sheet.shape == (8, 12, 3) and (sheet[5:, 7:] == 255).all() and (sheet[5:, :5] == 2).all()
+def test_a_model_gets_the_pictures_it_can(activations, view):
+    assert list(draw_all(activations, view, 0, 2, 0.5)) == ["activations", "channels", "kernels"]
+    without = replace(activations, kernels=None)
+    assert list(draw_all(without, view, 0, 2, 0.5)) == ["activations", "channels"]
+    assert list(draw_all(replace(without, mask_feature=None), view, 0, 2, 0.5)) == ["activations"]
+    with pytest.raises(ValueError, match="no kernels"):
+        draw_kernels(without, view, 1, 0.1)

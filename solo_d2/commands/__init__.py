@@ -1,0 +1,1 @@
+"""What the entry points and the console script ``solo-d2`` run."""

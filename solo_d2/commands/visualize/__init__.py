@@ -1,0 +1,1 @@
+"""Commands that draw pictures: a model's activations, labels, correspondences of a backbone."""

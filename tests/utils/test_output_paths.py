@@ -1,0 +1,70 @@
+"""Output names: below their folder, each once, without control characters."""
+
+from pathlib import Path, PurePath
+
+import pytest
+
+from solo_d2.utils.errors import InputError
+from solo_d2.utils.output_paths import output_paths, refuse_overwriting
+
+
+def test_plain_names_keep_their_subfolders():
+    assert output_paths("out", ["a.png", PurePath("sub", "b.png")]) == [
+        Path("out/a.png"),
+        Path("out/sub/b.png"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("../a.png", "__/a.png"),
+        ("../../etc/a.png", "__/__/etc/a.png"),
+        ("sub/../../a.png", "sub/__/__/a.png"),
+        ("/etc/a.png", "__/etc/a.png"),
+        ("..", "__"),
+        ("./a.png", "a.png"),
+    ],
+)
+def test_no_name_leaves_the_folder(tmp_path, name, expected):
+    (path,) = output_paths(tmp_path / "out", [name])
+    assert path == tmp_path / "out" / expected
+    assert path.resolve().is_relative_to(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["a.png", "a.png", "a.png"], ["a.png", "a_2.png", "a_3.png"]),
+        (["a.png", "a.png", "a_2.png"], ["a.png", "a_2.png", "a_2_2.png"]),
+        (["a_2.png", "a.png", "a.png"], ["a_2.png", "a.png", "a_3.png"]),
+        (["../a.png", "__/a.png"], ["__/a.png", "__/a_2.png"]),
+        (["x/a", "y/a", "x/a"], ["x/a", "y/a", "x/a_2"]),
+    ],
+)
+def test_equal_names_stay_apart(names, expected):
+    assert output_paths("", names) == [Path(name) for name in expected]
+
+
+@pytest.mark.parametrize("letter", ["\n", "\x1b", "\0", "\x7f", "\x85", "\u2028", "\u202e"])
+def test_control_characters_are_refused_and_not_printed(letter):
+    with pytest.raises(InputError, match="has control characters: rename the file") as info:
+        output_paths("out", ["fine.png", f"a{letter}b.png"])
+    assert str(info.value).isprintable()
+
+
+def test_letters_of_all_scripts_are_names():
+    names = ["größe.png", "画像.png", "Screenshot 10.00.00\u202fAM.png", "👩\u200d🚀.png"]
+    assert [path.name for path in output_paths("out", names)] == names
+
+
+@pytest.mark.parametrize(("name", "message"), [("", "is empty"), (".", "is empty"), (7, "7 is not text")])
+def test_no_names(name, message):
+    with pytest.raises(InputError, match=message):
+        output_paths("out", [name])
+
+
+def test_inputs_are_not_overwritten(tmp_path):
+    refuse_overwriting([tmp_path / "b.png"], [tmp_path / "a.png"])
+    with pytest.raises(InputError, match=r"a\.png would overwrite an input: name another --output"):
+        refuse_overwriting([tmp_path / "x" / ".." / "a.png"], [str(tmp_path / "a.png")])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from detectron2.config import CfgNode
 from detectron2.data import Metadata, MetadataCatalog
@@ -15,15 +15,15 @@ from detectron2.data import transforms as T
 from detectron2.modeling import build_model
 from detectron2.structures import Instances
 
+from .data.augmentations.resize import KeepOnePixel
 from .data.datasets.builtin import register_all
 from .data.datasets.panoptic_format import panoptic_classes
-from .data.mappers.instance import UNREADABLE
-from .data.pixel_depth import refuse_deep_pixels
 from .engine.dataset_checks import class_agnostic_metadata, meta_architecture
 from .engine.run_config import build_parser, read_cfg
 from .engine.weights import build_checkpointer
 from .model_zoo.zoo import config_file
 from .utils.errors import InputError
+from .utils.image_file import image_to_array, read_image
 from .utils.json_file import read_json
 
 Picture = str | os.PathLike | Image.Image | np.ndarray
@@ -83,7 +83,9 @@ class Predictor:
         self.batch_size = batch_size
         self.input_format = self.cfg.INPUT.FORMAT
         self.metadata = load_metadata(self.cfg)
-        self._resize = T.ResizeShortestEdge([self.cfg.INPUT.MIN_SIZE_TEST] * 2, self.cfg.INPUT.MAX_SIZE_TEST)
+        self._resize = KeepOnePixel(
+            T.ResizeShortestEdge([self.cfg.INPUT.MIN_SIZE_TEST] * 2, self.cfg.INPUT.MAX_SIZE_TEST)
+        )
         self.model = build_model(self.cfg).eval()
         build_checkpointer(self.cfg, self.model, exact=True).load(self.cfg.MODEL.WEIGHTS)
 
@@ -253,9 +255,9 @@ def to_array(picture: Picture, order: str, channels: str | None = None) -> np.nd
         if given not in CHANNEL_ORDERS:
             raise InputError(f"channel order {given!r} is unknown; use one of {CHANNEL_ORDERS}")
     if isinstance(picture, str | os.PathLike):
-        array, channels = _read(picture), "RGB"
+        array, channels = read_image(picture), "RGB"
     elif isinstance(picture, Image.Image):
-        array, channels = np.asarray(ImageOps.exif_transpose(picture).convert("RGB")), "RGB"
+        array, channels = _converted(picture), "RGB"
     elif isinstance(picture, np.ndarray):
         array, channels = _checked(picture), channels or order
     else:
@@ -263,20 +265,12 @@ def to_array(picture: Picture, order: str, channels: str | None = None) -> np.nd
     return array if channels == order else array[:, :, ::-1]
 
 
-def _read(path: str | os.PathLike) -> np.ndarray:
-    """RGB pixels of an image file."""
-    if not Path(path).is_file():
-        raise InputError(f"image {os.fspath(path)} does not exist")
+def _converted(picture: Image.Image) -> np.ndarray:
+    """RGB pixels of a PIL image, under the rules for files."""
     try:
-        with Image.open(path) as image:
-            refuse_deep_pixels(image)
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-    except UnidentifiedImageError as error:
-        raise InputError(f"image {os.fspath(path)} is no image that can be read") from error
-    except (*UNREADABLE, ValueError) as error:
-        raise InputError(
-            f"image {os.fspath(path)} is damaged or of a kind that is not read: {error}"
-        ) from error
+        return image_to_array(picture)
+    except (OSError, ValueError) as error:
+        raise InputError(f"a PIL image cannot be used: {error}") from error
 
 
 def _checked(array: np.ndarray) -> np.ndarray:

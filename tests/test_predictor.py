@@ -175,7 +175,7 @@ def test_a_published_model_by_its_name(picture, tmp_path, monkeypatch):
     path.parent.mkdir(parents=True)
     torch.save({"state_dict": adapter_named("mmdet").from_native(model.state_dict())}, path)
     monkeypatch.setenv("FVCORE_CACHE", str(tmp_path))
-    monkeypatch.setattr("solo_d2.model_zoo.download._digest", lambda path: published.sha256_start)
+    monkeypatch.setattr("solo_d2.model_zoo.download.hash_file", lambda path: published.sha256_start)
     predictor = Predictor(name, opts=["INPUT.MIN_SIZE_TEST", "64", "MODEL.DEVICE", "cpu"])
     own = model.state_dict()
     assert all(torch.equal(value, own[key]) for key, value in predictor.model.state_dict().items())
@@ -201,7 +201,7 @@ def test_bad_pictures(cfg, weights, picture, tmp_path):
         (tmp_path / "gone.jpg", "does not exist"),
         (tmp_path, "does not exist"),
         (tmp_path / "text.jpg", "no image"),
-        (tmp_path / "cut.png", "damaged"),
+        (tmp_path / "cut.png", "cannot be read"),
         (tmp_path / "deep.png", "convert it to 8 bits"),
         (picture.astype(np.float32) / 255, "float32"),
         (picture[:, :, :2], "shape"),
@@ -223,8 +223,21 @@ def test_whatever_a_decoder_raises_is_a_damaged_picture(tmp_path, picture, monke
 
     Image.fromarray(picture).save(tmp_path / "x.png")
     monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", fail)
-    with pytest.raises(InputError, match="x.png is damaged"):
+    with pytest.raises(InputError, match="x.png cannot be read"):
         to_array(tmp_path / "x.png", "RGB")
+
+
+def test_a_strip_keeps_a_pixel(cfg, weights):
+    """Its short side would be rounded to 0 pixels."""
+    assert Predictor(cfg, weights)(np.zeros((1, 5000, 3), np.uint8)).image_size == (1, 5000)
+
+
+def test_deep_grays_are_refused_as_file_and_as_image(tmp_path):
+    deep = Image.fromarray(np.full((4, 5), 60000, np.uint16))
+    deep.save(tmp_path / "deep.png")
+    for kind in (tmp_path / "deep.png", deep, Image.open(tmp_path / "deep.png")):
+        with pytest.raises(InputError, match="more than 8 bits"):
+            to_array(kind, "RGB")
 
 
 def test_to_array_kinds(tmp_path, picture):

@@ -16,10 +16,11 @@ from detectron2.data import (
 from detectron2.data.samplers import RepeatFactorTrainingSampler, TrainingSampler
 from detectron2.utils import comm
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.image_file import UNREADABLE
 
 from .augmentations.copy_paste import CopyPaste
 from .mappers.copy_paste import CopyPasteMapper
-from .mappers.instance import UNREADABLE, InstanceMapper
+from .mappers.instance import InstanceMapper
 from .mappers.panoptic import PanopticMapper
 from .stream import BatchStream, StreamItem, seeded_by_position
 

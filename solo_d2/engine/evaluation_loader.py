@@ -1,20 +1,20 @@
 """The evaluation loader; an image that cannot be read stops it with the image's name."""
 
 from detectron2.config import CfgNode
-from detectron2.data import DatasetMapper, build_detection_test_loader
-from solo_d2.data.mappers import UNREADABLE
-from solo_d2.data.pixel_depth import refuse_deep_file
+from detectron2.data import build_detection_test_loader
+from solo_d2.data.mappers import InstanceMapper
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.image_file import UNREADABLE
 
 
 class NamingMapper:
-    """``DatasetMapper`` for evaluation whose errors name the file.
+    """``InstanceMapper`` for evaluation whose errors name the file.
 
     Evaluation does not go on without an image, as training does: it would be another data set.
     """
 
     def __init__(self, cfg: CfgNode):
-        self._mapper = DatasetMapper(cfg, is_train=False)
+        self._mapper = InstanceMapper(cfg, is_train=False)
 
     def __call__(self, record: dict) -> dict:
         """Maps one record.
@@ -23,7 +23,6 @@ class NamingMapper:
             InputError: if its image cannot be read.
         """
         try:
-            refuse_deep_file(record["file_name"])
             return self._mapper(record)
         except UNREADABLE as error:
             raise InputError(

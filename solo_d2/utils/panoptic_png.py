@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from .errors import InputError
+from .image_file import open_image
 
 VOID = 0
 LARGEST_ID = 256**3 - 1
@@ -28,15 +29,10 @@ def read_ids(path: str | os.PathLike) -> np.ndarray:
     """Reads a panoptic PNG as (H, W) int32 segment ids.
 
     Raises:
-        InputError: the file is missing, damaged, or has no colours.
+        InputError: The file is missing, damaged, or has no colors.
     """
-    try:
-        with Image.open(path) as picture:
-            pixels = np.asarray(picture)
-    except FileNotFoundError:
-        raise InputError(f"panoptic PNG {path} does not exist") from None
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"panoptic PNG {path} cannot be read: {error}") from error
+    with open_image(path) as picture:
+        pixels = np.asarray(picture)
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] < 3:
         raise InputError(
             f"panoptic PNG {path} has no 8-bit RGB pixels (shape {pixels.shape}, {pixels.dtype}): "

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
-from detectron2.data import detection_utils as utils
 from detectron2.utils.events import get_event_storage
 from detectron2.utils.visualizer import VisImage, Visualizer
+from solo_d2.utils.image_file import read_image
 from solo_d2.utils.panoptic_png import read_ids
 
 from .sheets import make_sheet
@@ -61,7 +61,7 @@ class ValidationPictures:
 
     def _side_by_side(self, record: dict, output: dict) -> np.ndarray:
         """Draws both as RGB uint8 (H, 2 * W, 3)."""
-        image = utils.read_image(record["file_name"], "RGB")
+        image = read_image(record["file_name"])
         scale = min(1.0, _MAX_SIDE / max(image.shape[:2]))
         metadata = MetadataCatalog.get(self._dataset_name)
         truth = _draw_truth(Visualizer(image, metadata, scale=scale), record)

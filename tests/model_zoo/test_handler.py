@@ -31,7 +31,7 @@ def test_a_fetched_file_is_found(offline, monkeypatch):
     path.write_bytes(b"weights")
     with pytest.raises(InputError, match="its name says fed092d4. Delete it"):
         read_weight_file(published.address)
-    monkeypatch.setattr("solo_d2.model_zoo.download._digest", lambda path: "fed092d4" + "0" * 56)
+    monkeypatch.setattr("solo_d2.model_zoo.download.hash_file", lambda path: "fed092d4" + "0" * 56)
     assert PathManager.get_local_path(published.address) == str(path)
     assert PathManager.isfile(published.address) and not PathManager.isfile("solo_d2://mmdet/x")
     with PathManager.open(published.address, "rb") as file:

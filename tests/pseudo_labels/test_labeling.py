@@ -116,7 +116,7 @@ def test_unreadable_images_are_skipped_and_counted(make_images, open_job, caplog
         run_labeling(job, job.store.missing())
     totals = count_labels(job.store)
     assert (totals.images, totals.masks, totals.skipped) == (11, 9, 1)
-    assert "0003.png is no image" in caplog.text
+    assert "0003.png cannot be read: it is no image" in caplog.text
     for name in ("0001.png", "0002.png"):
         (root / name).write_bytes(b"")
     worse = open_job(root, name="worse")

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.image_file import UnreadableImage, read_size
 
 from .coco_masks import NO_MASK, BrokenRecord, Measures, is_number, measure_segmentation
 
@@ -134,9 +134,8 @@ def _with_size(record: dict, path: Path, label: str, findings: Findings) -> dict
     if all(isinstance(record.get(k), int) and record[k] > 0 for k in ("height", "width")):
         return record
     try:
-        with Image.open(path) as picture:
-            width, height = picture.size
-    except (OSError, UnidentifiedImageError):
+        height, width = read_size(path)
+    except UnreadableImage:
         raise BrokenRecord("image size missing and image file unreadable") from None
     findings.mended["image size read from the image file"].append(label)
     return {**record, "height": height, "width": width}

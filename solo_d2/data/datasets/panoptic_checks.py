@@ -6,9 +6,9 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.image_file import UnreadableImage, read_size
 from solo_d2.utils.json_file import read_json
 from solo_d2.utils.panoptic_png import LARGEST_ID, VOID, read_ids
 from solo_d2.utils.parallel import map_in_processes
@@ -172,11 +172,11 @@ def _picture_problems(pair: tuple[Mapping, Mapping], panoptic_root: Path, image_
     name, size = annotation["file_name"], (image["height"], image["width"])
     found: list[Problem] = []
     try:
-        with Image.open(image_root / image["file_name"]) as picture:
-            if picture.size[::-1] != size:
-                place = f"{image['file_name']}: {picture.size[::-1]}, listed as {size}"
-                found.append(("image whose (height, width) is not what the JSON says", place))
-    except (OSError, SyntaxError, ValueError):
+        measured = read_size(image_root / image["file_name"])
+        if measured != size:
+            place = f"{image['file_name']}: {measured}, listed as {size}"
+            found.append(("image whose (height, width) is not what the JSON says", place))
+    except UnreadableImage:
         found.append(("image that cannot be read", str(image["file_name"])))
     try:
         ids = read_ids(panoptic_root / name)

@@ -1,7 +1,7 @@
 """Mappers: a data set record -> what a model takes."""
 
 from .copy_paste import CopyPasteMapper
-from .instance import UNREADABLE, InstanceMapper
+from .instance import InstanceMapper
 from .panoptic import PanopticMapper
 from .two_views import TwoViewMapper
 
@@ -11,7 +11,6 @@ __all__ = [
     "PanopticMapper",
     "TRAIN_MAPPERS",
     "TwoViewMapper",
-    "UNREADABLE",
 ]
 
 # What a model can name as its ``train_mapper``. Without a name the records decide.

@@ -5,8 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from solo_d2.data.augmentations.copy_paste import CopyPaste
-
-from .instance import UNREADABLE
+from solo_d2.utils.image_file import UNREADABLE
 
 
 class CopyPasteMapper:

@@ -1,28 +1,27 @@
-"""Detectron2's mapper for training, with promises more: every sample has all ground-truth fields, and what
-annotations say beside class, box and mask comes along.
+"""The mapper for training on instances.
 
-Detectron2's own leaves ``gt_masks`` out where an image has no annotation, and fails on such an image when
-crops are enabled.
+Unlike Detectron2's, every sample has all ground-truth fields, also of an image without annotations, and what
+annotations say besides class, box and mask comes along. The image file is opened once.
 """
 
-import struct
-import zlib
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from PIL import Image
+from torch import Tensor
 
 from detectron2.config import CfgNode
 from detectron2.data import DatasetMapper
-from detectron2.data.detection_utils import SizeMismatchError
-from detectron2.structures import BitMasks, Boxes, Instances, PolygonMasks
+from detectron2.data import detection_utils as utils
+from detectron2.data import transforms as T
+from detectron2.structures import BitMasks, Instances, PolygonMasks
 from solo_d2.data.augmentations.color import StrongColor
-from solo_d2.data.pixel_depth import refuse_deep_file
+from solo_d2.data.augmentations.resize import KeepOnePixel
+from solo_d2.utils.image_file import read_image
 
-# What image libraries raise at a file they cannot read; anything else is a bug and is not caught.
-UNREADABLE = (
-    OSError, EOFError, SyntaxError, SizeMismatchError, struct.error, zlib.error, Image.DecompressionBombError
-)  # fmt: skip
+_ANNOTATIONS = ("annotations", "sem_seg_file_name")
+# What transforms need of an annotation.
+_GEOMETRY = ("category_id", "bbox", "bbox_mode", "segmentation")
 
 
 class InstanceMapper(DatasetMapper):
@@ -37,6 +36,9 @@ class InstanceMapper(DatasetMapper):
     def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict:
         """Reads Detectron2's keys, and ``INPUT.STRONG_COLOR``."""
         arguments = super().from_config(cfg, is_train)
+        arguments["augmentations"] = [
+            KeepOnePixel(a) if isinstance(a, T.ResizeShortestEdge) else a for a in arguments["augmentations"]
+        ]
         node = cfg.INPUT.STRONG_COLOR
         if node.ENABLED and is_train:
             strong_color = StrongColor.from_config(node, cfg.INPUT.FORMAT)
@@ -47,53 +49,85 @@ class InstanceMapper(DatasetMapper):
         """Maps one record; the record is not changed.
 
         Args:
-            dataset_dict: in Detectron2's format. Crowd annotations are left out, as Detectron2 does.
+            dataset_dict: In Detectron2's format. Crowd annotations are left out, as Detectron2 does.
 
         Returns:
-            The model's input: ``"image"`` (3, H, W) uint8 and, for training, ``"instances"``.
+            The model's input: "image" (C, H, W) uint8 and, for training, "instances" if the record has
+            annotations and "sem_seg" (H, W) int64 if it has a semantic map.
 
         Raises:
-            OSError: if the image cannot be read or has more than 8 bits per value.
+            UnreadableImage: The image cannot be read or has more than 8 bits per value.
+            SizeMismatchError: Its size is not the record's.
         """
-        refuse_deep_file(dataset_dict["file_name"])
-        if not self.is_train or dataset_dict.get("annotations") is None:
-            return super().__call__(dataset_dict)
-        annotations = [a for a in dataset_dict["annotations"] if not a.get("iscrowd", 0)]
-        if not annotations:
-            return self._map_empty(dataset_dict)
-        # Augmentations may drop instances: numbers in the place of classes tell which ones are left.
-        numbered = [
-            {**{key: value for key, value in a.items() if key != "embedding"}, "category_id": number}
-            for number, a in enumerate(annotations)
+        sample = {key: value for key, value in dataset_dict.items() if key not in _ANNOTATIONS}
+        labels = dataset_dict.get("sem_seg_file_name") if self.is_train else None
+        augmented, transforms = self._augment(sample, labels, "L")
+        sample["image"] = as_planes(augmented.image)
+        if augmented.sem_seg is not None:
+            sample["sem_seg"] = torch.as_tensor(augmented.sem_seg[..., 0].astype(np.int64))
+        annotations = dataset_dict.get("annotations")
+        if self.is_train and annotations is not None:
+            objects = [a for a in annotations if not a.get("iscrowd", 0)]
+            sample["instances"] = self._make_instances(objects, transforms, augmented.image.shape[:2])
+        return sample
+
+    def _augment(
+        self, sample: dict, label_file: str | None, label_format: str
+    ) -> tuple[T.AugInput, T.Transform]:
+        """Reads a record's image, checks its size, and augments it together with an image of labels.
+
+        Args:
+            sample: The record; gets "height" and "width" if it has none.
+            label_file: Image of labels; None for none.
+            label_format: Its format, "L" or "RGB".
+
+        Returns:
+            The augmented image, its ``sem_seg`` being the labels, and what was done.
+        """
+        image = read_image(sample["file_name"], self.image_format)
+        utils.check_image_size(sample, image)
+        labels = None if label_file is None else read_image(label_file, label_format)
+        if labels is not None and labels.shape[:2] != image.shape[:2]:
+            raise utils.SizeMismatchError(
+                f"{label_file} is {labels.shape[:2]}, its image {image.shape[:2]} (height, width)"
+            )
+        augmented = T.AugInput(image, sem_seg=labels)
+        return augmented, self.augmentations(augmented)
+
+    def _make_instances(
+        self, annotations: Sequence[Mapping], transforms: T.Transform, size: tuple[int, int]
+    ) -> Instances:
+        """Makes the instances that the transforms leave something of."""
+        keys = _GEOMETRY if self.use_instance_mask else _GEOMETRY[:-1]
+        moved = [
+            utils.transform_instance_annotations({k: a[k] for k in keys if k in a}, transforms, size)
+            for a in annotations
         ]
-        sample = super().__call__({**dataset_dict, "annotations": numbered})
-        _fill_in(sample["instances"], annotations)
-        return sample
-
-    def _map_empty(self, dataset_dict: dict) -> dict:
-        bare = {key: value for key, value in dataset_dict.items() if key != "annotations"}
-        sample = super().__call__(bare)
-        height, width = sample["image"].shape[1:]
-        instances = Instances((height, width))
-        instances.gt_boxes = Boxes(torch.zeros(0, 4))
-        instances.gt_classes = torch.zeros(0, dtype=torch.int64)
-        if self.use_instance_mask:
+        instances = utils.annotations_to_instances(moved, size, mask_format=self.instance_mask_format)
+        if not moved and self.use_instance_mask:
             polygons = self.instance_mask_format == "polygon"
-            empty = torch.zeros(0, height, width, dtype=torch.bool)
-            instances.gt_masks = PolygonMasks([]) if polygons else BitMasks(empty)
-        sample["instances"] = instances
-        return sample
+            instances.gt_masks = (
+                PolygonMasks([]) if polygons else BitMasks(torch.zeros(0, *size, dtype=torch.bool))
+            )
+        _add_extra_fields(instances, annotations)
+        if self.recompute_boxes and instances.has("gt_masks"):
+            instances.gt_boxes = instances.gt_masks.get_bounding_boxes()
+        return utils.filter_empty_instances(instances)
 
 
-def _fill_in(instances: Instances, annotations: list[dict]) -> None:
-    """Replaces annotation numbers in ``gt_classes`` by classes, and adds the further fields."""
-    number = instances.gt_classes
-    instances.gt_classes = torch.tensor([a["category_id"] for a in annotations])[number]
+def as_planes(image: np.ndarray) -> Tensor:
+    """Converts an image (H, W, C) or (H, W) to a tensor (C, H, W) of the same values."""
+    planes = image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
+    return torch.as_tensor(np.ascontiguousarray(planes))
+
+
+def _add_extra_fields(instances: Instances, annotations: Sequence[Mapping]) -> None:
+    """Adds what annotations say besides class, box and mask."""
     embeddings = [a.get("embedding") for a in annotations]
     length = max((len(e) for e in embeddings if e is not None), default=0)
     if length:
         rows = [np.zeros(length) if e is None else e for e in embeddings]
-        instances.gt_embeddings = torch.from_numpy(np.array(rows, np.float32))[number]
+        instances.gt_embeddings = torch.from_numpy(np.array(rows, np.float32))
     withheld = [bool(a.get("mask_withheld", 0)) for a in annotations]
     if any(withheld):
-        instances.gt_mask_withheld = torch.tensor(withheld)[number]
+        instances.gt_mask_withheld = torch.tensor(withheld)

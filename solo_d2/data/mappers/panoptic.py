@@ -7,14 +7,11 @@ import torch
 
 from detectron2.config import CfgNode, configurable
 from detectron2.data import MetadataCatalog
-from detectron2.data import detection_utils as utils
-from detectron2.data import transforms as T
 from detectron2.structures import BitMasks, Instances
 from solo_d2.data.datasets.panoptic_format import THINGS_NAME
-from solo_d2.data.pixel_depth import refuse_deep_file
 from solo_d2.utils.panoptic_png import rgb_to_ids, segment_indices
 
-from .instance import InstanceMapper
+from .instance import InstanceMapper, as_planes
 
 _UNUSED_FIELDS = ("annotations", "segments_info", "pan_seg_file_name")
 
@@ -72,19 +69,9 @@ class PanopticMapper(InstanceMapper):
         if not self.is_train or "pan_seg_file_name" not in dataset_dict:
             return super().__call__(dataset_dict)
         sample = {key: value for key, value in dataset_dict.items() if key not in _UNUSED_FIELDS}
-        refuse_deep_file(dataset_dict["file_name"])
-        image = utils.read_image(dataset_dict["file_name"], format=self.image_format)
-        utils.check_image_size(sample, image)
-        colours = utils.read_image(dataset_dict["pan_seg_file_name"], "RGB")
-        if colours.shape[:2] != image.shape[:2]:
-            raise utils.SizeMismatchError(
-                f"{dataset_dict['pan_seg_file_name']} is {colours.shape[:2]}, its image {image.shape[:2]}"
-            )
-        # Resized as colours, nearest pixel: Pillow does that for 8 bits only.
-        augmented = T.AugInput(image, sem_seg=colours)
-        self.augmentations(augmented)
-        planes = augmented.image.transpose(2, 0, 1)
-        sample["image"] = torch.as_tensor(np.ascontiguousarray(planes))
+        # The ids are resized as colors, to the nearest pixel: Pillow does that for 8 bits only.
+        augmented, _ = self._augment(sample, dataset_dict["pan_seg_file_name"], "RGB")
+        sample["image"] = as_planes(augmented.image)
         segments = dataset_dict["segments_info"]
         place = segment_indices(rgb_to_ids(augmented.sem_seg), [s["id"] for s in segments])
         sample["instances"] = self._instances(place, segments)

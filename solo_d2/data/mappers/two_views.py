@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from detectron2.config import CfgNode, configurable
-from detectron2.data import detection_utils as utils
 from solo_d2.data.augmentations.color import StrongColor, check_range
 from solo_d2.data.augmentations.photometric import crop_and_resize, random_crop_box
-from solo_d2.data.pixel_depth import refuse_deep_file
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.image_file import read_image
+
+from .instance import as_planes
 
 
 class TwoViewMapper:
@@ -71,10 +71,9 @@ class TwoViewMapper:
             The record's plain fields and two views (3, S, S) uint8, "image" and "key_image".
 
         Raises:
-            OSError: If the image cannot be read or has more than 8 bits per value.
+            UnreadableImage: The image cannot be read or has more than 8 bits per value.
         """
-        refuse_deep_file(record["file_name"])
-        image = utils.read_image(record["file_name"], self._color.image_format)
+        image = read_image(record["file_name"], self._color.image_format)
         views = {name: self.view(image) for name in ("image", "key_image")}
         return {"file_name": record["file_name"], "image_id": record.get("image_id"), **views}
 
@@ -85,4 +84,4 @@ class TwoViewMapper:
         view = self._color.get_transform(view).apply_image(view)
         if np.random.random() < self._flip_prob:
             view = view[:, ::-1]
-        return torch.from_numpy(np.ascontiguousarray(view.transpose(2, 0, 1)))
+        return as_planes(view)

@@ -8,7 +8,8 @@ from pycocotools import mask as coco_mask
 
 from detectron2.structures import BoxMode
 from solo_d2.config import get_cfg
-from solo_d2.data.mappers import UNREADABLE, InstanceMapper
+from solo_d2.data.mappers import InstanceMapper
+from solo_d2.utils.image_file import UNREADABLE
 
 POLYGON = [[2.0, 3.0, 12.0, 3.0, 12.0, 9.0, 2.0, 9.0]]
 
@@ -99,3 +100,32 @@ def test_pixels_of_more_than_8_bits_are_unreadable(record, is_train):
     Image.fromarray(np.full((20, 30), 900, np.uint16)).save(record["file_name"])
     with pytest.raises(UNREADABLE, match="more than 8 bits"):
         _mapper(is_train=is_train)({**record, "annotations": []})
+
+
+def test_the_image_file_is_opened_once(record, monkeypatch):
+    opened = []
+    real = Image.open
+    monkeypatch.setattr(Image, "open", lambda file: opened.append(file) or real(file))
+    record["annotations"] = [_annotation(RLE, 0)]
+    _mapper()(record)
+    assert len(opened) == 1
+
+
+@pytest.mark.parametrize("size", [(5000, 1), (1, 5000)])
+def test_strips_keep_a_pixel(record, size):
+    Image.new("RGB", size).save(record["file_name"])
+    box = {"bbox": [0, 0, size[0], 1], "bbox_mode": BoxMode.XYWH_ABS, "category_id": 0, "iscrowd": 0}
+    record.update(width=size[0], height=size[1], annotations=[box])
+    sample = _mapper("polygon", crop=False)(record)
+    assert min(sample["image"].shape) == 1 and len(sample["instances"]) <= 1
+
+
+def test_a_semantic_map_comes_along(record):
+    labels = np.arange(600, dtype=np.uint8).reshape(20, 30)
+    path = record["file_name"].replace("a.png", "labels.png")
+    Image.fromarray(labels).save(path)
+    mapper = _mapper(crop=False)
+    sample = mapper({**record, "sem_seg_file_name": path, "annotations": []})
+    assert sample["sem_seg"].shape == sample["image"].shape[1:] and sample["sem_seg"].dtype == torch.int64
+    assert set(sample["sem_seg"].unique().tolist()) <= set(labels.ravel().tolist())
+    assert "sem_seg" not in _mapper(crop=False, is_train=False)({**record, "sem_seg_file_name": path})

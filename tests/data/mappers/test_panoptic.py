@@ -15,6 +15,7 @@ from solo_d2.data import build_train_loader
 from solo_d2.data.datasets import register_panoptic_format
 from solo_d2.data.mappers import PanopticMapper
 from solo_d2.data.mappers.panoptic import panoptic_labels
+from solo_d2.utils.image_file import UnreadableImage
 
 NAME = "mapped_panoptic"
 
@@ -104,7 +105,7 @@ def test_png_of_another_size_is_named(mapped):
 def test_pixels_of_more_than_8_bits_are_unreadable(mapped, tmp_path):
     path = tmp_path / "deep.png"
     Image.fromarray(np.full((40, 48), 900, np.uint16)).save(path)
-    with pytest.raises(OSError, match="more than 8 bits"):
+    with pytest.raises(UnreadableImage, match="more than 8 bits"):
         PanopticMapper(mapped.cfg, True)({**mapped.records[0], "file_name": str(path)})
 
 

@@ -4,9 +4,10 @@ import torch
 from PIL import Image
 
 from solo_d2.config import get_cfg
-from solo_d2.data.mappers import UNREADABLE, TwoViewMapper
+from solo_d2.data.mappers import TwoViewMapper
 from solo_d2.data.stream import seeded_by_position
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.image_file import UNREADABLE
 
 
 def make_mapper(image_format="RGB", **keys):

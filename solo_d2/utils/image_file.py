@@ -1,0 +1,118 @@
+"""The one place where image files are opened: whatever is wrong with one becomes one line."""
+
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from detectron2.data.detection_utils import SizeMismatchError, convert_PIL_to_numpy
+from detectron2.utils.file_io import PathManager
+
+from .errors import InputError
+
+_REASON_LENGTH = 160
+# Pillow's modes of 16-bit, 32-bit and float grays are "I;16", "I", "F" and the like.
+_DEEP = ("I", "F")
+# EXIF orientations that swap height and width.
+_LYING = (5, 6, 7, 8)
+
+
+class UnreadableImage(InputError):
+    """An image that cannot be used; the message names the file and says why."""
+
+
+# What mappers raise at an image that cannot be used. Mappers of users raise what Pillow raises; anything else
+# is a bug and is not caught.
+UNREADABLE = (
+    UnreadableImage, SizeMismatchError, OSError, EOFError, SyntaxError, struct.error, zlib.error,
+    Image.DecompressionBombError,
+)  # fmt: skip
+
+
+@contextmanager
+def open_image(path: str | os.PathLike) -> Iterator[Image.Image]:
+    """Opens an image file with Pillow; the block must do nothing but use the image.
+
+    Args:
+        path: A local file, or an address that Detectron2's PathManager knows.
+
+    Raises:
+        UnreadableImage: The file is missing, is no image, has no pixels, or is damaged.
+    """
+    path = os.fspath(path)
+    if not PathManager.isfile(path):
+        raise UnreadableImage(f"image {path} does not exist")
+    try:
+        with PathManager.open(path, "rb") as file, Image.open(file) as image:
+            if 0 in image.size:
+                raise ValueError(f"it has no pixels ({image.width} x {image.height})")
+            yield image
+    except UnidentifiedImageError as error:
+        raise UnreadableImage(f"image {path} cannot be read: it is no image or of an unknown kind") from error
+    except Exception as error:  # decoders raise whatever damaged bytes lead them to
+        reason = " ".join((str(error) or type(error).__name__).split())[:_REASON_LENGTH]
+        raise UnreadableImage(f"image {path} cannot be read: {reason}") from error
+
+
+def read_image(path: str | os.PathLike, format: str = "RGB") -> np.ndarray:
+    """Reads an image file, turned upright as its EXIF orientation says.
+
+    Args:
+        path: See :func:`open_image`.
+        format: "RGB", "BGR", "L" or another one that Detectron2 knows.
+
+    Returns:
+        (H, W, C) uint8; "L" has C = 1.
+
+    Raises:
+        UnreadableImage: See :func:`open_image`; also for more than 8 bits per value.
+    """
+    with open_image(path) as image:
+        return image_to_array(image, format)
+
+
+def read_size(path: str | os.PathLike) -> tuple[int, int]:
+    """Reads (height, width) of an image, upright, from its header; the pixels may still be damaged.
+
+    Raises:
+        UnreadableImage: See :func:`open_image`.
+    """
+    with open_image(path) as image:
+        if image.format == "TIFF":  # which Pillow turns itself, some versions when it is loaded
+            image.load()
+        width, height = image.size
+        return (width, height) if _orientation(image) in _LYING else (height, width)
+
+
+def image_to_array(image: Image.Image, format: str = "RGB") -> np.ndarray:
+    """Converts an open image, see :func:`read_image`; it is not changed.
+
+    Raises:
+        ValueError: Its grays have more than 8 bits; Pillow would cut them off, which makes them white.
+    """
+    if image.mode.startswith(_DEEP):
+        raise ValueError(
+            f"its grays have more than 8 bits (mode {image.mode}): convert it to 8 bits per value"
+        )
+    image.load()
+    return convert_PIL_to_numpy(_upright(image), format)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Returns the image as its EXIF orientation says; a damaged EXIF block counts as none."""
+    try:
+        return image if _orientation(image) == 1 else ImageOps.exif_transpose(image)
+    except Exception:  # as in open_image
+        return image
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF's orientation; 1, upright, where it says none."""
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # as in open_image
+        return 1

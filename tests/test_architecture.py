@@ -40,7 +40,6 @@ ENTRY_POINTS = ("train_net.py", "tools", "demo", "benchmarks")
 READS_CONFIG = (
     "solo_d2/config/",
     "solo_d2/engine/",
-    "solo_d2/export/",
     "solo_d2/commands/",
     "solo_d2/model_zoo/",
     "solo_d2/predictor.py",

@@ -5,7 +5,7 @@ and asks to be matched by the ends of names, so that a plain ResNet and one belo
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -50,6 +50,33 @@ def backbone_weights(model_weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     raise InputError(f"there is no ResNet in these weights: none is named backbone.{STEM} or the like")
 
 
+@dataclass(frozen=True)
+class BackboneRecipe:
+    """Everything in a config that the meaning of a ResNet's weights depends on.
+
+    Attributes:
+        architecture: Keys of ``MODEL.RESNETS`` and their values.
+        channels: Order of the image's channels, "RGB" or "BGR".
+        mean: Subtracted from each channel.
+        std: Divides each channel.
+    """
+
+    architecture: Mapping[str, object]
+    channels: str
+    mean: Tensor
+    std: Tensor
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> "BackboneRecipe":
+        architecture = {key: cfg.MODEL.RESNETS[key] for key in _ARCHITECTURE}
+        return cls(
+            architecture={**architecture, "STRIDE_IN_1X1": preprocessing_of(cfg).stride_in_1x1},
+            channels=cfg.INPUT.FORMAT,
+            mean=torch.tensor(cfg.MODEL.PIXEL_MEAN),
+            std=torch.tensor(cfg.MODEL.PIXEL_STD),
+        )
+
+
 def fit_to_config(weights: dict[str, Tensor], trained: CfgNode, target: CfgNode) -> dict[str, Tensor]:
     """Makes a backbone compute the same from the images another config feeds it.
 
@@ -57,35 +84,31 @@ def fit_to_config(weights: dict[str, Tensor], trained: CfgNode, target: CfgNode)
     ``PIXEL_STD``. The result is exact, at the borders too.
 
     Args:
-        weights: of :func:`backbone_weights`; not changed.
-        trained: config the backbone was trained with.
-        target: config it is for.
+        weights: As of :func:`backbone_weights`; not changed.
+        trained: Config the backbone was trained with.
+        target: Config it is for.
 
     Raises:
-        InputError: If the configs build different ResNets or subtract different means.
+        InputError: The configs build different ResNets or subtract different means.
     """
-    there = architecture(target)
-    for key, ours in architecture(trained).items():
-        if ours != there[key]:
+    ours, theirs = BackboneRecipe.from_config(trained), BackboneRecipe.from_config(target)
+    for key, value in ours.architecture.items():
+        other = theirs.architecture[key]
+        if value != other:
             raise InputError(
-                f"MODEL.RESNETS.{key} is {ours} in the pre-training and {there[key]} in the other config: "
+                f"MODEL.RESNETS.{key} is {value} in the pre-training and {other} in the other config: "
                 "these weights do not mean the same there; make them equal"
             )
-    order = [0, 1, 2] if trained.INPUT.FORMAT == target.INPUT.FORMAT else [2, 1, 0]
-    mean, std = (torch.tensor(x)[order] for x in (trained.MODEL.PIXEL_MEAN, trained.MODEL.PIXEL_STD))
-    if not torch.allclose(mean, torch.tensor(target.MODEL.PIXEL_MEAN)):
+    order = [0, 1, 2] if ours.channels == theirs.channels else [2, 1, 0]
+    mean, std = ours.mean[order], ours.std[order]
+    if not torch.allclose(mean, theirs.mean):
+        there, here = ([round(value, 4) for value in each.tolist()] for each in (theirs.mean, mean))
         raise InputError(
-            f"MODEL.PIXEL_MEAN {target.MODEL.PIXEL_MEAN} of the other config is not the pre-training's "
-            f"{mean.tolist()} (in its order of channels): make them equal"
+            f"MODEL.PIXEL_MEAN {there} of the other config is not the pre-training's {here} (in its order "
+            "of channels): make them equal"
         )
-    factor = torch.tensor(target.MODEL.PIXEL_STD) / std
+    factor = theirs.std / std
     return weights | {STEM: weights[STEM][:, order] * factor.view(1, -1, 1, 1)}
-
-
-def architecture(cfg: CfgNode) -> dict[str, object]:
-    """Keys of ``MODEL.RESNETS`` on which the meaning of weights depends, with their values."""
-    keys = {key: cfg.MODEL.RESNETS[key] for key in _ARCHITECTURE}
-    return keys | {"STRIDE_IN_1X1": preprocessing_of(cfg).stride_in_1x1}
 
 
 def as_checkpoint(weights: dict[str, Tensor], preprocessing: Preprocessing | None = None) -> dict:

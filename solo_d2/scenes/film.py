@@ -4,11 +4,10 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from solo_d2.utils.atomic_file import atomic_write
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.video_file import open_sink
 
 from .config import SceneConfig
 from .scene import compose_scene
@@ -57,10 +56,6 @@ def write_film(path: str | Path, size: int = 128, seed: int = 0) -> None:
     path = Path(path)
     if path.suffix != ".mp4":
         raise InputError(f"{path}: the film is an .mp4 file")
-    with atomic_write(path, make_folder=True, keep_suffix=True) as temporary:
-        writer = cv2.VideoWriter(str(temporary), cv2.VideoWriter_fourcc(*"mp4v"), FPS, (size, size))
-        if not writer.isOpened():
-            raise InputError(f"{path} cannot be written: this OpenCV has no mp4v encoder")
+    with open_sink(path, FPS) as sink:
         for frame in film_frames(size=size, seed=seed):
-            writer.write(frame)
-        writer.release()
+            sink.write(frame)

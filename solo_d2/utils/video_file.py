@@ -1,0 +1,73 @@
+"""mp4 files, written frame by frame and atomically."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from .atomic_file import atomic_write
+from .errors import InputError
+
+_CODEC = "mp4v"
+
+
+class VideoSink:
+    """Appends BGR frames of one size to an open video file, see :func:`open_sink`."""
+
+    def __init__(self, path: Path, temporary: Path, fps: float):
+        self.num_frames = 0
+        self._path = path
+        self._temporary = temporary
+        self._fps = fps
+        self._writer: cv2.VideoWriter | None = None
+
+    def write(self, frame: np.ndarray) -> None:
+        """Appends a BGR uint8 frame (H, W, 3).
+
+        Raises:
+            InputError: This OpenCV cannot write mp4 files there.
+        """
+        if self._writer is None:
+            size = (frame.shape[1], frame.shape[0])
+            codec = cv2.VideoWriter.fourcc(*_CODEC)
+            self._writer = cv2.VideoWriter(str(self._temporary), codec, self._fps, size)
+            if not self._writer.isOpened():
+                raise InputError(f"{self._path}: OpenCV cannot write an mp4 video there")
+        self._writer.write(frame)
+        self.num_frames += 1
+
+    def close(self) -> None:
+        """Writes what is left in memory."""
+        if self._writer is not None:
+            self._writer.release()
+
+
+@contextmanager
+def open_sink(path: str | os.PathLike, fps: float) -> Iterator[VideoSink]:
+    """Yields a sink; the file appears at the end or, with the frames so far, on Ctrl-C. An error leaves none.
+
+    Args:
+        path: The ``.mp4`` file; its folder is made.
+        fps: Frames per second.
+
+    Raises:
+        InputError: There were no frames, or the file cannot be written.
+    """
+    path, interrupt = Path(path), None
+    with atomic_write(path, make_folder=True, keep_suffix=True) as temporary:
+        sink = VideoSink(path, temporary, fps)
+        try:
+            yield sink
+        except KeyboardInterrupt as error:
+            if not sink.num_frames:
+                raise
+            interrupt = error
+        finally:
+            sink.close()
+        if not sink.num_frames:
+            raise InputError(f"{path} is not written: there are no frames")
+    if interrupt is not None:
+        raise interrupt

@@ -1,23 +1,11 @@
-"""Segments pictures, folders, videos or a webcam with a trained model; needs no display."""
+"""Segments pictures, folders, videos or a webcam with a trained model; needs no display.
 
-import argparse
-import sys
-from pathlib import Path
+Its flags are those of ``solo-d2 predict``; -h shows them after copyable commands.
+"""
 
-import torch
-from drawing import PARTS
-from frames import segment_video
-from inputs import IMAGE_SUFFIXES, InputImage, find_images
-from pictures import Job, Outcome, segment_pictures
-from results import save_json
-from video import VideoSource
+from solo_d2.commands import predict
+from solo_d2.engine.cli import run_cli
 
-from solo_d2.engine.cli import prepare_parser, run_cli
-from solo_d2.predictor import load_config
-from solo_d2.utils.errors import InputError
-
-DEFAULT_CONFIG = "configs/SOLOv2/solov2_R50_3x.yaml"
-DEFAULT_OUTPUT = "output/demo_results"
 COMMANDS = """
   python demo/demo.py --config-file FILE.yaml --input a.jpg 'shots/*.png' folder/ --output out \\
       --opts MODEL.WEIGHTS model.pth
@@ -28,121 +16,9 @@ COMMANDS = """
 """
 
 
-def get_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="demo/demo.py", usage=COMMANDS, description=__doc__)
-    add = parser.add_argument
-    add("--config-file", default=DEFAULT_CONFIG, metavar="FILE", help="model config (%(default)s)")
-    add("--webcam", action="store_true", help="take frames from the first camera, until Ctrl-C")
-    add("--video-input", metavar="FILE", help="a video file")
-    add("--input", nargs="+", metavar="PATH", help="files, 'quoted globs' or folders of pictures")
-    add(
-        "--output",
-        metavar="PATH",
-        help=f"folder, or a file for one picture or video ({DEFAULT_OUTPUT})",
-    )
-    add(
-        "--confidence-threshold",
-        type=float,
-        default=0.5,
-        metavar="SCORE",
-        help="lowest score that is shown and written (%(default)s)",
-    )
-    add("--draw", choices=PARTS, default="both", help="masks, boxes, or both (%(default)s)")
-    add("--batch-size", type=int, default=1, metavar="N", help="pictures per pass (%(default)s)")
-    add("--json", metavar="FILE", help="also write COCO results there")
-    add("--num-gpus", type=int, default=1, metavar="N", help="split pictures over N GPUs")
-    add(
-        "--opts",
-        nargs=argparse.REMAINDER,
-        default=[],
-        metavar="KEY VALUE",
-        help="config overrides such as MODEL.WEIGHTS model.pth; must come last",
-    )
-    return prepare_parser(parser)
-
-
-def check_arguments(args: argparse.Namespace) -> None:
-    """Raises ``InputError`` for flags that do not go together."""
-    sources = [bool(args.input), bool(args.video_input), args.webcam]
-    if sum(sources) != 1:
-        raise InputError("name one of --input, --video-input and --webcam (see: demo/demo.py -h)")
-    if not 0 <= args.confidence_threshold <= 1:
-        raise InputError(f"--confidence-threshold {args.confidence_threshold} is not in 0 to 1")
-    for flag, number in (("--batch-size", args.batch_size), ("--num-gpus", args.num_gpus)):
-        if number < 1:
-            raise InputError(f"{flag} {number}: give 1 or more")
-
-
-def choose_devices(num_gpus: int) -> list[str | None]:
-    """One device name per process; [None] leaves the choice to config and machine."""
-    available = torch.cuda.device_count()
-    if num_gpus > available and num_gpus > 1:
-        used = f"{available} GPUs" if available > 1 else "one process"
-        print(f"--num-gpus {num_gpus}: {available} GPUs here, running on {used}")
-    count = min(num_gpus, available)
-    return [f"cuda:{index}" for index in range(count)] if count > 1 else [None]
-
-
-def picture_targets(images: list[InputImage], output: Path) -> list[Path]:
-    """Where each overlay goes; raises ``InputError`` where it would replace its input."""
-    is_file = output.suffix.lower() in IMAGE_SUFFIXES and not output.is_dir()
-    if is_file and len(images) > 1:
-        raise InputError(f"--output {output} is one file, but there are {len(images)} pictures")
-    targets = [output] if is_file else [output / image.name for image in images]
-    inputs = {image.path.resolve() for image in images}
-    for target in targets:
-        if target.resolve() in inputs:
-            raise InputError(f"--output {output} would overwrite the input {target}")
-    if not is_file and output.is_file():
-        raise InputError(f"--output {output} is a file, not a folder or a picture's name")
-    return targets
-
-
-def video_target(source: VideoSource, video: str | None, output: Path) -> Path:
-    """The mp4 file to write; raises ``InputError`` where it would replace its input."""
-    is_file = output.suffix.lower() == ".mp4" and not output.is_dir()
-    target = output if is_file else output / f"{Path(source.name).stem}.mp4"
-    if video and target.resolve() == Path(video).resolve():
-        raise InputError(f"--output {output} would overwrite the input {video}")
-    return target
-
-
-def report(outcome: Outcome, unit: str, target: Path, args: argparse.Namespace) -> None:
-    """Says what was written; exits with code 1 if a picture could not be read."""
-    if args.json and outcome.num_done:
-        save_json(outcome.rows, Path(args.json))
-        print(f"{len(outcome.rows)} instances -> {args.json}")
-    hint = "" if args.output else " (--output names another place)"
-    print(f"{outcome.num_done} {unit}(s) segmented -> {target}{hint}")
-    if outcome.failures:
-        print(f"{len(outcome.failures)} {unit}(s) could not be read", file=sys.stderr)
-        sys.exit(1)
-
-
-def make_job(args: argparse.Namespace) -> Job:
-    """Model, threshold and drawing; raises ``InputError`` for masks of a box-only model."""
-    cfg = load_config(args.config_file, args.opts)
-    if cfg.TEST.BOX_ONLY and args.draw == "masks":
-        raise InputError("--draw masks: TEST.BOX_ONLY gives boxes without masks; leave one of them out")
-    cfg.MODEL.PANOPTIC_FPN.COMBINE.INSTANCES_CONFIDENCE_THRESH = args.confidence_threshold
-    return Job(cfg, args.confidence_threshold, args.batch_size, args.draw)
-
-
 def main() -> None:
-    args = get_parser().parse_args()
-    check_arguments(args)
-    job = make_job(args)
-    output = Path(args.output or DEFAULT_OUTPUT)
-    devices = choose_devices(args.num_gpus)
-    if args.input:
-        images = find_images(args.input)
-        targets = picture_targets(images, output)
-        outcome = segment_pictures(images, targets, job, devices)
-        report(outcome, "picture", output, args)
-    else:
-        source = VideoSource(0 if args.webcam else args.video_input)
-        target = video_target(source, args.video_input, output)
-        report(segment_video(source, target, job, devices[0]), "frame", target, args)
+    """Runs ``solo-d2 predict``."""
+    predict.run(predict.build_parser(COMMANDS).parse_args())
 
 
 if __name__ == "__main__":

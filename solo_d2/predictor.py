@@ -1,6 +1,5 @@
 """The three-line predictor: a config and weights, or a published model's name, then pictures to results."""
 
-import logging
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,19 +14,18 @@ from detectron2.data import transforms as T
 from detectron2.modeling import build_model
 from detectron2.structures import Instances
 
+from .config.loading import load_config
 from .data.augmentations.resize import KeepOnePixel
 from .data.datasets.builtin import register_all
 from .data.datasets.panoptic_format import panoptic_classes
 from .engine.dataset_checks import class_agnostic_metadata, meta_architecture
-from .engine.run_config import build_parser, read_cfg
 from .engine.weights import build_checkpointer
-from .model_zoo.zoo import config_file
+from .utils.device import available_device
 from .utils.errors import InputError
 from .utils.image_file import image_to_array, read_image
 from .utils.json_file import read_json
 
 Picture = str | os.PathLike | Image.Image | np.ndarray
-logger = logging.getLogger(__name__)
 CHANNEL_ORDERS = ("RGB", "BGR")
 
 
@@ -177,37 +175,6 @@ def _on_cpu(result: dict) -> dict:
         ids, segments = result["panoptic_seg"]
         kept["panoptic_seg"] = ids.cpu(), segments
     return kept
-
-
-def load_config(config: CfgNode | str | os.PathLike, opts: Sequence[str] = ()) -> CfgNode:
-    """A config of its own from a file or another config, with overrides.
-
-    Args:
-        config: path of a YAML file, name of a published model, or a config node, which is not changed.
-        opts: "KEY", "VALUE", ... overrides.
-
-    Raises:
-        InputError: a missing file, broken YAML, an unknown key or a value of the wrong type.
-    """
-    if not isinstance(config, CfgNode):
-        if not Path(config).is_file() and Path(config).suffix != ".yaml":
-            config = config_file(os.fspath(config))
-        return read_cfg(build_parser().parse_args(["--config-file", os.fspath(config), *opts]))
-    cfg = config.clone()
-    cfg.defrost()
-    try:
-        cfg.merge_from_list(list(opts))
-    except (KeyError, ValueError, AssertionError) as error:
-        raise InputError(f"opts {' '.join(opts)}: {error.args[0]}") from error
-    return cfg
-
-
-def available_device(wanted: str) -> str:
-    """``wanted``, or "cpu" where it is a GPU and this machine has none."""
-    if wanted.startswith("cuda") and not torch.cuda.is_available():
-        logger.info("no GPU is available: running on the CPU")
-        return "cpu"
-    return wanted
 
 
 def load_metadata(cfg: CfgNode) -> Metadata:

@@ -5,42 +5,13 @@ python tools/analyze_dataset.py --json annotations.json --images images
 python tools/analyze_dataset.py --json annotations.json --images images --min-size 512 --levels 4
 """
 
-import argparse
-import logging
-
-from solo_d2.data.analysis.recommendation import recommend
-from solo_d2.data.analysis.report import format_report
-from solo_d2.data.analysis.statistics import tabulate_instances
-from solo_d2.data.datasets.coco_format import read_coco
-from solo_d2.engine.cli import prepare_parser, run_cli
-from solo_d2.utils.errors import InputError
-
-
-def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--json", required=True, help="COCO instance annotations")
-    parser.add_argument("--images", required=True, help="folder that its file names are relative to")
-    parser.add_argument("--min-size", type=int, help="short side of the input (default: chosen)")
-    parser.add_argument("--max-size", type=int, help="longest side (default: 5/3 of the short one)")
-    parser.add_argument("--levels", type=int, default=5, help="pyramid levels, 1 to 5 (%(default)s)")
-    return prepare_parser(parser)
+from solo_d2.commands.analyze import dataset
+from solo_d2.engine.cli import run_cli
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    arguments = build_parser().parse_args()
-    if not 1 <= arguments.levels <= 5:
-        raise InputError(f"--levels {arguments.levels}: it must be 1 to 5")
-    for name in ("min_size", "max_size"):
-        value = getattr(arguments, name)
-        if value is not None and value < 1:
-            raise InputError(f"--{name.replace('_', '-')} {value}: it must be at least 1")
-    content, _ = read_coco(arguments.json, arguments.images)
-    table = tabulate_instances(content)
-    advice = recommend(table, arguments.levels, arguments.min_size, arguments.max_size)
-    print(format_report(table, advice))
+    """Runs ``solo-d2 analyze dataset``."""
+    dataset.run(dataset.build_parser(__doc__).parse_args())
 
 
 if __name__ == "__main__":

@@ -6,39 +6,13 @@ python tools/check_panoptic.py --json panoptic_train.json --panoptic panoptic_tr
 Exits with 0 where nothing is wrong.
 """
 
-import argparse
-import sys
-
-from solo_d2.data.datasets.panoptic_checks import check_json, check_pictures, read_panoptic_json
-from solo_d2.engine.cli import EXIT_FAILURE, prepare_parser, run_cli
-from solo_d2.utils.errors import InputError
-
-
-def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--json", required=True, help="COCO panoptic annotations")
-    parser.add_argument("--panoptic", required=True, help="folder of their PNG files")
-    parser.add_argument("--images", required=True, help="folder of the images")
-    parser.add_argument("--workers", type=int, help="processes (default: one per core)")
-    return prepare_parser(parser)
+from solo_d2.commands.data import check_panoptic
+from solo_d2.engine.cli import run_cli
 
 
 def main() -> None:
-    arguments = build_parser().parse_args()
-    content = read_panoptic_json(arguments.json)
-    if not content["annotations"]:
-        raise InputError(f"{arguments.json} has no annotation")
-    problems = check_json(content, arguments.panoptic, arguments.images)
-    if not problems:
-        problems = check_pictures(content, arguments.panoptic, arguments.images, arguments.workers)
-    for line in problems.lines():
-        print(line)
-    if problems:
-        sys.exit(EXIT_FAILURE)
-    segments = sum(len(annotation["segments_info"]) for annotation in content["annotations"])
-    print(f"{arguments.json}: {len(content['annotations'])} images, {segments} segments, nothing wrong")
+    """Runs ``solo-d2 data check-panoptic``."""
+    check_panoptic.run(check_panoptic.build_parser(__doc__).parse_args())
 
 
 if __name__ == "__main__":

@@ -5,32 +5,13 @@ python tools/convert_cityscapes.py
 python tools/convert_cityscapes.py --root datasets/cityscapes --splits val
 """
 
-import argparse
-import logging
-
-from solo_d2.data.datasets.cityscapes import convert_cityscapes
-from solo_d2.engine.cli import prepare_parser, run_cli
-
-
-def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--root", default="datasets/cityscapes", help="holds gtFine/ and leftImg8bit/ (%(default)s)"
-    )
-    parser.add_argument(
-        "--splits", nargs="+", choices=("train", "val"), default=["train", "val"], help="(both)"
-    )
-    parser.add_argument("--workers", type=int, help="processes (default: one per core)")
-    return prepare_parser(parser)
+from solo_d2.commands.data import cityscapes
+from solo_d2.engine.cli import run_cli
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    arguments = build_parser().parse_args()
-    for split in arguments.splits:
-        convert_cityscapes(arguments.root, split, arguments.workers)
+    """Runs ``solo-d2 data cityscapes``."""
+    cityscapes.run(cityscapes.build_parser(__doc__).parse_args())
 
 
 if __name__ == "__main__":

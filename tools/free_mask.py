@@ -8,22 +8,13 @@ Writes COCO format: one class, RLE, box, area, score and a semantic embedding pe
 command goes on where it was.
 """
 
-import logging
-
+from solo_d2.commands.labels import free_mask
 from solo_d2.engine.cli import run_cli
-from solo_d2.predictor import Predictor, load_config
-from solo_d2.pseudo_labels.command import build_parser, label_images_from_config
-from solo_d2.pseudo_labels.labeling import select_all
-from solo_d2.utils.errors import InputError
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    arguments = build_parser(__doc__).parse_args()
-    cfg = load_config(arguments.config_file, arguments.opts)
-    if cfg.MODEL.META_ARCHITECTURE != "FreeMask":
-        raise InputError(f"{arguments.config_file} is no Free Mask: MODEL.META_ARCHITECTURE must be FreeMask")
-    label_images_from_config(cfg, arguments, select_all, Predictor)
+    """Runs ``solo-d2 labels free-mask``."""
+    free_mask.run(free_mask.build_parser(__doc__).parse_args())
 
 
 if __name__ == "__main__":

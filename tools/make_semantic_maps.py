@@ -7,27 +7,13 @@ python tools/make_semantic_maps.py --json datasets/coco/annotations/panoptic_val
     --panoptic datasets/coco/panoptic_val2017 --output datasets/coco/panoptic_stuff_val2017
 """
 
-import argparse
-
-from solo_d2.data.datasets.semantic_maps import write_semantic_maps
-from solo_d2.engine.cli import prepare_parser, run_cli
-
-
-def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--json", required=True, help="COCO panoptic annotations")
-    parser.add_argument("--panoptic", required=True, help="folder of their PNG files")
-    parser.add_argument("--output", required=True, help="folder to fill")
-    parser.add_argument("--workers", type=int, help="processes (default: one per core)")
-    return prepare_parser(parser)
+from solo_d2.commands.data import semantic_maps
+from solo_d2.engine.cli import run_cli
 
 
 def main() -> None:
-    arguments = build_parser().parse_args()
-    count = write_semantic_maps(arguments.json, arguments.panoptic, arguments.output, arguments.workers)
-    print(f"{count} semantic maps -> {arguments.output}")
+    """Runs ``solo-d2 data semantic-maps``."""
+    semantic_maps.run(semantic_maps.build_parser(__doc__).parse_args())
 
 
 if __name__ == "__main__":

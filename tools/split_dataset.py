@@ -5,50 +5,13 @@ python tools/split_dataset.py --json instances_train.json --by images --fraction
 python tools/split_dataset.py --json instances_train.json --by masks --fraction 0.1 --output masks10.json
 """
 
-import argparse
-from pathlib import Path
-
-from solo_d2.data.datasets.coco_format import read_annotations
-from solo_d2.data.datasets.split import split_by_images, split_by_masks
-from solo_d2.engine.cli import prepare_parser, run_cli
-from solo_d2.utils.errors import InputError
-from solo_d2.utils.json_file import write_json
-
-SPLITS = {"images": split_by_images, "masks": split_by_masks}
-
-
-def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--json", required=True, help="COCO annotations")
-    parser.add_argument("--output", required=True, metavar="FILE.json", help="where the part goes")
-    parser.add_argument("--by", choices=SPLITS, required=True, help="what is chosen")
-    parser.add_argument("--fraction", type=float, required=True, help="how much of it, such as 0.05")
-    parser.add_argument("--seed", type=int, default=0, help="which part (%(default)s)")
-    return prepare_parser(parser)
-
-
-def check_output(output: Path, source: Path) -> None:
-    """Raises ``InputError`` where the part cannot go, or would take the place of the whole."""
-    if output.suffix != ".json":
-        raise InputError(f"--output {output} is no .json file")
-    if output.resolve() == source.resolve():
-        raise InputError(f"--output {output} is the --json that is split: name another file")
+from solo_d2.commands.data import split
+from solo_d2.engine.cli import run_cli
 
 
 def main() -> None:
-    arguments = build_parser().parse_args()
-    check_output(Path(arguments.output), Path(arguments.json))
-    content = read_annotations(arguments.json)
-    part = SPLITS[arguments.by](content, arguments.fraction, arguments.seed)
-    write_json(arguments.output, part)
-    withheld = sum(annotation.get("mask_withheld", 0) for annotation in part["annotations"])
-    print(
-        f"{arguments.output}: {len(part['images'])} of {len(content['images'])} images, "
-        f"{len(part['annotations'])} of {len(content['annotations'])} labels, "
-        f"{len(part['annotations']) - withheld} masks"
-    )
+    """Runs ``solo-d2 data split``."""
+    split.run(split.build_parser(__doc__).parse_args())
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 from torch.multiprocessing import ProcessExitedException
 
@@ -49,6 +50,26 @@ def prepare_parser(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
         help=f"show Python tracebacks of errors (or set {TRACEBACK_ENV}=1)",
     )
     return parser
+
+
+def build_parser(description: str | None) -> argparse.ArgumentParser:
+    """Returns a parser, see :func:`prepare_parser`, whose help keeps the description's lines."""
+    return prepare_parser(
+        argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    )
+
+
+def command_line() -> list[str]:
+    """Returns the words that start this program again."""
+    script = Path(sys.argv[0])
+    if script.name == "__main__.py":
+        return ["python", "-m", script.parent.name, *sys.argv[1:]]
+    return [*(["python"] if script.suffix == ".py" else []), *sys.argv]
+
+
+def show_log() -> None:
+    """Prints messages of the log, level INFO and above, as plain lines on stderr."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
 
 
 def one_line(error: BaseException) -> str:

@@ -1,19 +1,14 @@
 """The command line and config file of a run, turned into a checked config."""
 
 import argparse
-import logging
 import os
-from difflib import get_close_matches
-
-import torch
-import yaml
 
 from detectron2.config import CfgNode
 from detectron2.data import Metadata
 from detectron2.engine import default_argument_parser
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
-from solo_d2.config import get_cfg
+from solo_d2.config.loading import load_config, merge_options
 from solo_d2.data.datasets import (
     register_all,
     register_class_folders,
@@ -21,6 +16,7 @@ from solo_d2.data.datasets import (
     register_panoptic_format,
     register_unlabelled,
 )
+from solo_d2.utils.device import available_device
 from solo_d2.utils.errors import InputError
 
 from .cli import prepare_parser
@@ -39,9 +35,11 @@ _CUSTOM_SETS = (
 )
 
 
-def build_parser(epilog: str | None = None) -> argparse.ArgumentParser:
+def build_parser(description: str | None = None) -> argparse.ArgumentParser:
     """Returns Detectron2's training parser with the flags for own data."""
-    parser = prepare_parser(default_argument_parser(epilog))
+    parser = prepare_parser(default_argument_parser())
+    if description:
+        parser.description, parser.epilog = description, None
     parser.set_defaults(dist_url="auto")
     group = parser.add_argument_group("own data: COCO format, or images without labels")
     group.add_argument("--train-json", default="", metavar="FILE", help="training annotations")
@@ -84,7 +82,7 @@ def build_cfg(args: argparse.Namespace) -> CfgNode:
     """
     cfg = read_cfg(args)
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="solo_d2")
-    _fall_back_to_cpu(cfg)
+    cfg.MODEL.DEVICE = available_device(cfg.MODEL.DEVICE)
     register_all()
     _register_custom_data(cfg, explicit_keys=args.opts[0::2] if args.opts else [])
     _check_weights(cfg, args)
@@ -96,77 +94,12 @@ def build_cfg(args: argparse.Namespace) -> CfgNode:
 
 def read_cfg(args: argparse.Namespace) -> CfgNode:
     """The part of ``build_cfg`` that reads no data: config file, then flags, then KEY VALUE."""
-    cfg = get_cfg()
-    if args.config_file:
-        _merge_file(cfg, args.config_file)
+    cfg = load_config(args.config_file)
     for key in cfg.DATASETS.CUSTOM:
         if getattr(args, key.lower()):
             cfg.DATASETS.CUSTOM[key] = getattr(args, key.lower())
-    _merge_options(cfg, args.opts or [])
+    merge_options(cfg, args.opts or [])
     return cfg
-
-
-def _fall_back_to_cpu(cfg: CfgNode) -> None:
-    if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
-        logging.getLogger(__name__).warning("No GPU is available: MODEL.DEVICE is cpu now")
-        cfg.MODEL.DEVICE = "cpu"
-
-
-def _merge_file(cfg: CfgNode, path: str) -> None:
-    if not os.path.isfile(path):
-        raise InputError(f"Config file {path} does not exist")
-    try:
-        content = CfgNode.load_yaml_with_base(path)
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: its _BASE_ {error.filename} does not exist") from error
-    except yaml.YAMLError as error:
-        raise InputError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"Config file {path} holds no keys: it is empty or no mapping")
-    for key in _flat_keys(content):
-        check_key(cfg, key, path)
-    try:
-        cfg.merge_from_file(path)
-    except (KeyError, ValueError, AssertionError) as error:
-        raise InputError(f"{path}: {error}") from error
-
-
-def _merge_options(cfg: CfgNode, options: list[str]) -> None:
-    flags = [option for option in options[0::2] if option.startswith("--")]
-    if flags:
-        raise InputError(f"{flags[0]} has to stand before the KEY VALUE pairs")
-    if len(options) % 2:
-        raise InputError(f"KEY VALUE pairs expected, {options[-1]!r} has no value")
-    for key in options[0::2]:
-        check_key(cfg, key, "command line")
-    for key, value in zip(options[0::2], options[1::2], strict=True):
-        try:
-            cfg.merge_from_list([key, value])
-        except (KeyError, ValueError, AssertionError) as error:
-            raise InputError(f"{key} {value}: {error}") from error
-
-
-def _flat_keys(node: dict, prefix: str = "") -> list[str]:
-    """Dotted names of all values of nested dictionaries."""
-    keys = []
-    for name, value in node.items():
-        if isinstance(value, dict) and value:
-            keys.extend(_flat_keys(value, f"{prefix}{name}."))
-        else:
-            keys.append(prefix + name)
-    return keys
-
-
-def check_key(cfg: CfgNode, key: str, source: str) -> None:
-    """Raises ``InputError`` with the nearest key there is if ``cfg`` has no such key."""
-    known = _flat_keys(cfg)
-    if key in known:
-        return
-    if any(name.startswith(f"{key}.") for name in known):
-        raise InputError(f"{source}: config key {key} is a group of keys, not one")
-    close = get_close_matches(key, known, n=1, cutoff=0.6)
-    hint = f"; did you mean {close[0]}?" if close else ""
-    raise InputError(f"{source}: there is no config key {key}{hint}")
 
 
 def _register_custom_data(cfg: CfgNode, explicit_keys: list[str]) -> None:

@@ -1,8 +1,9 @@
 """The stages of FreeSOLO: pre-training, free masks, training, labels, training again (section 6.2)."""
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from detectron2.config import CfgNode
@@ -51,27 +52,26 @@ class Method:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """What one run of the driver does.
+    """One run of the driver: its inputs, and the stages that follow from them.
 
     Attributes:
-        scripts: the folder of train_net.py and tools/.
-        output: folder of the run.
-        images: folder, text list or COCO JSON of images without labels.
-        listed: what that amounts to; file names in labels are relative to its root, too.
-        densecl: pre-training; None with ``backbone``.
-        free_mask: coarse masks.
-        segmenter: both trainings and self-training's labels.
-        backbone: weights to use instead of pre-training.
-        masks: labels to use instead of free masks.
-        trained: weights of a segmenter to use instead of free masks and the first training.
-        val_json: labels for evaluation, with ``val_images``; "" for none.
-        rounds: of self-training.
-        seed: of all trainings.
-        num_gpus: of all trainings; processes of labelling.
-        sample: images whose final predictions are kept for pictures.
+        output: Folder of the run.
+        images: Folder, text list or COCO JSON of images without labels.
+        listed: Those images; file names in labels are relative to its root, too.
+        densecl: Pre-training; None with ``backbone``.
+        free_mask: Coarse masks.
+        segmenter: Both trainings, and self-training's labels.
+        backbone: Weights to use instead of pre-training.
+        masks: Labels to use instead of free masks.
+        trained: Weights of a segmenter to use instead of free masks and the first training.
+        val_json: Labels for evaluation, with ``val_images``; "" for none.
+        val_images: Folder of their images.
+        rounds: Rounds of self-training.
+        seed: Seed of all trainings.
+        num_gpus: Processes of all trainings and of labeling.
+        sample: Number of images whose final predictions are kept for pictures.
     """
 
-    scripts: Path
     output: Path
     images: str
     listed: ImagePaths
@@ -87,21 +87,17 @@ class Pipeline:
     seed: int = 0
     num_gpus: int = 1
     sample: int = 6
-    stages: list[Stage] = field(default_factory=list, init=False)
 
-    def __post_init__(self):
-        self._add_backbone()
-        if self.trained:
-            self._add_evaluation("train", self.segmenter, self._weights_of("train"), *self._made_by("train"))
-        else:
-            self._add_free_masks()
-            self._add_training("train", self._labels_file)
+    @cached_property
+    def stages(self) -> tuple[Stage, ...]:
+        """All stages, in the order in which they run."""
+        stages = [*self._backbone(), *self._first_training()]
         for number in range(1, self.rounds + 1):
             before = "train" if number == 1 else f"train_{number - 1}"
-            self._add_labels(f"labels_{number}", before)
-            self._add_training(f"train_{number}", self._file(f"labels_{number}", "labels.json"))
+            stages.append(self._labels(f"labels_{number}", before))
+            stages += self._training(f"train_{number}", self._file(f"labels_{number}", "labels.json"))
         last = f"train_{self.rounds}" if self.rounds else "train"
-        self._add_labels("sample", last, self.sample)
+        return *stages, self._labels("sample", last, self.sample)
 
     @property
     def label_stages(self) -> dict[str, str]:
@@ -139,8 +135,8 @@ class Pipeline:
         return {"image_root": _place(self.image_root)}
 
     @property
-    def _training(self) -> dict[str, object]:
-        """Settings of every training beside its config."""
+    def _training_settings(self) -> dict[str, object]:
+        """Settings of every training besides its config."""
         return {"--seed": self.seed, "--num-gpus": self.num_gpus}
 
     @property
@@ -156,44 +152,49 @@ class Pipeline:
         given = self.trained if training == "train" else ""
         return given or self._file(training, "model_final.pth")
 
-    def _made_by(self, training: str) -> tuple[list[str], dict[str, str]]:
+    def _made_by(self, training: str) -> tuple[tuple[str, ...], dict[str, str]]:
         """The stage those weights come from, or their digest."""
         if training == "train" and self.trained:
-            return [], {"segmenter (SHA-256)": digest_of_file(self.trained)}
-        return [training], {}
+            return (), {"segmenter (SHA-256)": digest_of_file(self.trained)}
+        return (training,), {}
 
     def _file(self, stage: str, name: str) -> str:
         return str(self.output / stage / name)
 
-    def _script(self, name: str) -> str:
-        return str(self.scripts / name)
-
-    def _add_backbone(self) -> None:
-        if self.backbone or (self.trained and not self.rounds):  # given, or nothing is trained from it
-            return
+    def _backbone(self) -> list[Stage]:
+        given = self.backbone or self.densecl is None
+        if given or (self.trained and not self.rounds):  # nothing is trained from it
+            return []
         trained, backbone = (self._file("densecl", name) for name in ("model_final.pth", "backbone.pth"))
         data = ["--train-unlabelled", self.images, "--train-images", self.image_root]
         train = self._train("densecl", self.densecl, data)
-        script = self._script("tools/export_backbone.py")
-        export = [script, "--weights", trained, "--output", backbone]
+        export = _command("export", "backbone", "--weights", trained, "--output", backbone)
         start = {"weights (SHA-256)": digest_of_file(self.densecl.weights)}
-        settings = self.densecl.settings() | start | self._image_settings | self._training
-        self._add("densecl", [train, export], settings, ["model_final.pth", "backbone.pth"])
+        settings = self.densecl.settings() | start | self._image_settings | self._training_settings
+        return [Stage("densecl", [train, export], settings, ["model_final.pth", "backbone.pth"])]
 
-    def _add_free_masks(self) -> None:
-        after = [] if self.backbone else ["densecl"]
+    def _first_training(self) -> list[Stage]:
+        """Free masks and the training on them, or the evaluation of the segmenter given instead."""
+        if self.trained:
+            weights, (after, given) = self._weights_of("train"), self._made_by("train")
+            return self._evaluation("train", self.segmenter, weights, after, given)
+        return [*self._free_masks(), *self._training("train", self._labels_file)]
+
+    def _free_masks(self) -> list[Stage]:
+        if self.masks:
+            return []
+        after = () if self.backbone else ("densecl",)
         given = {"backbone (SHA-256)": digest_of_file(self.backbone)} if self.backbone else {}
-        if not self.masks:
-            command = self._label("tools/free_mask.py", "masks", self.free_mask, self._weights)
-            settings = self.free_mask.settings(labels=True) | given | self._image_settings
-            self._add("masks", [command], settings, ["labels.json"], after)
-            self._add_evaluation("masks", self.free_mask, self._weights, after, given)
+        command = self._label("free-mask", "masks", self.free_mask, self._weights)
+        settings = self.free_mask.settings(labels=True) | given | self._image_settings
+        stage = Stage("masks", [command], settings, ["labels.json"], after)
+        return [stage, *self._evaluation("masks", self.free_mask, self._weights, after, given)]
 
-    def _add_training(self, name: str, labels: str) -> None:
+    def _training(self, name: str, labels: str) -> list[Stage]:
         """Trains from the backbone, as the first training does, whichever labels it is given."""
         data = ["--train-json", labels, "--train-images", self.image_root]
         command = self._train(name, self.segmenter, data, [*_EVALUATION, "MODEL.WEIGHTS", self._weights])
-        settings = self.segmenter.settings() | self._training | self._root_setting
+        settings = self.segmenter.settings() | self._training_settings | self._root_setting
         after = [] if self.backbone else ["densecl"]
         if self.backbone:
             settings["backbone (SHA-256)"] = digest_of_file(self.backbone)
@@ -201,53 +202,48 @@ class Pipeline:
             settings["masks (SHA-256)"] = digest_of_file(self.masks)
         else:
             after.append("masks" if name == "train" else name.replace("train", "labels"))
-        self._add(name, [command], settings, ["model_final.pth"], after)
-        self._add_evaluation(name, self.segmenter, self._weights_of(name), *self._made_by(name))
+        stage = Stage(name, [command], settings, ["model_final.pth"], tuple(after))
+        weights, (trained_by, given) = self._weights_of(name), self._made_by(name)
+        return [stage, *self._evaluation(name, self.segmenter, weights, trained_by, given)]
 
-    def _add_labels(self, name: str, training: str, limit: int = 0) -> None:
+    def _labels(self, name: str, training: str, limit: int = 0) -> Stage:
         weights, (after, given) = self._weights_of(training), self._made_by(training)
-        command = self._label("tools/self_training_labels.py", name, self.segmenter, weights, limit)
+        command = self._label("self-training", name, self.segmenter, weights, limit)
         settings = self.segmenter.settings(labels=True) | given | self._image_settings | {"limit": limit}
-        self._add(name, [command], settings, ["labels.json"], after)
+        return Stage(name, [command], settings, ["labels.json"], after)
 
-    def _add_evaluation(
-        self, name: str, method: Method, weights: str, after: list[str], given: dict[str, str]
-    ) -> None:
+    def _evaluation(
+        self, name: str, method: Method, weights: str, after: tuple[str, ...], given: dict[str, str]
+    ) -> list[Stage]:
         if not self.val_json:
-            return
+            return []
         stage = f"{name}_evaluation"
         data = ["--eval-only", "--val-json", self.val_json, "--val-images", self.val_images]
         where = str(self.output / stage)
         tail = ["OUTPUT_DIR", where, "MODEL.WEIGHTS", weights, "TEST.CLASS_AGNOSTIC", "True"]
-        command = [*self._train_net(method), *data, *method.options, *tail]
+        command = [*self._train_command(method), *data, *method.options, *tail]
         truth = {"val_json (SHA-256)": digest_of_file(self.val_json), "val_images": _place(self.val_images)}
-        self._add(stage, [command], method.settings() | given | truth, ["evaluation.json"], after)
+        return [Stage(stage, [command], method.settings() | given | truth, ["evaluation.json"], after)]
 
-    def _train_net(self, method: Method) -> list[str]:
-        gpus = ["--num-gpus", str(self.num_gpus)]
-        return [self._script("train_net.py"), "--config-file", method.config_file, *gpus]
+    def _train_command(self, method: Method) -> list[str]:
+        return _command("train", "--config-file", method.config_file, "--num-gpus", str(self.num_gpus))
 
     def _train(
         self, name: str, method: Method, data: Sequence[str], options: Sequence[str] = ()
     ) -> list[str]:
         tail = ["OUTPUT_DIR", str(self.output / name), "SEED", str(self.seed)]
-        return [*self._train_net(method), "--resume", *data, *method.options, *options, *tail]
+        return [*self._train_command(method), "--resume", *data, *method.options, *options, *tail]
 
-    def _label(self, script: str, name: str, method: Method, weights: str, limit: int = 0) -> list[str]:
-        command = [self._script(script), "--config-file", method.config_file, "--images", self.images]
+    def _label(self, kind: str, name: str, method: Method, weights: str, limit: int = 0) -> list[str]:
+        command = _command("labels", kind, "--config-file", method.config_file, "--images", self.images)
         command += ["--image-root", self.image_root, "--output", self._file(name, "labels.json")]
         command += ["--processes", str(self.num_gpus)] + (["--limit", str(limit)] if limit else [])
         return [*command, "--opts", *method.options, "MODEL.WEIGHTS", weights]
 
-    def _add(
-        self,
-        name: str,
-        commands: Sequence[Sequence[str]],
-        settings: Mapping[str, object],
-        outputs: Sequence[str],
-        after: Sequence[str] = (),
-    ) -> None:
-        self.stages.append(Stage(name, commands, dict(settings), outputs, tuple(after)))
+
+def _command(*words: str) -> list[str]:
+    """Returns a command of the console script as arguments of Python."""
+    return ["-m", "solo_d2", *words]
 
 
 def _place(path: str) -> str:

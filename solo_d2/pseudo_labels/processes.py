@@ -1,6 +1,7 @@
 """Scripts in processes of their own, and an end to what a killed driver left of them."""
 
 import ctypes
+import itertools
 import os
 import signal
 import subprocess
@@ -26,14 +27,14 @@ def run_mark(lock_file) -> str:
 
 
 def run_script(command: Sequence[str], lock_file) -> None:
-    """Runs a Python script to its end.
+    """Runs a Python process to its end.
 
     It ends with this process, however this one ends (Linux). Processes that it spawned may outlive a kill:
     :func:`end_leftovers` ends them before anything else works in the run's folder.
 
     Args:
-        command: the script and its arguments.
-        lock_file: the run's; the script holds it, too.
+        command: Arguments of Python: a script's path, or -m and a module, then its own arguments.
+        lock_file: The run's lock; the process holds it, too.
 
     Raises:
         InputError: if it failed.
@@ -57,7 +58,14 @@ def run_script(command: Sequence[str], lock_file) -> None:
         why = f"failed (exit code {code}), its message is above"
         if code < 0:
             why = f"stopped: {killed_by(signal.Signals(-code).name)}"
-        raise InputError(f"{Path(command[0]).name} {why}; the same command goes on there")
+        raise InputError(f"{_name_of(command)} {why}; the same command resumes there")
+
+
+def _name_of(command: Sequence[str]) -> str:
+    """Returns a script's file name, or a module and the words before its first flag."""
+    if command[0] != "-m":
+        return Path(command[0]).name
+    return " ".join(itertools.takewhile(lambda word: not word.startswith("-"), command[1:]))
 
 
 def _end_with_parent() -> None:

@@ -41,7 +41,7 @@ class Stage:
 
     Attributes:
         name: of the stage and of its folder.
-        commands: Python scripts with arguments, one after the other; each can be run again after a kill.
+        commands: Arguments of Python, one list per process; each process can be run again after a kill.
         settings: everything the result follows from, except what other stages made.
         outputs: files in the stage's folder that it leaves.
         after: names of the stages whose outputs it reads.

@@ -5,7 +5,8 @@ import pytest
 
 from detectron2.data import DatasetCatalog
 from solo_d2.config import get_cfg
-from solo_d2.engine.run_config import build_cfg, build_parser, check_key, read_cfg
+from solo_d2.config.loading import check_key
+from solo_d2.engine.run_config import build_cfg, build_parser, read_cfg
 from solo_d2.evaluation.class_agnostic import ClassAgnosticEvaluator
 from solo_d2.utils.errors import InputError
 
@@ -80,7 +81,7 @@ def test_images_without_json(tiny_files):
         (["MODEL.SOLOV2.NUM_GRID", "1"], "did you mean MODEL.SOLOV2.NUM_GRIDS?"),
         (["SOLVER", "1"], "SOLVER is a group"),
         (["SOLVER.BASE_LR"], "'SOLVER.BASE_LR' has no value"),
-        (["SOLVER.BASE_LR", "0.1", "--resume"], "--resume has to stand before"),
+        (["SOLVER.BASE_LR", "0.1", "--resume"], "--resume must stand before"),
         (["SOLVER.MAX_ITER", "many"], "SOLVER.MAX_ITER many: "),
     ],
 )
@@ -100,7 +101,7 @@ def test_every_key_is_known():
     [
         ("SOLVER: {BASE_LRR: 1}", "no config key SOLVER.BASE_LRR; did you mean SOLVER.BASE_LR?"),
         ("SOLVER: {MAX_ITER: many}", "MAX_ITER"),
-        ("SOLVER: {BASE_LR: [1", "no valid YAML"),
+        ("SOLVER: {BASE_LR: [1", "not valid YAML"),
         ("_BASE_: nowhere.yaml", "nowhere.yaml does not exist"),
     ],
 )

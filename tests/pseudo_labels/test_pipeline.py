@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from solo_d2.config.loading import load_config
 from solo_d2.data.image_paths import ImagePaths
-from solo_d2.predictor import load_config
 from solo_d2.pseudo_labels.pipeline import Method, Pipeline
 from solo_d2.pseudo_labels.stages import resting_on
 
@@ -25,7 +25,6 @@ def make(tmp_path):
 
     def make_(*options, **more):
         values = {
-            "scripts": ROOT,
             "output": tmp_path / "out",
             "images": "images",
             "listed": LISTED,
@@ -33,7 +32,9 @@ def make(tmp_path):
             "segmenter": method("solov2_tiny.yaml", *options),
             "backbone": str(tmp_path / "backbone.pth"),
         }
-        return Pipeline(**(values | more))
+        pipeline = Pipeline(**(values | more))
+        assert pipeline.stages  # files are read now, not when a test looks
+        return pipeline
 
     return make_
 
@@ -80,7 +81,8 @@ def test_every_stage_reads_what_the_one_before_wrote(make, tmp_path):
     train, export = stage(pipeline, "densecl").commands
     assert train[train.index("--train-unlabelled") + 1] == "images"
     assert train[train.index("OUTPUT_DIR") + 1] == str(out / "densecl")
-    assert export[2::2] == [str(out / "densecl" / name) for name in ("model_final.pth", "backbone.pth")]
+    assert export[:4] == ["-m", "solo_d2", "export", "backbone"]
+    assert export[5::2] == [str(out / "densecl" / name) for name in ("model_final.pth", "backbone.pth")]
     (masks,) = stage(pipeline, "masks").commands
     assert masks[-2:] == ["MODEL.WEIGHTS", str(out / "densecl" / "backbone.pth")]
     (second,) = stage(pipeline, "train_1").commands

@@ -1,0 +1,1 @@
+"""Commands that measure a data set or a model's errors."""

@@ -1,0 +1,39 @@
+"""Says in plain words what is wrong with a panoptic annotation set.
+
+solo-d2 data check-panoptic --json panoptic_train.json --panoptic panoptic_train/ --images train/
+
+Exits with 0 where nothing is wrong.
+"""
+
+import argparse
+import sys
+
+from solo_d2.data.datasets.panoptic_checks import check_json, check_pictures, read_panoptic_json
+from solo_d2.engine import cli
+from solo_d2.utils.errors import InputError
+
+
+def build_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
+    """Returns the parser of the command."""
+    parser = cli.build_parser(description)
+    parser.add_argument("--json", required=True, help="COCO panoptic annotations")
+    parser.add_argument("--panoptic", required=True, help="folder of their PNG files")
+    parser.add_argument("--images", required=True, help="folder of the images")
+    parser.add_argument("--workers", type=int, help="processes (default: one per core)")
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Prints the problems; exits with code 1 if there are any."""
+    content = read_panoptic_json(arguments.json)
+    if not content["annotations"]:
+        raise InputError(f"{arguments.json} has no annotation")
+    problems = check_json(content, arguments.panoptic, arguments.images)
+    if not problems:
+        problems = check_pictures(content, arguments.panoptic, arguments.images, arguments.workers)
+    for line in problems.lines():
+        print(line)
+    if problems:
+        sys.exit(cli.EXIT_FAILURE)
+    segments = sum(len(annotation["segments_info"]) for annotation in content["annotations"])
+    print(f"{arguments.json}: {len(content['annotations'])} images, {segments} segments, nothing wrong")

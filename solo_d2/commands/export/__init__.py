@@ -1,0 +1,1 @@
+"""Commands that write parts of a trained model for other programs."""

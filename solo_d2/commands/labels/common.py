@@ -1,0 +1,157 @@
+"""What the commands that write pseudo-labels share: flags, resuming, and the summary."""
+
+import argparse
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+from detectron2.config import CfgNode
+from detectron2.structures import Instances
+from solo_d2.data.image_paths import ImagePaths, list_images
+from solo_d2.engine import cli
+from solo_d2.pseudo_labels.files import describe_changes, digest_of_file, flatten
+from solo_d2.pseudo_labels.labeling import Labeling, Segmenter, count_labels, run_labeling
+from solo_d2.pseudo_labels.shards import ShardStore, read_settings
+from solo_d2.utils.errors import InputError
+from solo_d2.utils.hashing import hash_value
+
+logger = logging.getLogger(__name__)
+
+# Keys of MODEL that labels do not depend on: weights count by their content, devices agree.
+_NOT_SETTINGS = ("MODEL.WEIGHTS", "MODEL.DEVICE")
+_INPUT_KEYS = ("FORMAT", "MIN_SIZE_TEST", "MAX_SIZE_TEST")
+
+
+def build_parser(description: str | None) -> argparse.ArgumentParser:
+    """Returns the parser of the commands' flags."""
+    parser = cli.build_parser(description)
+    add = parser.add_argument
+    add("--config-file", required=True, metavar="FILE", help="model config")
+    add("--images", required=True, metavar="PATH", help="a folder, a text list or a COCO JSON of images")
+    add("--image-root", default="", metavar="DIR", help="what a list's names are relative to")
+    add("--output", required=True, metavar="FILE.json", help="labels in COCO format")
+    add("--processes", type=int, default=1, metavar="N", help="work side by side, on all GPUs (%(default)s)")
+    add("--part", type=_read_part, default=(0, 1), metavar="I/N", help="only the I-th of N parts, from 0")
+    add("--limit", type=int, metavar="N", help="only the first N images")
+    add("--opts", nargs=argparse.REMAINDER, default=[], metavar="KEY VALUE", help="config overrides, last")
+    return parser
+
+
+def _read_part(text: str) -> tuple[int, int]:
+    part, _, parts = text.partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and int(part) < int(parts)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no part: give 0/4 to 3/4 for four parts")
+    return int(part), int(parts)
+
+
+def settings_from_config(cfg: CfgNode, images: ImagePaths) -> dict[str, object]:
+    """Everything that labels follow from, as flat JSON values."""
+    settings = {key: value for key, value in flatten(cfg.MODEL, "MODEL").items() if key not in _NOT_SETTINGS}
+    settings |= flatten({key: cfg.INPUT[key] for key in _INPUT_KEYS}, "INPUT")
+    settings |= flatten(cfg.PSEUDO_LABELS, "PSEUDO_LABELS")
+    del settings["PSEUDO_LABELS.BATCH_SIZE"]
+    settings["weights (SHA-256)"] = digest_of_file(cfg.MODEL.WEIGHTS)
+    settings["image names and ids (SHA-256)"] = hash_value([images.names, images.ids])
+    return settings
+
+
+def label_images_from_config(
+    cfg: CfgNode,
+    arguments: argparse.Namespace,
+    select: Callable[[Instances], Instances],
+    make_segmenter: Callable[..., Segmenter],
+) -> None:
+    """Writes ``--output``, going on where an earlier call with the same settings was stopped.
+
+    Args:
+        cfg: the config, weights in ``MODEL.WEIGHTS``.
+        arguments: of :func:`build_parser`.
+        select: which predictions become labels.
+        make_segmenter: called in every process as ``make_segmenter(cfg, device=...)``.
+
+    Raises:
+        InputError: if the output exists and was made with other settings, or images cannot be read.
+    """
+    _check(cfg, arguments)
+    images = list_images(arguments.images, arguments.image_root)
+    images = images.first(arguments.limit) if arguments.limit else images
+    settings, output = settings_from_config(cfg, images), Path(arguments.output)
+    folder = output.with_name(f"{output.name}.shards")
+    shard_size = cfg.PSEUDO_LABELS.SHARD_SIZE
+    if output.exists():
+        _check_finished(output, settings)
+        ShardStore(folder, settings, images, shard_size).remove()
+        logger.info("%s is there already, made with these settings", output)
+        return
+    store = ShardStore.open(folder, settings, images, shard_size)
+    missing = store.missing(*arguments.part)
+    if len(missing) < store.num_shards:
+        logger.info("%d of %d shards are to be made", len(missing), store.num_shards)
+    make = partial(_make_on_device, make_segmenter, cfg)
+    start = time.perf_counter()
+    batch_size, device = cfg.PSEUDO_LABELS.BATCH_SIZE, cfg.MODEL.DEVICE
+    labeling = Labeling(make, select, store, images.root, batch_size, device)
+    run_labeling(labeling, missing, arguments.processes)
+    seconds = time.perf_counter() - start
+    _finish(store, output, len(missing), seconds)
+
+
+def _make_on_device(make_segmenter: Callable[..., Segmenter], cfg: CfgNode, device: str | None) -> Segmenter:
+    return make_segmenter(cfg, device=device)
+
+
+def _check(cfg: CfgNode, arguments: argparse.Namespace) -> None:
+    numbers = {
+        "--processes": arguments.processes,
+        "--limit": arguments.limit,
+        **{f"PSEUDO_LABELS.{key}": cfg_value for key, cfg_value in _sizes_from_config(cfg).items()},
+    }
+    for name, value in numbers.items():
+        if value is not None and value < 1:
+            raise InputError(f"{name} {value}: it must be at least 1")
+    if Path(arguments.output).suffix != ".json":
+        raise InputError(f"--output {arguments.output} is no .json file")
+
+
+def _sizes_from_config(cfg: CfgNode) -> dict[str, int]:
+    return {key: cfg.PSEUDO_LABELS[key] for key in ("BATCH_SIZE", "SHARD_SIZE")}
+
+
+def _check_finished(output: Path, settings: dict[str, object]) -> None:
+    before = read_settings(output)
+    if before is None:
+        raise InputError(
+            f"--output {output} exists and was not made by this tool, or is damaged: name another file"
+        )
+    changes = describe_changes(before, settings)
+    if changes:
+        raise InputError(f"--output {output} was made with other settings ({changes}): name another file")
+
+
+def _finish(store: ShardStore, output: Path, num_made: int, seconds: float) -> None:
+    """Merges once the last shard is there, and says what there is."""
+    left = store.missing()
+    if left and not output.exists():
+        logger.info("%d of %d shards are left to other parts", len(left), store.num_shards)
+        return
+    try:
+        totals = count_labels(store)
+        store.merge(output, asdict(totals))
+    except InputError:
+        if not output.exists():
+            raise
+        _check_finished(output, store.settings)
+        logger.info("%s was put together by another part", output)
+        return
+    store.remove()
+    logger.info("%d images, %d masks -> %s", totals.images, totals.masks, output)
+    if not totals.masks:
+        logger.warning("nothing was found in any image; docs/free_mask.md says what to change")
+    if totals.skipped:
+        logger.warning("%d images could not be read and are not in it", totals.skipped)
+    if num_made == store.num_shards:
+        rates = totals.images / seconds, totals.masks / seconds
+        logger.info("%.1f images/s, %.1f masks/s, with start-up", *rates)

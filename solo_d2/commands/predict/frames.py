@@ -1,0 +1,56 @@
+"""A video through the model, frame by frame in batches."""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from tqdm import tqdm
+
+from solo_d2.visualization.results import FrameDrawer
+
+from .pictures import Job, Outcome
+from .results import category_ids, coco_rows
+from .video import VideoSource, open_sink
+
+Item = TypeVar("Item")
+
+
+def segment_video(source: VideoSource, target: Path, job: Job, device: str | None) -> Outcome:
+    """Segments every frame and writes them as one video; Ctrl-C ends it and keeps what is done.
+
+    Args:
+        source: video file or camera.
+        target: the ``.mp4`` file to write.
+        job: model and thresholds.
+        device: where to run; None lets the predictor choose.
+
+    Returns:
+        Frames done, and rows whose ``image_id`` is the frame's number, counted from one.
+    """
+    predictor = job.predictor(device)
+    categories = category_ids(predictor.metadata)
+    draw = FrameDrawer(predictor.metadata, job.parts)
+    outcome = Outcome()
+    progress = tqdm(source, total=source.num_frames, unit="frame", disable=None)
+    try:
+        with open_sink(target, source.fps) as sink:
+            for frames in batched(progress, job.batch_size):
+                for frame, result in zip(frames, predictor.predict(frames, channels="BGR"), strict=True):
+                    outcome.num_done += 1
+                    instances = result["instances"]
+                    outcome.rows += coco_rows(instances, outcome.num_done, source.name, categories)
+                    sink.write(draw(frame, result))
+    except KeyboardInterrupt:
+        progress.write("interrupted: the frames so far are kept")
+    else:
+        if outcome.num_done < (source.num_frames or 0):
+            progress.write(f"{source.name} ends after {outcome.num_done} of {source.num_frames} frames")
+    return outcome
+
+
+def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Yields lists of up to ``size`` successive items."""
+    iterator = iter(items)
+    while batch := list(itertools.islice(iterator, size)):
+        yield batch

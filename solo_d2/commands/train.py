@@ -1,0 +1,60 @@
+"""Trains and evaluates a model.
+
+solo-d2 train --config-file quick/solov2_tiny
+solo-d2 train --config-file SOLOv2/solov2_R50_3x --num-gpus 8
+solo-d2 train --config-file quick/solov2_tiny \\
+    --train-json train.json --train-images train/ --val-json val.json --val-images val/
+solo-d2 train --config-file quick/densecl_tiny --train-unlabelled photos/
+solo-d2 train --config-file ... --resume
+torchrun --nproc_per_node 8 -m solo_d2 train --config-file ...
+
+--config-file takes a path or the name of a config of this package. Config keys follow at the end as
+KEY VALUE. Results: OUTPUT_DIR/evaluation.json, metrics.json.
+"""
+
+import argparse
+import os
+
+from detectron2.config import CfgNode
+from detectron2.engine import default_setup
+from detectron2.utils import comm
+from solo_d2.engine import run_config
+from solo_d2.engine.launching import launch_training
+from solo_d2.engine.trainer import Trainer
+from solo_d2.engine.weights import build_checkpointer
+from solo_d2.evaluation.results import write_results
+
+
+def build_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
+    """Returns the parser of the command."""
+    return run_config.build_parser(description)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Checks the command line, then starts every process of the job."""
+    run_config.read_cfg(arguments)  # mistakes are found before any process is started
+    launch_training(run_member, arguments)
+
+
+def run_member(arguments: argparse.Namespace) -> None:
+    """Runs one process of the job."""
+    cfg = run_config.build_cfg(arguments)
+    default_setup(cfg, arguments)
+    results = (evaluate if arguments.eval_only else train)(cfg, arguments.resume)
+    if comm.is_main_process() and results:
+        write_results(results, os.path.join(cfg.OUTPUT_DIR, "evaluation.json"))
+
+
+def evaluate(cfg: CfgNode, resume: bool) -> dict:
+    """Evaluates MODEL.WEIGHTS, or with ``resume`` the last checkpoint, on DATASETS.TEST."""
+    model = Trainer.build_model(cfg)
+    checkpointer = build_checkpointer(cfg, model, cfg.OUTPUT_DIR, exact=True)
+    checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=resume)
+    return Trainer.test(cfg, model)
+
+
+def train(cfg: CfgNode, resume: bool) -> dict:
+    """Trains, and returns the last evaluation's results."""
+    trainer = Trainer(cfg)
+    trainer.resume_or_load(resume=resume)
+    return trainer.train()

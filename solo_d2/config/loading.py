@@ -1,0 +1,141 @@
+"""One way to a config: from a file, from the name of a config, or from a config node."""
+
+import os
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+import yaml
+
+from detectron2.config import CfgNode
+from solo_d2.utils.errors import InputError
+
+from . import get_cfg
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+# In an installed package, and in a checkout.
+_HOMES = (_PACKAGE / "model_zoo" / "configs", _PACKAGE.parent / "configs")
+
+
+def load_config(config: CfgNode | str | os.PathLike = "", opts: Sequence[str] = ()) -> CfgNode:
+    """Returns a new config from a file, a name or a node, with overrides.
+
+    Args:
+        config: Path of a YAML file; name of a published model or of a config, see :func:`config_file`; config
+            node, which is copied; or "" for the defaults.
+        opts: Overrides: "KEY", "VALUE", ...
+
+    Raises:
+        InputError: The file is missing or not valid YAML, or a key is unknown or a value of the wrong type.
+    """
+    if isinstance(config, CfgNode):
+        cfg = config.clone()
+        cfg.defrost()
+    else:
+        cfg = get_cfg()
+        if config:
+            _merge_file(cfg, find_config(config))
+    merge_options(cfg, opts)
+    return cfg
+
+
+def find_config(config: str | os.PathLike) -> str:
+    """Returns the path of a config file that is given by its path or by its name.
+
+    Raises:
+        InputError: There is no such config.
+    """
+    path = os.fspath(config)
+    if os.path.isfile(path) or path.endswith((".yaml", ".yml")):
+        return path
+    return str(config_file(path))
+
+
+def config_file(name: str) -> Path:
+    """Returns the file of a named config.
+
+    Args:
+        name: A published model, such as "mmdet/solov2_R50_3x", or a path below ``configs/`` with or without
+            ".yaml", such as "SOLOv2/solov2_R50_3x".
+
+    Raises:
+        InputError: There is no such config; the message has the nearest names.
+    """
+    home = next((path for path in _HOMES if path.is_dir()), None)
+    if home is None:
+        raise InputError(f"the configs are not at {_HOMES[0]}: install solo_d2 again")
+    stem = name.removesuffix(".yaml")
+    for candidate in (home / "zoo" / f"{stem}.yaml", home / f"{stem}.yaml"):
+        if candidate.is_file() and candidate.is_relative_to(home):
+            return candidate
+    known = [path.relative_to(home).with_suffix("").as_posix() for path in home.rglob("*.yaml")]
+    names = [name.removeprefix("zoo/") for name in known if "/Base-" not in name]
+    close = get_close_matches(stem, names, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(close)}?" if close else "docs/MODEL_ZOO.md lists them"
+    raise InputError(f"there is no config {name}: {hint}")
+
+
+def merge_options(cfg: CfgNode, options: Sequence[str]) -> None:
+    """Sets keys of a config, in place.
+
+    Args:
+        cfg: The config.
+        options: "KEY", "VALUE", ...
+
+    Raises:
+        InputError: A key is unknown, or a value is missing or of the wrong type.
+    """
+    flags = [option for option in options[0::2] if option.startswith("--")]
+    if flags:
+        raise InputError(f"{flags[0]} must stand before the KEY VALUE pairs")
+    if len(options) % 2:
+        raise InputError(f"KEY VALUE pairs expected, {options[-1]!r} has no value")
+    for key in options[0::2]:
+        check_key(cfg, key, "command line")
+    for key, value in zip(options[0::2], options[1::2], strict=True):
+        try:
+            cfg.merge_from_list([key, value])
+        except (KeyError, ValueError, AssertionError) as error:
+            raise InputError(f"{key} {value}: {error}") from error
+
+
+def check_key(cfg: CfgNode, key: str, source: str) -> None:
+    """Raises ``InputError``, with the nearest key, if a config has no such key."""
+    known = _flat_keys(cfg)
+    if key in known:
+        return
+    if any(name.startswith(f"{key}.") for name in known):
+        raise InputError(f"{source}: config key {key} is a group of keys, not one")
+    close = get_close_matches(key, known, n=1, cutoff=0.6)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    raise InputError(f"{source}: there is no config key {key}{hint}")
+
+
+def _merge_file(cfg: CfgNode, path: str) -> None:
+    if not os.path.isfile(path):
+        raise InputError(f"Config file {path} does not exist")
+    try:
+        content = CfgNode.load_yaml_with_base(path)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: its _BASE_ {error.filename} does not exist") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"Config file {path} has no keys: it is empty or not a mapping")
+    for key in _flat_keys(content):
+        check_key(cfg, key, path)
+    try:
+        cfg.merge_from_file(path)
+    except (KeyError, ValueError, AssertionError) as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _flat_keys(node: dict, prefix: str = "") -> list[str]:
+    """Returns the dotted names of all values of nested dictionaries."""
+    keys = []
+    for name, value in node.items():
+        if isinstance(value, dict) and value:
+            keys.extend(_flat_keys(value, f"{prefix}{name}."))
+        else:
+            keys.append(prefix + name)
+    return keys

@@ -56,7 +56,7 @@ the first category, the second has none. Its licence is NVIDIA's Source Code Lic
 **Nobody has run these files through this project on COCO here.** What is tested is that the same weights
 give the same computation: recorded weights of the public implementations go through these adapters and
 reproduce their outputs, losses and instances (`tests/methods/`), and the recorded names and
-shapes of whole files fit these configs (`tests/checkpoint/test_layouts.py`).
+shapes of whole files fit these configs (`tests/checkpoint/test_formats.py`).
 
 Columns named "published" are what the publisher of the table states; "SHA-256" is what the name of its file
 says. Columns from "input" on are measured here, by `benchmarks/bench_model_zoo.py` with random weights on

@@ -30,6 +30,17 @@ def output_paths(folder: str | os.PathLike, names: Iterable[str | PurePath]) -> 
     return [Path(folder, name) for name in _unique_names([_relative_name(name) for name in names])]
 
 
+def path_below(folder: str | os.PathLike, name: str) -> Path:
+    """Returns the path of a file that must have exactly this name below a folder.
+
+    Raises:
+        InputError: The name leaves the folder, is empty, not text, or has control characters.
+    """
+    if _relative_name(name) != PurePath(name):
+        raise InputError(f"file name {name} leaves its folder: correct it in the file that lists it")
+    return Path(folder, name)
+
+
 def refuse_overwriting(targets: Iterable[Path], inputs: Iterable[str | os.PathLike]) -> None:
     """Checks that no output replaces an input.
 

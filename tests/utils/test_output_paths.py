@@ -5,7 +5,7 @@ from pathlib import Path, PurePath
 import pytest
 
 from solo_d2.utils.errors import InputError
-from solo_d2.utils.output_paths import output_paths, refuse_overwriting
+from solo_d2.utils.output_paths import output_paths, path_below, refuse_overwriting
 
 
 def test_plain_names_keep_their_subfolders():
@@ -62,6 +62,15 @@ def test_letters_of_all_scripts_are_names():
 def test_no_names(name, message):
     with pytest.raises(InputError, match=message):
         output_paths("out", [name])
+
+
+def test_an_exact_name_may_not_leave_the_folder(tmp_path):
+    assert path_below(tmp_path, "sub/a.png") == tmp_path / "sub" / "a.png"
+    for name in ("../a.png", "sub/../../a.png", "/etc/a.png", ".."):
+        with pytest.raises(InputError, match=f"file name {name} leaves its folder"):
+            path_below(tmp_path, name)
+    with pytest.raises(InputError, match="control characters"):
+        path_below(tmp_path, "a\n.png")
 
 
 def test_inputs_are_not_overwritten(tmp_path):

@@ -11,6 +11,7 @@ from PIL import Image
 
 from solo_d2.utils.atomic_file import write_bytes
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.output_paths import path_below
 from solo_d2.utils.panoptic_png import read_ids, segment_indices
 from solo_d2.utils.parallel import map_in_processes
 
@@ -57,7 +58,8 @@ def write_semantic_maps(
         How many maps were written.
 
     Raises:
-        InputError: an annotation file or PNG is missing or unusable, or there are too many stuff classes.
+        InputError: An annotation file or PNG is missing or unusable, there are too many stuff classes, or a
+            file name leaves its folder.
     """
     content = read_panoptic_json(json_file)
     labels = semantic_labels(content["categories"])
@@ -67,6 +69,8 @@ def write_semantic_maps(
         )
     if Path(output).resolve() == Path(panoptic_root).resolve():
         raise InputError(f"{output} holds the panoptic PNG files: name another folder for the semantic maps")
+    for annotation in content["annotations"]:
+        path_below(output, annotation["file_name"])
     write = partial(_write_map, labels=labels, panoptic_root=Path(panoptic_root), output=Path(output))
     return sum(map_in_processes(write, content["annotations"], workers))
 

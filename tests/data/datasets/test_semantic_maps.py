@@ -36,3 +36,17 @@ def test_mistakes_are_named(panoptic_set, tmp_path):
     panoptic_set.write({**panoptic_set.content, "categories": stuff})
     with pytest.raises(InputError, match="more than 254 stuff classes"):
         write_semantic_maps(panoptic_set.json, panoptic_set.panoptic, tmp_path / "maps")
+
+
+@pytest.mark.parametrize("absolute", [True, False])
+def test_no_file_outside_the_folder_is_written(panoptic_set, tmp_path, absolute):
+    png = f"{panoptic_set.panoptic}/2.png"
+    with open(png, "rb") as file:
+        before = file.read()
+    panoptic_set.content["annotations"][1]["file_name"] = png if absolute else "../png/2.png"
+    panoptic_set.write(panoptic_set.content)
+    with pytest.raises(InputError, match=r"2\.png leaves its folder"):
+        write_semantic_maps(panoptic_set.json, panoptic_set.panoptic, tmp_path / "maps")
+    with open(png, "rb") as file:
+        assert file.read() == before
+    assert not (tmp_path / "maps").exists()

@@ -2,7 +2,6 @@
 
 import logging
 import os
-from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,22 +11,22 @@ from solo_d2.utils.errors import InputError
 from solo_d2.utils.image_file import UnreadableImage, read_size
 
 from .coco_masks import NO_MASK, BrokenRecord, Measures, is_number, measure_segmentation
+from .problems import Problems, shorten
 
-EXAMPLES = 3
 _SECTIONS = ("images", "annotations", "categories")
 
 
-@dataclass
+@dataclass(frozen=True)
 class Findings:
-    """Reasons and the records they concern, in the order they were met.
+    """What cleaning found.
 
     Attributes:
-        skipped: reason -> records that were dropped.
-        mended: what was done -> records that were changed.
+        skipped: Reasons, and the records that were dropped.
+        mended: What was done, and the records that were changed.
     """
 
-    skipped: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    mended: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    skipped: Problems = field(default_factory=Problems)
+    mended: Problems = field(default_factory=Problems)
 
     def __bool__(self) -> bool:
         return bool(self.skipped or self.mended)
@@ -35,9 +34,8 @@ class Findings:
     def log(self, logger: logging.Logger, source: str | os.PathLike) -> None:
         """Writes one warning per reason: count and first examples."""
         for verb, groups in (("skipped", self.skipped), ("mended", self.mended)):
-            for reason, records in groups.items():
-                shown = ", ".join(records[:EXAMPLES]) + (", ..." if len(records) > EXAMPLES else "")
-                logger.warning("%s: %s %d: %s (%s)", source, verb, len(records), reason, shown)
+            for reason, records in groups:
+                logger.warning("%s: %s %d: %s (%s)", source, verb, len(records), reason, shorten(records))
 
 
 def clean_coco(
@@ -68,7 +66,7 @@ def clean_coco(
     annotations = _clean_annotations(content["annotations"], images, categories, findings, boxes_only)
     _clean_embeddings(annotations, findings)
     if content["annotations"] and not annotations:
-        reasons = "; ".join(f"{len(ids)}: {reason}" for reason, ids in findings.skipped.items())
+        reasons = "; ".join(f"{len(ids)}: {reason}" for reason, ids in findings.skipped)
         hint = "; evaluate boxes alone with TEST.BOX_ONLY True" if NO_MASK in findings.skipped else ""
         raise InputError(f"{source}: none of its annotations can be used ({reasons}){hint}")
     cleaned = {**content, "categories": categories, "images": list(images.values())}
@@ -84,7 +82,7 @@ def check_sections(content: object, source: str | os.PathLike) -> None:
 def _no_image_line(images: list, source, image_root, findings: Findings) -> str:
     if not images:
         return f"{source} lists no image"
-    reasons = "; ".join(f"{reason}: {records[0]}" for reason, records in findings.skipped.items())
+    reasons = "; ".join(f"{reason}: {records[0]}" for reason, records in findings.skipped)
     return (
         f"{source}: none of its {len(images)} images can be used, looked for in {image_root} "
         f"({reasons}); is that the folder the file names are relative to?"
@@ -96,12 +94,12 @@ def _clean_categories(records: list, findings: Findings) -> list[dict]:
     for position, record in enumerate(records):
         number = record.get("id") if isinstance(record, dict) else None
         if not isinstance(number, int):
-            findings.skipped["category without a whole-number id"].append(f"category #{position}")
+            findings.skipped.add("category without a whole-number id", f"category #{position}")
         elif number in categories:
-            findings.skipped["category id used twice"].append(f"category {number}")
+            findings.skipped.add("category id used twice", f"category {number}")
         else:
             if not isinstance(record.get("name"), str):
-                findings.mended["category without a name named by its id"].append(f"category {number}")
+                findings.mended.add("category without a name named by its id", f"category {number}")
                 record = {**record, "name": str(number)}
             categories[number] = record
     return [categories[number] for number in sorted(categories)]
@@ -126,7 +124,7 @@ def _clean_images(records: list, image_root: Path, findings: Findings) -> dict:
                 raise BrokenRecord("image file missing")
             images[number] = _with_size(record, path, label, findings)
         except BrokenRecord as reason:
-            findings.skipped[str(reason)].append(label)
+            findings.skipped.add(str(reason), label)
     return images
 
 
@@ -137,7 +135,7 @@ def _with_size(record: dict, path: Path, label: str, findings: Findings) -> dict
         height, width = read_size(path)
     except UnreadableImage:
         raise BrokenRecord("image size missing and image file unreadable") from None
-    findings.mended["image size read from the image file"].append(label)
+    findings.mended.add("image size read from the image file", label)
     return {**record, "height": height, "width": width}
 
 
@@ -159,14 +157,14 @@ def _clean_annotations(
                 raise BrokenRecord("annotation listed twice")
             record = _clean_annotation(record, images, known, label, findings, boxes_only)
         except BrokenRecord as reason:
-            findings.skipped[str(reason)].append(label)
+            findings.skipped.add(str(reason), label)
             continue
         kept.append(record)
         # COCO's evaluation takes id 0 for "unmatched".
         if isinstance(number, int) and number > 0 and number not in taken:
             taken[number] = record
         else:
-            findings.mended["annotation with a missing, zero or reused id renumbered"].append(label)
+            findings.mended.add("annotation with a missing, zero or reused id renumbered", label)
             unnumbered.append(record)
     for number, record in enumerate(unnumbered, start=max(taken, default=0) + 1):
         record["id"] = number
@@ -184,8 +182,9 @@ def _clean_embeddings(annotations: list[dict], findings: Findings) -> None:
             length = size
         else:
             del record["embedding"]
-            findings.mended["embedding that is no list of numbers, or of another length, dropped"].append(
-                f"annotation {record['id']}"
+            findings.mended.add(
+                "embedding that is no list of numbers, or of another length, dropped",
+                f"annotation {record['id']}",
             )
 
 
@@ -217,20 +216,20 @@ def _clean_annotation(
     measures = _measure(record, height, width, boxes_only)
     changes = {"segmentation": measures.segmentation}
     if measures.mended:
-        findings.mended[measures.mended].append(label)
+        findings.mended.add(measures.mended, label)
     area = record.get("area")
     if not is_number(area) or area <= 0:
         changes["area"] = measures.area
-        findings.mended["area taken from the mask"].append(label)
+        findings.mended.add("area taken from the mask", label)
     if not _box_is_usable(record.get("bbox"), height, width):
         changes["bbox"] = list(measures.box)
-        findings.mended["missing or impossible bbox taken from the mask"].append(label)
+        findings.mended.add("missing or impossible bbox taken from the mask", label)
     if record.get("ignore"):
         changes["iscrowd"], changes["ignore"] = 1, 0
-        findings.mended["'ignore' annotation treated as crowd"].append(label)
+        findings.mended.add("'ignore' annotation treated as crowd", label)
     elif record.get("iscrowd") not in (0, 1):
         changes["iscrowd"] = 0
-        findings.mended["iscrowd set to 0"].append(label)
+        findings.mended.add("iscrowd set to 0", label)
     return {**record, **changes}
 
 

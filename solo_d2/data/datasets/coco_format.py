@@ -2,13 +2,15 @@
 
 import logging
 import os
-from functools import partial
+from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from pycocotools import mask as coco_mask
 
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
-from detectron2.data.datasets import load_coco_json
+from detectron2.structures import BoxMode
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.json_file import read_json, write_json
 
@@ -17,8 +19,8 @@ from .coco_cleaning import Findings, check_sections, clean_coco
 logger = logging.getLogger(__name__)
 
 DEFAULT_CACHE = "output/datasets"
-# What annotations may have beside COCO's keys; see :class:`solo_d2.data.mappers.InstanceMapper`.
-EXTRA_KEYS = ["embedding", "mask_withheld"]
+# What records keep of annotations as it is; see :class:`solo_d2.data.mappers.InstanceMapper`.
+_KEYS = ("iscrowd", "bbox", "keypoints", "mask_withheld")
 
 
 def read_coco(
@@ -93,24 +95,78 @@ def register_coco_format(
         DatasetCatalog.remove(name)
     if name in MetadataCatalog:
         MetadataCatalog.remove(name)
-    DatasetCatalog.register(name, partial(_load, name, used, image_root))
+    DatasetCatalog.register(name, _CocoRecords(cleaned, used, image_root))
     categories = cleaned["categories"]
     return MetadataCatalog.get(name).set(
         json_file=str(used),
         image_root=str(image_root),
         evaluator_type="coco",
         thing_classes=[category["name"] for category in categories],
-        thing_dataset_id_to_contiguous_id={
-            category["id"]: index for index, category in enumerate(categories)
-        },
+        thing_dataset_id_to_contiguous_id=_numbering(cleaned),
     )
 
 
-def _load(name: str, json_file: Path, image_root: str | os.PathLike) -> list[dict]:
-    """Detectron2's records; embeddings as float32 arrays, which need a fraction of a list's memory."""
-    records = load_coco_json(str(json_file), str(image_root), name, EXTRA_KEYS)
-    for record in records:
-        for annotation in record["annotations"]:
-            if "embedding" in annotation:
-                annotation["embedding"] = np.array(annotation["embedding"], np.float32)
-    return records
+class _CocoRecords:
+    """Returns a data set's records when called.
+
+    The first call uses what registration has read, so that a training reads its file once; further calls read
+    the cleaned file.
+    """
+
+    def __init__(self, content: dict, json_file: Path, image_root: str | os.PathLike):
+        self._content: dict | None = content
+        self._json_file = json_file
+        self._image_root = image_root
+
+    def __call__(self) -> list[dict]:
+        content, self._content = self._content, None
+        if content is None:
+            content = read_json(self._json_file, "annotation file")
+        return coco_records(content, self._image_root)
+
+
+def coco_records(content: Mapping, image_root: str | os.PathLike) -> list[dict]:
+    """Converts a cleaned annotation set to Detectron2's records, ordered by image id.
+
+    Args:
+        content: Of :func:`clean_coco`; not changed, but its lists are used.
+        image_root: Folder that the file names are relative to.
+
+    Returns:
+        A record per image; embeddings are float32 arrays, which need a fraction of a list's memory.
+    """
+    numbering = _numbering(content)
+    annotations = defaultdict(list)
+    for annotation in content["annotations"]:
+        annotations[annotation["image_id"]].append(_instance(annotation, numbering))
+    images = sorted(content["images"], key=lambda image: (isinstance(image["id"], str), image["id"]))
+    return [
+        {
+            "file_name": os.path.join(image_root, image["file_name"]),
+            "height": image["height"],
+            "width": image["width"],
+            "image_id": image["id"],
+            "annotations": annotations.pop(image["id"], []),
+        }
+        for image in images
+    ]
+
+
+def _numbering(content: Mapping) -> dict[int, int]:
+    """Returns the class of each category id; classes are in the order of the ids."""
+    return {number: index for index, number in enumerate(sorted(c["id"] for c in content["categories"]))}
+
+
+def _instance(annotation: Mapping, numbering: Mapping[int, int]) -> dict:
+    """One annotation in Detectron2's format."""
+    instance = {key: annotation[key] for key in _KEYS if key in annotation}
+    instance["bbox_mode"] = BoxMode.XYWH_ABS
+    instance["category_id"] = numbering[annotation["category_id"]]
+    segmentation = annotation["segmentation"]
+    if segmentation:
+        instance["segmentation"] = segmentation
+    if isinstance(segmentation, dict) and isinstance(segmentation["counts"], list):
+        instance["segmentation"] = coco_mask.frPyObjects(segmentation, *segmentation["size"])
+    if "embedding" in annotation:
+        instance["embedding"] = np.array(annotation["embedding"], np.float32)
+    return instance

@@ -14,32 +14,11 @@ from solo_d2.utils.panoptic_png import LARGEST_ID, VOID, read_ids
 from solo_d2.utils.parallel import map_in_processes
 
 from .coco_masks import is_number
+from .problems import Problems
 
-EXAMPLES = 3
 _SECTIONS = ("images", "annotations", "categories")
 Problem = tuple[str, str]
 """What is wrong, the same words for all cases of its kind; and where."""
-
-
-class Problems:
-    """Problems grouped by kind, in the order the kinds were met."""
-
-    def __init__(self):
-        self._places: dict[str, list[str]] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._places)
-
-    def add(self, kind: str, place: str) -> None:
-        self._places.setdefault(kind, []).append(place)
-
-    def lines(self) -> list[str]:
-        """One line per kind: how often, what, and the first places."""
-        lines = []
-        for kind, places in self._places.items():
-            shown = ", ".join(places[:EXAMPLES]) + (", ..." if len(places) > EXAMPLES else "")
-            lines.append(f"{len(places)} x {kind} ({shown})")
-        return lines
 
 
 def read_panoptic_json(json_file: str | os.PathLike) -> dict:

@@ -62,7 +62,7 @@ def test_broken_annotations_are_skipped(content, tmp_path, change, reason):
     cleaned, findings = _clean(content, tmp_path)
     assert [record["id"] for record in cleaned["annotations"]] == [1]
     assert not findings.mended
-    ((found, records),) = findings.skipped.items()
+    ((found, records),) = findings.skipped
     assert reason in found and records == ["annotation 2"]
 
 
@@ -84,7 +84,7 @@ def test_what_follows_from_the_mask_is_filled_in(content, tmp_path, change, expe
     content["annotations"].append(_annotation(2, **change))
     cleaned, findings = _clean(content, tmp_path)
     assert cleaned["annotations"][1] == {**_annotation(2), **expected}
-    ((found, records),) = findings.mended.items()
+    ((found, records),) = findings.mended
     assert reason in found and records == ["annotation 2"] and not findings.skipped
 
 
@@ -99,8 +99,8 @@ def test_ids_missing_zero_reused_and_repeated_records(content, tmp_path):
     ]
     cleaned, findings = _clean(content, tmp_path)
     assert [record["id"] for record in cleaned["annotations"]] == [1, 41, 42, 43, 40]
-    assert findings.skipped == {"annotation listed twice": ["annotation 1"]}
-    assert len(next(iter(findings.mended.values()))) == 3
+    assert dict(findings.skipped) == {"annotation listed twice": ["annotation 1"]}
+    assert len(next(iter(dict(findings.mended).values()))) == 3
 
 
 def test_images(content, tmp_path):
@@ -116,17 +116,17 @@ def test_images(content, tmp_path):
     cleaned, findings = _clean(content, tmp_path)
     assert [image["id"] for image in cleaned["images"]] == [1, 2, 5]
     assert cleaned["images"][2] == {"id": 5, "file_name": "b.png", "height": 20, "width": 30}
-    assert findings.skipped["image file missing"] == ["gone.png"]
-    assert findings.skipped["image id used twice"] == ["b.png"]
-    assert findings.skipped["image_id of no usable image"] == ["annotation 2"]
-    assert len(findings.skipped["image without a file name"]) == 2
+    assert dict(findings.skipped)["image file missing"] == ["gone.png"]
+    assert dict(findings.skipped)["image id used twice"] == ["b.png"]
+    assert dict(findings.skipped)["image_id of no usable image"] == ["annotation 2"]
+    assert len(dict(findings.skipped)["image without a file name"]) == 2
 
 
 def test_categories(content, tmp_path):
     content["categories"] += [{"id": 7, "name": "again"}, {"name": "no id"}, {"id": 8}]
     cleaned, findings = _clean(content, tmp_path)
     assert [category["name"] for category in cleaned["categories"]] == ["early", "8", "late"]
-    assert len(findings.skipped) == 2 and len(findings.mended) == 1
+    assert len(list(findings.skipped)) == 2 and len(list(findings.mended)) == 1
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_embeddings_of_one_length_stay_and_others_are_dropped(content, tmp_path)
     cleaned, findings = _clean(content, tmp_path)
     kept = {a["id"]: a["embedding"] for a in cleaned["annotations"] if "embedding" in a}
     assert kept == {1: [1, 2.5], 2: [3.0, -4]} and len(cleaned["annotations"]) == len(values)
-    ((reason, labels),) = findings.mended.items()
+    ((reason, labels),) = findings.mended
     assert reason.startswith("embedding") and len(labels) == 7
 
 

@@ -7,7 +7,8 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from solo_d2.data.datasets import register_coco_format
+from detectron2.data.datasets import load_coco_json
+from solo_d2.data.datasets import coco_format, register_coco_format
 from solo_d2.data.datasets.coco_format import read_annotations, read_coco
 from solo_d2.utils.errors import InputError
 
@@ -76,6 +77,22 @@ def test_cleaned_copy_is_what_is_loaded_and_evaluated(files, tmp_path, caplog):
     assert cleaned["annotations"][0]["area"] == 24
     assert sum("skipped 1" in message for message in caplog.messages) == 1
     assert sum("mended 1" in message for message in caplog.messages) == 1
+
+
+def test_the_file_is_read_once_and_its_records_are_detectron2s(files, tmp_path, monkeypatch):
+    json_file, images, content = files
+    polygon = content["annotations"][0]["segmentation"]
+    content["annotations"][1]["segmentation"] = {"size": [20, 30], "counts": [60, 400, 140]}
+    content["images"].reverse()
+    json_file.write_text(json.dumps(content))
+    expected = load_coco_json(str(json_file), str(images), "plain_detectron2")
+    read = []
+    reader = coco_format.read_json
+    monkeypatch.setattr(coco_format, "read_json", lambda *given: read.append(given) or reader(*given))
+    register_coco_format(NAME, json_file, images, tmp_path / "cache")
+    assert DatasetCatalog.get(NAME) == expected and len(read) == 1
+    assert expected[0]["annotations"][0]["segmentation"] == polygon
+    assert DatasetCatalog.get(NAME) == expected and len(read) == 2  # nothing is kept for a second call
 
 
 def test_registering_again_replaces(files, tmp_path):

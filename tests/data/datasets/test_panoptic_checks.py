@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from solo_d2.data.datasets.panoptic_checks import Problems, check_json, check_pictures, read_panoptic_json
+from solo_d2.data.datasets.panoptic_checks import check_json, check_pictures, read_panoptic_json
 from solo_d2.utils.atomic_file import write_bytes
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.panoptic_png import encode_ids
@@ -124,10 +124,3 @@ def test_pictures_that_cannot_be_read(panoptic_set):
     assert "1 x image that cannot be read (2.jpg)" in lines
     (line,) = [line for line in lines if "2 x panoptic PNG that cannot be used" in line]
     assert "1.png has no 8-bit RGB pixels" in line and "2.png cannot be read" in line
-
-
-def test_many_of_a_kind_are_counted():
-    problems = Problems()
-    for number in range(5):
-        problems.add("kind", str(number))
-    assert problems and problems.lines() == ["5 x kind (0, 1, 2, ...)"]

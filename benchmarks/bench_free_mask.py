@@ -24,7 +24,7 @@ from torch import Tensor
 from detectron2.modeling import build_model
 from solo_d2.config import get_cfg
 from solo_d2.data.image_paths import list_images
-from solo_d2.methods.free_mask.postprocess import FreeMaskInference
+from solo_d2.methods.free_mask.postprocess import FreeMaskPostprocessor
 from solo_d2.predictor import Predictor
 from solo_d2.pseudo_labels import Labeling, ShardStore, run_labeling
 from solo_d2.pseudo_labels.labeling import select_all
@@ -44,7 +44,7 @@ def make_feature(size: tuple[int, int], channels: int) -> Tensor:
     return smooth + 0.05 * torch.randn(channels, *size, generator=generator)
 
 
-def one_query_at_a_time(feature: Tensor, stride: int, options: FreeMaskInference) -> Tensor:
+def one_query_at_a_time(feature: Tensor, stride: int, options: FreeMaskPostprocessor) -> Tensor:
     """The published steps in the plainest form; returns the masks, (M, H, W) bool."""
     keys = F.normalize(feature, dim=0)
     size = tuple(feature.shape[1:])
@@ -87,7 +87,7 @@ def check_masks(ours: Tensor, baseline: Tensor) -> None:
 
 def feature_rows(repeats: int) -> list[dict]:
     """Time from features to masks."""
-    rows, options = [], FreeMaskInference(min_center_y=-1.0, maskness_thr=0.5)
+    rows, options = [], FreeMaskPostprocessor(min_center_y=-1.0, maskness_thr=0.5)
     for size, channels, stride in CASES:
         feature = make_feature(size, channels)
         output = (size[0] * stride, size[1] * stride)

@@ -19,7 +19,7 @@ from timing import median_ms, parse_args, report, row
 
 from solo_d2.methods.grid.cell_masks import dynamic_conv
 from solo_d2.methods.grid.layout import GridLayout
-from solo_d2.methods.grid.postprocess import GridInference
+from solo_d2.methods.grid.postprocess import GridPostprocessor
 from solo_d2.methods.grid.targets import assign_grid_targets
 from solo_d2.ops import matrix_nms
 
@@ -179,7 +179,7 @@ def peak_memory_mb() -> float:
         return int(status.split("VmHWM:")[1].split()[0])
 
     before = peak_kb()
-    infer_ours(GridInference(), scores, kernels, feature, LARGE_SIZE)
+    infer_ours(GridPostprocessor(), scores, kernels, feature, LARGE_SIZE)
     return (peak_kb() - before) / 1024
 
 
@@ -201,7 +201,7 @@ def main() -> None:
         )
     ]
 
-    inference = GridInference(update_thr=0.0, max_per_img=NUM_SURVIVORS)
+    inference = GridPostprocessor(update_thr=0.0, max_per_img=NUM_SURVIVORS)
     predictions = make_predictions(SIZE, NUM_CANDIDATES)
     result = infer_ours(inference, *predictions, SIZE)
     for name, baseline, repeats in (

@@ -37,8 +37,8 @@ KINDS = (
 
 def evaluate(cfg, model: torch.nn.Module, nms_type: str, kernel: str) -> tuple[float, float]:
     """Returns the median milliseconds of an NMS call and mask AP on the first test set."""
-    model.grid_inference = dataclasses.replace(
-        model.grid_inference, nms_type=nms_type, nms_kernel=kernel or "gaussian"
+    model.postprocess = dataclasses.replace(
+        model.postprocess, nms_type=nms_type, nms_kernel=kernel or "gaussian"
     )
     times = []
 

@@ -46,7 +46,7 @@ _DEFORM_CONVS = {"DCN": DeformConv, "DCNv2": ModulatedDeformConv}
 
 
 def init_conv(conv: nn.Module, bias: float = 0.0) -> nn.Module:
-    """Initialises a head convolution in place with N(0, 0.01) weights and a constant bias; returns it."""
+    """Initializes a head convolution in place with N(0, 0.01) weights and a constant bias; returns it."""
     nn.init.normal_(conv.weight, std=_INIT_STD)
     if conv.bias is not None:
         nn.init.constant_(conv.bias, bias)
@@ -98,7 +98,7 @@ def conv_block(
     *,
     bias: bool = False,
 ) -> nn.Module:
-    """Builds a same-size convolution with normalisation and ReLU.
+    """Builds a same-size convolution with normalization and ReLU.
 
     Args:
         in_channels: Input channels.
@@ -107,7 +107,7 @@ def conv_block(
             a module, or "" for none, in which case the convolution has a bias ("DCN" has none even then).
         kernel_size: Odd side of the kernel.
         dcn_type: "DCN" or "DCNv2" for a deformable convolution, "" for an ordinary one.
-        bias: Whether an ordinary convolution has a bias beside a normalisation, too.
+        bias: Whether an ordinary convolution has a bias beside a normalization, too.
     """
     parts = {"norm": get_norm(norm, out_channels), "activation": F.relu}
     if dcn_type:
@@ -146,7 +146,7 @@ class ConvTower(nn.Sequential):
             axes: Which coordinates; see :func:`append_coordinates`.
             num_dcn_convs: How many of the last convolutions are deformable.
             dcn_type: Their kind, "DCN" or "DCNv2".
-            bias: Whether ordinary convolutions have a bias beside a normalisation, too.
+            bias: Whether ordinary convolutions have a bias beside a normalization, too.
         """
         blocks = []
         for index in range(num_convs):

@@ -46,7 +46,7 @@ class PyramidFusion(nn.Module):
             in_channels: Channels of every pyramid level.
             num_levels: Levels fused, each half the size of the one before.
             channels: Width of the fusion blocks and of the result.
-            norm: Normalisation of every convolution.
+            norm: Normalization of every convolution.
             coordinates: Whether the deepest level sees them.
             dcn_type: "DCN" or "DCNv2" makes every convolution deformable, "" none.
         """

@@ -171,15 +171,15 @@ def ground_truth_masks(instances: Instances) -> Tensor:
     return masks.tensor.to(instances.gt_classes.device)
 
 
-def withheld_masks(instances: Sequence[Instances]) -> Tensor | None:
-    """Returns which of a batch's instances have a mask that must not be learnt: (N,) bool, None if none has.
+def has_mask(instances: Sequence[Instances]) -> Tensor | None:
+    """Returns which of a batch's instances have a mask that may be learned: (N,) bool, None if all have.
 
-    ``gt_mask_withheld`` (n,) bool says so; images without such instances need not have it.
+    ``gt_has_mask`` (n,) bool says so; images where all instances have one need not have the field.
     """
-    if not any(x.has("gt_mask_withheld") for x in instances):
+    if not any(x.has("gt_has_mask") for x in instances):
         return None
     flags = [
-        x.gt_mask_withheld if x.has("gt_mask_withheld") else torch.zeros_like(x.gt_classes, dtype=torch.bool)
+        x.gt_has_mask if x.has("gt_has_mask") else torch.ones_like(x.gt_classes, dtype=torch.bool)
         for x in instances
     ]
     return torch.cat(flags)

@@ -99,7 +99,7 @@ def build_instances(
         with_masks: Without, there is no ``pred_masks``, no mask is resized, and boxes are those of
             :func:`boxes_from_soft_masks`.
         boxes: (M, 4) XYXY in output pixels; None for the masks' tight bounds.
-        aligned: Whether masks are upsampled by :func:`aligned_bilinear`, not with half-pixel centres.
+        aligned: Whether masks are upsampled by :func:`aligned_bilinear`, not with half-pixel centers.
 
     Returns:
         Instances with ``pred_masks`` (M, *output_size) bool, ``pred_boxes`` XYXY in output pixels, ``scores``
@@ -155,7 +155,7 @@ def resize_masks(
     threshold: float,
     aligned: bool = False,
 ) -> Tensor:
-    """Upsamples soft masks to the padded input, crops the padding, resizes to the output and binarises.
+    """Upsamples soft masks to the padded input, crops the padding, resizes to the output and binarizes.
 
     Args and frame as in :func:`build_instances`.
 

@@ -1,4 +1,4 @@
-"""Mass centres and reduced copies of binary masks.
+"""Mass centers and reduced copies of binary masks.
 
 N: masks; h, w: their size in pixels.
 """
@@ -14,7 +14,7 @@ _LANE_CAPACITY = 255
 def count_rows_and_columns(masks: Tensor) -> tuple[Tensor, Tensor]:
     """Counts the true pixels of every row and every column.
 
-    Eight neighbouring pixels are one int64 word, so a sum of words is eight byte-wide sums at once; the words
+    Eight neighboring pixels are one int64 word, so a sum of words is eight byte-wide sums at once; the words
     are summed in runs short enough for a byte.
 
     Args:
@@ -47,7 +47,7 @@ def mass_centers(masks: Tensor) -> tuple[Tensor, Tensor]:
         masks: (N, h, w) bool.
 
     Returns:
-        Centres (N, 2) float32 as x, y in pixel indices (the first pixel's centre is 0), the origin for an
+        Centers (N, 2) float32 as x, y in pixel indices (the first pixel's center is 0), the origin for an
         empty mask; and areas (N,) int64 in pixels.
     """
     rows, columns = count_rows_and_columns(masks)

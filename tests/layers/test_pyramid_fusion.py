@@ -31,7 +31,7 @@ def test_only_the_deepest_level_has_coordinates():
     assert [len(branch.convs) for branch in branches] == [1, 1, 2, 3]
 
 
-def test_without_normalisation_there_are_biases():
+def test_without_normalization_there_are_biases():
     names = dict(make(norm="").named_parameters())
     assert "branches.0.convs.0.bias" in names
     assert not any("norm" in name for name in names)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from detectron2.structures import BitMasks, Boxes, Instances, PolygonMasks
-from solo_d2.modeling.meta_architecture import DenseSegmenter, ground_truth_masks, withheld_masks
+from solo_d2.modeling.meta_architecture import DenseSegmenter, ground_truth_masks, has_mask
 
 
 class Identity(nn.Module):
@@ -29,7 +29,7 @@ def make_model():
     return Recorder(backbone=Identity(), pixel_mean=[1.0, 2.0, 3.0], pixel_std=[2.0, 2.0, 4.0])
 
 
-def test_images_are_normalised_then_padded_with_zeros():
+def test_images_are_normalized_then_padded_with_zeros():
     model = make_model().eval()
     small, large = torch.full((3, 20, 33), 9, dtype=torch.uint8), torch.zeros(3, 40, 17)
     results = model([{"image": small, "height": 200, "width": 330}, {"image": large}])
@@ -72,11 +72,11 @@ def test_ground_truth_from_bit_masks_and_polygons(as_polygons):
     assert torch.equal(ground_truth_masks(make_instances(masks, 1)), expected)
 
 
-def test_withheld_masks_of_a_batch():
+def test_has_mask_of_a_batch():
     images = [make_instances(count=2), make_instances(count=0), make_instances(count=1)]
-    assert withheld_masks(images) is None
-    images[0].gt_mask_withheld = torch.tensor([False, True])
-    assert withheld_masks(images).tolist() == [False, True, False]
+    assert has_mask(images) is None
+    images[0].gt_has_mask = torch.tensor([True, False])
+    assert has_mask(images).tolist() == [True, False, True]
 
 
 def test_subclasses_may_add_features():

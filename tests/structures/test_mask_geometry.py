@@ -1,4 +1,4 @@
-"""Mass centres and downsampling against loops over pixels and the recorded public behaviour."""
+"""Mass centers and downsampling against loops over pixels and the recorded public behavior."""
 
 import numpy as np
 import pytest

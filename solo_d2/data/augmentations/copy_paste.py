@@ -16,6 +16,8 @@ from solo_d2.utils.errors import InputError
 
 # Fields that are neither merged by name nor pasted blindly.
 _GEOMETRY = ("gt_boxes", "gt_masks")
+# What an instance has where its image lacks the field, if not 0.
+_DEFAULTS = {"gt_has_mask": True}
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,8 @@ def _check(sample: dict) -> None:
 
 def _pastable(instances: Instances) -> Instances:
     """Instances with a mask of their own."""
-    if instances.has("gt_mask_withheld"):
-        return instances[~instances.gt_mask_withheld]
+    if instances.has("gt_has_mask"):
+        return instances[instances.gt_has_mask]
     return instances
 
 
@@ -115,7 +117,7 @@ def _with_masks(instances: Instances, masks: Tensor, shift: list[int]) -> Instan
 
 
 def _merge(first: Instances, second: Instances) -> Instances:
-    """Joins instances of one image; a field that only one of them has is zero for the other."""
+    """Joins instances of one image; a field that only one of them has gets its default for the other."""
     result = Instances(first.image_size)
     result.gt_boxes = Boxes.cat([first.gt_boxes, second.gt_boxes])
     result.gt_masks = BitMasks(torch.cat([first.gt_masks.tensor, second.gt_masks.tensor]))
@@ -123,7 +125,9 @@ def _merge(first: Instances, second: Instances) -> Instances:
     for name, like in fields.items():
         if name not in _GEOMETRY:
             values = [
-                side.get(name) if side.has(name) else like.new_zeros(len(side), *like.shape[1:])
+                side.get(name)
+                if side.has(name)
+                else like.new_full((len(side), *like.shape[1:]), _DEFAULTS.get(name, 0))
                 for side in (first, second)
             ]
             result.set(name, torch.cat(values))

@@ -27,9 +27,9 @@ _GEOMETRY = ("category_id", "bbox", "bbox_mode", "segmentation")
 class InstanceMapper(DatasetMapper):
     """``DatasetMapper`` whose ``"instances"`` have ``gt_boxes``, ``gt_classes`` and masks also when empty.
 
-    Annotations may have an "embedding" (D numbers) and "mask_withheld" (0 or 1: whether the mask must not be
-    learnt). They become ``gt_embeddings`` (n, D) float32, zeros where an annotation has none, and
-    ``gt_mask_withheld`` (n,) bool. Both fields are there only where an annotation of the image has them.
+    Annotations may have an "embedding" (D numbers) and "mask_withheld" (1: the mask must not be learned).
+    They become ``gt_embeddings`` (n, D) float32, zeros where an annotation has none, and ``gt_has_mask`` (n,)
+    bool, False where the mask is withheld. Both fields exist only where an annotation of the image has them.
     """
 
     @classmethod
@@ -128,6 +128,6 @@ def _add_extra_fields(instances: Instances, annotations: Sequence[Mapping]) -> N
     if length:
         rows = [np.zeros(length) if e is None else e for e in embeddings]
         instances.gt_embeddings = torch.from_numpy(np.array(rows, np.float32))
-    withheld = [bool(a.get("mask_withheld", 0)) for a in annotations]
-    if any(withheld):
-        instances.gt_mask_withheld = torch.tensor(withheld)
+    has_mask = [not a.get("mask_withheld", 0) for a in annotations]
+    if not all(has_mask):
+        instances.gt_has_mask = torch.tensor(has_mask)

@@ -25,7 +25,7 @@ def _add_mask_keys(node: CfgNode) -> None:
     node.MASK_BRANCH = CfgNode()
     # Backbone outputs fused, finest first; the finest one's stride is the mask head's.
     node.MASK_BRANCH.IN_FEATURES = ["p3", "p4", "p5"]
-    # Width and depth, normalisation ("BN", "SyncBN", "GN" or "").
+    # Width and depth, normalization ("BN", "SyncBN", "GN" or "").
     node.MASK_BRANCH.CHANNELS = 128
     node.MASK_BRANCH.NUM_CONVS = 4
     node.MASK_BRANCH.NORM = "BN"
@@ -65,7 +65,7 @@ def _add_nms_keys(node: CfgNode) -> None:
     node.NMS_SIGMA = 2.0
     node.NMS_THR = 0.5
     node.UPDATE_THR = 0.05
-    # Soft masks are binarised strictly above this probability.
+    # Soft masks are binarized strictly above this probability.
     node.MASK_THR = 0.5
 
 
@@ -89,7 +89,7 @@ def _add_level_keys(node: CfgNode) -> None:
     node.TOP_LEVELS = 2
     # Bounds between the levels: largest distance in pixels from a location to the sides of its box.
     node.SIZES_OF_INTEREST = [64, 128, 256, 512]
-    # Half side of the centre region, in strides.
+    # Half side of the center region, in strides.
     node.POS_RADIUS = 1.5
 
 
@@ -99,7 +99,7 @@ def _add_head_keys(node: CfgNode) -> None:
     node.NUM_CLS_CONVS = 4
     node.NUM_BOX_CONVS = 4
     node.NUM_SHARE_CONVS = 0
-    # Normalisation of the towers: "GN" or "".
+    # Normalization of the towers: "GN" or "".
     node.NORM = "GN"
     # Initial foreground probability of every location and class (focal loss paper).
     node.PRIOR_PROB = 0.01
@@ -112,10 +112,10 @@ def _add_head_keys(node: CfgNode) -> None:
 
 def _add_inference_keys(node: CfgNode) -> None:
     """Inference (section 2.4)."""
-    # A candidate needs a larger score: class * centre-ness, or the class alone (mmdet's models: False).
+    # A candidate needs a larger score: class * centerness, or the class alone (mmdet's models: False).
     node.INFERENCE_TH_TEST = 0.05
     node.THRESH_WITH_CTR = True
-    # Final score: the square root of class * centre-ness, or the product (mmdet's models: False).
+    # Final score: the square root of class * centerness, or the product (mmdet's models: False).
     node.SQRT_SCORE = True
     # Candidates kept per level, best first.
     node.PRE_NMS_TOPK_TEST = 1000

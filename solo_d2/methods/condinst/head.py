@@ -48,7 +48,7 @@ class PointPredictions:
 
 
 class FCOSHead(nn.Module):
-    """Predicts class, centre-ness, box and controller numbers at every location; shared by all levels."""
+    """Predicts class, centerness, box and controller numbers at every location; shared by all levels."""
 
     def __init__(
         self,
@@ -71,9 +71,9 @@ class FCOSHead(nn.Module):
             num_classes: C.
             num_params: D; 0 for a detector alone.
             num_cls_convs: Depth of the class tower.
-            num_box_convs: Depth of the box tower, which centre-ness and controller stand on, too.
+            num_box_convs: Depth of the box tower, which centerness and controller stand on, too.
             num_share_convs: Depth of a tower below both.
-            norm: Normalisation of the towers.
+            norm: Normalization of the towers.
             prior_prob: Initial foreground probability of every location and class.
             box_on: Whether boxes are predicted.
         """

@@ -1,4 +1,4 @@
-"""Generalised IoU of boxes around one point (https://arxiv.org/abs/1902.09630).
+"""Generalized IoU of boxes around one point (https://arxiv.org/abs/1902.09630).
 
 The losses of FCOS and what they are divided by (FCOS; CondInst paper, section 2.3).
 
@@ -43,7 +43,7 @@ def _area(distances: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class PointLoss:
-    """Focal loss on classes, GIoU loss on boxes, cross entropy on centre-ness."""
+    """Focal loss on classes, GIoU loss on boxes, cross entropy on centerness."""
 
     loss_alpha: float = 0.25
     loss_gamma: float = 2.0
@@ -54,7 +54,7 @@ class PointLoss:
         return loss / _count_positives(targets)
 
     def boxes(self, distances: Tensor, targets: PointTargets, strides: Tensor) -> Tensor:
-        """GIoU loss of the positives, weighted by their true centre-ness.
+        """GIoU loss of the positives, weighted by their true centerness.
 
         Args:
             distances: (B, K, 4) predictions, not negative, in strides.
@@ -75,7 +75,7 @@ class PointLoss:
 
 
 def true_centerness(targets: PointTargets) -> Tensor:
-    """How central each positive is in its box, 1 at the centre, 0 at the sides and background: (B, K)."""
+    """How central each positive is in its box, 1 at the center, 0 at the sides and background: (B, K)."""
     near = torch.minimum(targets.distances[..., :2], targets.distances[..., 2:])
     far = torch.maximum(targets.distances[..., :2], targets.distances[..., 2:])
     return torch.where(targets.owner >= 0, (near / far).prod(-1).sqrt(), 0)

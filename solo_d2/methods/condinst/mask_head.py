@@ -41,7 +41,7 @@ class MaskBranch(nn.Module):
             channels: Width.
             num_convs: Convolutions after the fusion.
             out_channels: E, channels of the result.
-            norm: Normalisation of every convolution but the last.
+            norm: Normalization of every convolution but the last.
         """
         super().__init__()
         self.refiners = nn.ModuleList(conv_block(in_channels, channels, norm) for _ in range(num_levels))
@@ -79,7 +79,7 @@ class SemanticBranch(nn.Sequential):
             in_channels: Channels of the level.
             num_classes: C.
             channels: Width.
-            norm: Normalisation of the convolutions.
+            norm: Normalization of the convolutions.
             prior_prob: Initial foreground probability of every pixel and class.
         """
         predictor = init_conv(Conv2d(channels, num_classes, 1), bias=-math.log((1 - prior_prob) / prior_prob))

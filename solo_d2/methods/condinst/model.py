@@ -14,15 +14,15 @@ from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.structures import Instances
 from solo_d2.losses import category_focal_loss, dice_loss
 from solo_d2.modeling.backbones import build_any_device_backbone
-from solo_d2.modeling.meta_architecture import DenseSegmenter, ground_truth_masks, withheld_masks
+from solo_d2.modeling.meta_architecture import DenseSegmenter, ground_truth_masks, has_mask
 from solo_d2.structures import sample_masks
 from solo_d2.utils.errors import InputError
 
 from .head import FCOSHead, PointPredictions
 from .losses import PointLoss
 from .mask_head import DynamicMaskHead, MaskBranch, SemanticBranch
-from .points import PointLayout, Points, PointTargets
-from .postprocess import PointInference
+from .points import PointGenerator, Points, PointTargets
+from .postprocess import PointPostprocessor
 from .targets import PositiveSampler, assign_point_targets, assign_semantic_targets
 
 # Half of the published 1e-5, because dice_loss adds it to either sum.
@@ -43,7 +43,7 @@ class CondInst(DenseSegmenter):
         mask_branch: nn.Module | None,
         mask_head: DynamicMaskHead,
         semantic_branch: nn.Module | None,
-        layout: PointLayout,
+        layout: PointGenerator,
         in_features: Sequence[str],
         mask_in_features: Sequence[str],
         num_classes: int,
@@ -51,7 +51,7 @@ class CondInst(DenseSegmenter):
         sizes_of_interest: Sequence[float],
         loss: PointLoss,
         sampler: PositiveSampler,
-        point_inference: PointInference,
+        postprocess: PointPostprocessor,
         **kwargs,
     ):
         """
@@ -64,11 +64,11 @@ class CondInst(DenseSegmenter):
             in_features: Backbone outputs the head reads, finest first.
             mask_in_features: Backbone outputs the mask branch reads, finest first.
             num_classes: C.
-            radius: Half side of the centre region in strides.
+            radius: Half side of the center region in strides.
             sizes_of_interest: Per level the unit of relative coordinates, in pixels.
             loss: The detector's losses.
             sampler: Positives that get a mask loss.
-            point_inference: Predictions to instances.
+            postprocess: Predictions to instances.
             **kwargs: Of :class:`DenseSegmenter`.
 
         Raises:
@@ -77,7 +77,7 @@ class CondInst(DenseSegmenter):
         super().__init__(**kwargs)
         if len(sizes_of_interest) != len(layout.strides):
             raise InputError("CONDINST.SIZES_OF_INTEREST needs one entry per entry of FCOS.FPN_STRIDES.")
-        if point_inference.nms_type == "box" and head.box_predictor is None:
+        if postprocess.nms_type == "box" and head.box_predictor is None:
             raise InputError("CONDINST.NMS_TYPE box needs boxes: set FCOS.BOX_ON True or NMS_TYPE matrix.")
         self.head = head
         self.mask_branch = mask_branch
@@ -91,7 +91,7 @@ class CondInst(DenseSegmenter):
         self.register_buffer("sizes_of_interest", torch.tensor(sizes_of_interest, dtype=torch.float32), False)
         self.loss = loss
         self.sampler = sampler
-        self.point_inference = point_inference
+        self.postprocess = postprocess
         self.to_channels_last()
 
     @classmethod
@@ -118,7 +118,7 @@ class CondInst(DenseSegmenter):
             ),
             **mask_branches_from_config(cfg, shapes),
             "mask_head": mask_head,
-            "layout": PointLayout.from_lists(fcos.FPN_STRIDES, fcos.SIZES_OF_INTEREST),
+            "layout": PointGenerator.from_lists(fcos.FPN_STRIDES, fcos.SIZES_OF_INTEREST),
             "in_features": fcos.IN_FEATURES,
             "mask_in_features": node.MASK_BRANCH.IN_FEATURES,
             "num_classes": fcos.NUM_CLASSES,
@@ -128,7 +128,7 @@ class CondInst(DenseSegmenter):
             "sampler": PositiveSampler(
                 max_proposals=node.MAX_PROPOSALS, topk_proposals_per_im=node.TOPK_PROPOSALS_PER_IM
             ),
-            "point_inference": point_inference_from_config(cfg),
+            "postprocess": postprocessor_from_config(cfg),
         }
 
     def losses(self, features: dict[str, Tensor], instances: Sequence[Instances]) -> dict[str, Tensor]:
@@ -137,18 +137,18 @@ class CondInst(DenseSegmenter):
         mask_features = self._mask_features(features)
         points = self.layout.locate(predictions.sizes, mask_features.device)
         masks = [ground_truth_masks(x) for x in instances]
-        withheld = withheld_masks(instances)
+        learnable = has_mask(instances)
         targets = self.assign_targets(points, instances, masks)
         with torch.autocast(mask_features.device.type, enabled=False):
             losses = {
                 "loss_category": self.loss.category(predictions.class_logits, targets),
                 "loss_centerness": self.loss.centerness(predictions.centerness, targets),
-                "loss_mask": self._mask_loss(predictions, mask_features, points, targets, masks, withheld),
+                "loss_mask": self._mask_loss(predictions, mask_features, points, targets, masks, learnable),
             }
             if predictions.distances is not None:
                 losses["loss_box"] = self.loss.boxes(predictions.distances, targets, points.strides)
         if self.semantic_branch is not None:
-            if withheld is not None:
+            if learnable is not None:
                 raise InputError(
                     "Annotations withhold masks, which the semantic branch learns from: set "
                     "MODEL.CONDINST.MASK_BRANCH.SEMANTIC_LOSS_ON False"
@@ -205,7 +205,7 @@ class CondInst(DenseSegmenter):
         points: Points,
         targets: PointTargets,
         masks: Sequence[Tensor],
-        withheld: Tensor | None,
+        learnable: Tensor | None,
     ) -> Tensor:
         """Dice loss, mean over the sampled positives; 0, but still a function of all outputs, without any."""
         scores = (
@@ -216,8 +216,8 @@ class CondInst(DenseSegmenter):
         stride = self.mask_head.stride // self.mask_head.upsampling
         wanted = torch.cat([sample_masks(m, stride, logits.shape[-2:]) for m in masks])
         owner = targets.owner.gather(1, index).clamp(min=0)
-        if withheld is not None:
-            filled = filled & ~withheld[owner]
+        if learnable is not None:
+            filled = filled & learnable[owner]
         wanted = wanted[owner]
         dice = dice_loss(logits.sigmoid().flatten(0, 1), wanted.flatten(0, 1), eps=_DICE_EPS)
         return torch.where(filled.flatten(), dice, 0).sum() / filled.sum().clamp(min=1)
@@ -270,7 +270,7 @@ class CondInst(DenseSegmenter):
         if distances is not None:
             distances = distances[0].float() * points.strides[:, None]
         with torch.autocast(mask_features.device.type, enabled=False):
-            return self.point_inference(
+            return self.postprocess(
                 predictions.class_logits[0].float().sigmoid(),
                 predictions.centerness[0].float().sigmoid(),
                 distances,
@@ -327,9 +327,9 @@ def mask_branches_from_config(cfg: CfgNode, shapes: dict[str, ShapeSpec]) -> dic
     return {"mask_branch": mask_branch, "semantic_branch": semantic_branch}
 
 
-def point_inference_from_config(cfg: CfgNode) -> PointInference:
+def postprocessor_from_config(cfg: CfgNode) -> PointPostprocessor:
     node, fcos = cfg.MODEL.CONDINST, cfg.MODEL.FCOS
-    return PointInference(
+    return PointPostprocessor(
         score_thr=fcos.INFERENCE_TH_TEST,
         thresh_with_ctr=fcos.THRESH_WITH_CTR,
         sqrt_score=fcos.SQRT_SCORE,

@@ -17,7 +17,7 @@ class Points:
 
     Attributes:
         locations: (K, 2) float32, x and y in network-input pixels.
-        strides: (K,) float32, input pixels between neighbours.
+        strides: (K,) float32, input pixels between neighbors.
         levels: (K,) int64, index of the pyramid level.
         sizes: Height and width of every level.
     """
@@ -29,7 +29,7 @@ class Points:
 
 
 @dataclass(frozen=True)
-class PointLayout:
+class PointGenerator:
     """The pyramid levels of a point-based detector.
 
     Attributes:
@@ -42,8 +42,8 @@ class PointLayout:
     size_ranges: tuple[tuple[float, float], ...]
 
     @classmethod
-    def from_lists(cls, strides: Sequence[int], sizes_of_interest: Sequence[float]) -> "PointLayout":
-        """Builds a layout from strides and the bounds between neighbouring levels.
+    def from_lists(cls, strides: Sequence[int], sizes_of_interest: Sequence[float]) -> "PointGenerator":
+        """Builds a layout from strides and the bounds between neighboring levels.
 
         Raises:
             InputError: If there is not one bound less than strides.

@@ -39,7 +39,7 @@ class Candidates:
 
 
 @dataclass(frozen=True)
-class PointInference:
+class PointPostprocessor:
     """Thresholds of inference; see ``MODEL.FCOS`` and ``MODEL.CONDINST`` in config.py.
 
     ``with_masks`` False gives boxes only (``TEST.BOX_ONLY``) and, with box NMS, computes no mask.

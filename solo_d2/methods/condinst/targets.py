@@ -1,7 +1,7 @@
 """Which locations learn which instances (CondInst paper, section 2.2).
 
-B: images; N: instances of the batch; L: levels; K: locations per image; M: locations per axis and centre.
-An instance can only own locations near its mass centre, so each has L * M * M candidates; which of them it
+B: images; N: instances of the batch; L: levels; K: locations per image; M: locations per axis and center.
+An instance can only own locations near its mass center, so each has L * M * M candidates; which of them it
 claims is a mask over that fixed shape, and the smallest box wins what several claim.
 
 Instances to a semantic map: the target of CondInst's auxiliary loss (CondInst paper, section 2.3).
@@ -24,12 +24,12 @@ from torch import Tensor
 from solo_d2.structures import mass_centers, sample_masks
 from solo_d2.utils.device import copy_to_device
 
-from .points import PointLayout, Points, PointTargets
+from .points import PointGenerator, Points, PointTargets
 
 
 @torch.no_grad()
 def assign_point_targets(
-    layout: PointLayout,
+    layout: PointGenerator,
     points: Points,
     boxes: Sequence[Tensor],
     classes: Sequence[Tensor],
@@ -45,10 +45,10 @@ def assign_point_targets(
         points: Their locations.
         boxes: Per image (n, 4) float XYXY in network-input pixels.
         classes: Per image (n,) int64.
-        masks: Per image (n, h, w) bool at the image's own, unpadded size. An empty one has its centre at the
+        masks: Per image (n, h, w) bool at the image's own, unpadded size. An empty one has its center at the
             origin, as in the published models.
         num_classes: The label of background.
-        radius: Half side of the centre region in strides; the region ends at the box.
+        radius: Half side of the center region in strides; the region ends at the box.
 
     Returns:
         The targets, on the device of the ground truth.
@@ -82,7 +82,7 @@ def assign_point_targets(
 
 
 def _claims(
-    layout: PointLayout, points: Points, boxes: Tensor, centers: Tensor, radius: float
+    layout: PointGenerator, points: Points, boxes: Tensor, centers: Tensor, radius: float
 ) -> tuple[Tensor, Tensor]:
     """Returns candidate locations (N, L * M * M) int64 in [0, K) and whether each instance claims them."""
     device = boxes.device

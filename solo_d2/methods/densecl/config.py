@@ -45,7 +45,7 @@ def _add_view_keys(node: CfgNode) -> None:
     # A crop's area, as a part of the image's, and its width divided by its height.
     node.SCALE = (0.2, 1.0)
     node.ASPECT_RATIO = (3 / 4, 4 / 3)
-    # Strengths of brightness, contrast, saturation (factor 1 +- strength) and hue (turns of the colour
+    # Strengths of brightness, contrast, saturation (factor 1 +- strength) and hue (turns of the color
     # circle), and the probability that the four, in random order, are applied.
     node.JITTER = (0.4, 0.4, 0.4, 0.1)
     node.JITTER_PROB = 0.8

@@ -22,7 +22,7 @@ class Projections:
         whole: (B, D) of the whole view, float32 at least as all projections.
         features: (B, M, C) of the backbone, by which cells are matched; None without a dense branch.
         cells: (B, M, D) of each cell; None without a dense branch.
-        mean: (B, D), the mean over the cells before normalisation; None where it is not asked for.
+        mean: (B, D), the mean over the cells before normalization; None where it is not asked for.
     """
 
     whole: Tensor
@@ -107,7 +107,7 @@ class ContrastiveEncoder(nn.Module):
         self.neck = neck
 
     def forward(self, images: Tensor, with_mean: bool = False) -> Projections:
-        """Encodes (B, 3, H, W) normalised images; see :meth:`ContrastiveNeck.forward`."""
+        """Encodes (B, 3, H, W) normalized images; see :meth:`ContrastiveNeck.forward`."""
         return self.neck(self.features(images), with_mean)
 
     def features(self, images: Tensor) -> Tensor:

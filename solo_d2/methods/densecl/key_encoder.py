@@ -1,6 +1,6 @@
 """The batches of all processes as one, in an order of its own (He et al., "Momentum Contrast", section 3.3).
 
-Batch statistics differ between processes. Were a query and its key normalised among the same other images,
+Batch statistics differ between processes. Were a query and its key normalized among the same other images,
 they would tell which key belongs to which query.
 
 n: images of one process; W: processes.
@@ -135,7 +135,7 @@ class MomentumCopy(nn.Module):
 
     @torch.no_grad()
     def forward(self, *args, **kwargs):
-        """Runs the copy in training mode: batch normalisation takes its statistics from the batch."""
+        """Runs the copy in training mode: batch normalization takes its statistics from the batch."""
         structure = self._structure[0]
         names = [name for name, _ in [*structure.named_parameters(), *structure.named_buffers()]]
         tensors = {name: getattr(self, _store_name(name)) for name in names}

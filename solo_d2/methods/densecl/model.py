@@ -133,7 +133,7 @@ class DenseCL(MetaArchitecture):
 
         Returns:
             "loss_global" and, with a dense branch, "loss_dense" when training, weighted with lambda; else
-            {"embedding": (C,) float32 mean of the backbone's features, l2-normalised} for each image.
+            {"embedding": (C,) float32 mean of the backbone's features, l2-normalized} for each image.
         """
         if not self.training:
             return [{"embedding": self._embed(x["image"])} for x in batched_inputs]

@@ -14,7 +14,7 @@ def add_free_mask_config(cfg: CfgNode) -> None:
     node.IN_FEATURE = "res5"
     # Sizes of the queries' feature maps relative to the keys' ("pyramid queries").
     node.QUERY_SCALES = [1.0, 0.5, 0.25]
-    # Soft masks, shifted and scaled to 0..1 each, are binarised at this value, inclusive (tau).
+    # Soft masks, shifted and scaled to 0..1 each, are binarized at this value, inclusive (tau).
     node.MASK_THR = 0.5
     # A mask needs more cells of the feature map than this.
     node.MIN_AREA = 1
@@ -30,8 +30,8 @@ def add_free_mask_config(cfg: CfgNode) -> None:
     # Boxes as wide as this fraction of the image or wider are taken for background; 0 < fraction, and above 1
     # nothing is dropped.
     node.MAX_BOX_WIDTH = 0.95
-    # Masks whose centre lies within this fraction of the image height from the top are taken for background;
-    # below 0 nothing is dropped. The centre is the mean of the rows that a mask occupies.
+    # Masks whose center lies within this fraction of the image height from the top are taken for background;
+    # below 0 nothing is dropped. The center is the mean of the rows that a mask occupies.
     node.MIN_CENTER_Y = 0.2
     # Numbers of the semantic embedding: the query's feature, linearly interpolated.
     node.NUM_EMBEDDINGS = 128

@@ -11,7 +11,7 @@ from solo_d2.modeling.backbones import build_any_device_backbone
 from solo_d2.modeling.meta_architecture import DenseSegmenter
 from solo_d2.utils.errors import InputError
 
-from .postprocess import FreeMaskInference
+from .postprocess import FreeMaskPostprocessor
 
 
 @META_ARCH_REGISTRY.register()
@@ -25,11 +25,11 @@ class FreeMask(DenseSegmenter):
     config_node = "FREE_MASK"
 
     @configurable
-    def __init__(self, *, in_feature: str, inference_step: FreeMaskInference, **kwargs):
+    def __init__(self, *, in_feature: str, postprocess: FreeMaskPostprocessor, **kwargs):
         """
         Args:
             in_feature: Backbone output that is read.
-            inference_step: Features to instances.
+            postprocess: Features to instances.
             **kwargs: Of :class:`DenseSegmenter`.
 
         Raises:
@@ -44,7 +44,7 @@ class FreeMask(DenseSegmenter):
             )
         self.in_feature = in_feature
         self.stride = shapes[in_feature].stride
-        self.inference_step = inference_step
+        self.postprocess = postprocess
         self.to_channels_last()
 
     @classmethod
@@ -55,7 +55,7 @@ class FreeMask(DenseSegmenter):
             "pixel_mean": cfg.MODEL.PIXEL_MEAN,
             "pixel_std": cfg.MODEL.PIXEL_STD,
             "in_feature": node.IN_FEATURE,
-            "inference_step": FreeMaskInference(
+            "postprocess": FreeMaskPostprocessor(
                 query_scales=tuple(node.QUERY_SCALES),
                 mask_thr=node.MASK_THR,
                 min_area=node.MIN_AREA,
@@ -82,12 +82,12 @@ class FreeMask(DenseSegmenter):
         image_sizes: Sequence[tuple[int, int]],
         output_sizes: Sequence[tuple[int, int]],
     ) -> list[Instances]:
-        """Segments each image; see :class:`FreeMaskInference`. Cells that see only padding are left out."""
+        """Segments each image; see :class:`FreeMaskPostprocessor`. Cells of padding are left out."""
         results = []
         for feature, image_size, output_size in zip(
             features[self.in_feature], image_sizes, output_sizes, strict=True
         ):
             rows, columns = (-(-side // self.stride) for side in image_size)
             cells = feature[:, :rows, :columns]
-            results.append(self.inference_step(cells, self.stride, image_size, output_size))
+            results.append(self.postprocess(cells, self.stride, image_size, output_size))
         return results

@@ -19,7 +19,7 @@ from solo_d2.utils.errors import InputError
 
 
 @dataclass(frozen=True)
-class FreeMaskInference:
+class FreeMaskPostprocessor:
     """Filters of Free Mask; names and defaults as in ``solo_d2.methods.free_mask.config``.
 
     Raises:
@@ -92,7 +92,7 @@ class FreeMaskInference:
         return self._drop_high(drop_wide(result, self.max_box_width))
 
     def _drop_high(self, instances: Instances) -> Instances:
-        """Drops masks whose centre is near the upper border."""
+        """Drops masks whose center is near the upper border."""
         height = instances.image_size[0]
         occupied = instances.pred_masks.any(2)
         rows = torch.arange(height, device=occupied.device)

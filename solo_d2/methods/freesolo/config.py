@@ -22,11 +22,11 @@ def add_freesolo_config(cfg: CfgNode) -> None:
     # Whether SOLOV2.LOSS's mask loss, which believes the coarse masks pixel by pixel, is added: "full"
     # supervision (table 6.7e) is this with the three weights above at 0.
     node.FULL_MASK_LOSS = False
-    # Pairwise affinity as in BoxInst: distance to the eight neighbours in mask pixels, similarity of colours
+    # Pairwise affinity as in BoxInst: distance to the eight neighbors in mask pixels, similarity of colors
     # exp(-|difference in Lab| / 2) from which on two pixels should be on one side, and iterations in which
     # the loss's weight grows from 0.
     node.PAIRWISE_DILATION = 2
     node.PAIRWISE_COLOR_THR = 0.3
     node.PAIRWISE_WARMUP_ITERS = 1000
-    # Lowest rows of the original image whose colours do not count: many photographs have a dark line there.
+    # Lowest rows of the original image whose colors do not count: many photographs have a dark line there.
     node.BOTTOM_PIXELS_REMOVED = 10

@@ -2,9 +2,9 @@
 
 Projections of masks onto the axes, compared by dice (FreeSOLO, section 6.2.3, equations 6.4 and 6.5).
 
-Pairwise affinity: neighbours of one colour are on one side of a mask (BoxInst, Tian et al., CVPR 2021).
+Pairwise affinity: neighbors of one color are on one side of a mask (BoxInst, Tian et al., CVPR 2021).
 
-B: images; P: masks; h, w: their size. Eight neighbours make four pairs with the opposite ones; each pair is
+B: images; P: masks; h, w: their size. Eight neighbors make four pairs with the opposite ones; each pair is
 computed once and counted for each of its two pixels.
 
 The mask losses of FreeSOLO, which use coarse masks as weak labels (FreeSOLO, section 6.2.3).
@@ -66,14 +66,14 @@ def average_projection_loss(probabilities: Tensor, targets: Tensor) -> Tensor:
 def pairwise_loss(
     logits: Tensor, similar: Tensor, images: Tensor, regions: Tensor, dilation: int = 2
 ) -> Tensor:
-    """-log P(both pixels on one side), averaged over pairs of one colour that start in the masks' regions.
+    """-log P(both pixels on one side), averaged over pairs of one color that start in the masks' regions.
 
     Args:
         logits: (P, h, w) float.
-        similar: (B, 4, h, w) bool, which pairs have one colour, from
+        similar: (B, 4, h, w) bool, which pairs have one color, from
             :func:`find_similar_pairs`.
         images: (P,) int64 in [0, B), the image of each mask.
-        regions: (P, h, w) bool; the pixels that count with their eight neighbours.
+        regions: (P, h, w) bool; the pixels that count with their eight neighbors.
         dilation: Pixels from the first to the second of a pair, along an axis.
 
     Returns:

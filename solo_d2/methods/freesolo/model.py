@@ -1,4 +1,4 @@
-"""FreeSOLO (Wang et al., CVPR 2022): SOLOv2 that learns from coarse masks of unlabelled images.
+"""FreeSOLO (Wang et al., CVPR 2022): SOLOv2 that learns from coarse masks of unlabeled images.
 
 B: images; K: cells per image; C: classes; P: positive masks; D: numbers of an embedding; h, w: mask size.
 """
@@ -53,15 +53,15 @@ class FreeSOLO(SOLOv2):
             weak_mask_loss: Projections and pairwise affinity.
             full_mask_loss: Whether the mask loss of ``loss`` is added.
             embedding_weight: Weight of the embedding loss; 0: none is computed, none is read.
-            color_thr: Similarity of colours from which on two pixels should be on one side of a mask.
+            color_thr: Similarity of colors from which on two pixels should be on one side of a mask.
             warmup_iters: Training steps in which the pairwise loss's weight grows linearly from 0.
-            bottom_pixels_removed: Lowest rows of the original images whose colours do not count.
+            bottom_pixels_removed: Lowest rows of the original images whose colors do not count.
             input_format: "RGB" or "BGR", the channel order of the images.
             **kwargs: Of :class:`SOLOv2`; its head predicts embeddings.
 
         Raises:
             InputError: If no mask loss is on, the masks are not predicted from one unified feature, or the
-                similarity of colours is outside (0, 1].
+                similarity of colors is outside (0, 1].
         """
         super().__init__(**kwargs)
         if not (weak_mask_loss.enabled or full_mask_loss):
@@ -113,7 +113,7 @@ class FreeSOLO(SOLOv2):
         return {*super().read_features, _PAIRS}
 
     def extract_features(self, images: ImageList, batched_inputs: list[dict]) -> dict[str, Tensor]:
-        """Adds, in training, which neighbouring pixels have one colour."""
+        """Adds, in training, which neighboring pixels have one color."""
         features = super().extract_features(images, batched_inputs)
         if self.training and self.weak_mask_loss.pairwise_weight:
             features[_PAIRS] = self._similar_pairs(images, batched_inputs)

@@ -1,6 +1,6 @@
-"""Pairs of neighbouring pixels, each pair once.
+"""Pairs of neighboring pixels, each pair once.
 
-Which neighbouring pixels have one colour, in CIELAB (BoxInst's pairwise term; FreeSOLO, section 6.2.3).
+Which neighboring pixels have one color, in CIELAB (BoxInst's pairwise term; FreeSOLO, section 6.2.3).
 
 B: images; H, W: padded network input; h, w: that divided by the stride.
 """
@@ -16,7 +16,7 @@ from torch import Tensor
 from solo_d2.utils.device import copy_to_device
 
 # Rows and columns from the first to the second pixel of a pair, in units of the dilation. With the opposite
-# ones these are the eight neighbours.
+# ones these are the eight neighbors.
 PAIR_OFFSETS = ((0, 1), (1, -1), (1, 0), (1, 1))
 
 

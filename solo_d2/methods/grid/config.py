@@ -19,7 +19,7 @@ def add_level_keys(node: CfgNode) -> None:
     node.FPN_SCALE_RANGES = [[1, 96], [48, 192], [96, 384], [192, 768], [384, 2048]]
     # Cells per image side, S.
     node.NUM_GRIDS = [40, 36, 24, 16, 12]
-    # The centre region's sides as a fraction of the box's.
+    # The center region's sides as a fraction of the box's.
     node.SIGMA = 0.2
     # What a mask learns to be: "mask", or "contour", the object's outline, one mask pixel wide (SOLO paper,
     # appendix B.3, which trains it with MASK_LOSS "focal").
@@ -37,7 +37,7 @@ def add_tower_keys(node: CfgNode, channels: int, num_convs: int) -> None:
     # Width and depth of every tower.
     node.INSTANCE_CHANNELS = channels
     node.NUM_INSTANCE_CONVS = num_convs
-    # Normalisation of every tower convolution: "GN", "BN", "SyncBN" or "".
+    # Normalization of every tower convolution: "GN", "BN", "SyncBN" or "".
     node.NORM = "GN"
     # How many of every tower's last convolutions are deformable (light models 1, large models all), and their
     # kind: "DCN", or "DCNv2" with predicted factors.
@@ -75,7 +75,7 @@ def add_inference_keys(node: CfgNode) -> None:
     """Inference (SOLOv2's section 2.1.4 and section 2.2)."""
     # Category score after points NMS, strictly above.
     node.SCORE_THR = 0.1
-    # Soft masks are binarised strictly above this probability.
+    # Soft masks are binarized strictly above this probability.
     node.MASK_THR = 0.5
     # Candidates that enter Matrix NMS, best first.
     node.NMS_PRE = 500

@@ -76,7 +76,7 @@ class GridHead(nn.Module):
             towers: The mask side's towers: attribute names and what sets each :class:`ConvTower` apart.
             channels: Width of every tower.
             num_convs: Depth of every tower.
-            norm: Normalisation of the towers.
+            norm: Normalization of the towers.
             prior_prob: Initial foreground probability of every cell and class.
             alignment: How the category branch gets from features to cells; see :func:`align_to_grid`.
             num_dcn_convs: How many of every tower's last convolutions are deformable.

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from detectron2.config import CfgNode
 from detectron2.structures import Instances
 from solo_d2.modeling.backbones import build_any_device_backbone
-from solo_d2.modeling.meta_architecture import DenseSegmenter, ground_truth_masks, withheld_masks
+from solo_d2.modeling.meta_architecture import DenseSegmenter, ground_truth_masks, has_mask
 from solo_d2.utils.errors import InputError
 
 from .cell_masks import LevelMasks, UnifiedMasks
 from .layout import GridLayout, GridTargets
 from .losses import GridLoss
-from .postprocess import GridInference, points_nms
+from .postprocess import GridPostprocessor, points_nms
 from .targets import assign_grid_targets
 
 
@@ -38,7 +38,7 @@ class GridSegmenter(DenseSegmenter):
         num_classes: int,
         sigma: float,
         loss: GridLoss,
-        grid_inference: GridInference,
+        postprocess: GridPostprocessor,
         mask_target: str = "mask",
         **kwargs,
     ):
@@ -48,9 +48,9 @@ class GridSegmenter(DenseSegmenter):
             layout: Strides, grids and scale ranges of the levels.
             in_features: Backbone outputs the head reads, finest first.
             num_classes: C.
-            sigma: Centre region's sides as a fraction of the box's.
+            sigma: Center region's sides as a fraction of the box's.
             loss: Category and mask losses.
-            grid_inference: Predictions to instances.
+            postprocess: Predictions to instances.
             mask_target: "mask", or "contour" for the masks' outlines.
             **kwargs: Of :class:`DenseSegmenter`.
 
@@ -67,7 +67,7 @@ class GridSegmenter(DenseSegmenter):
         self.num_classes = num_classes
         self.sigma = sigma
         self.loss = loss
-        self.grid_inference = grid_inference
+        self.postprocess = postprocess
 
     @classmethod
     def grid_from_config(cls, cfg: CfgNode, mask_stride: int) -> dict[str, Any]:
@@ -88,7 +88,7 @@ class GridSegmenter(DenseSegmenter):
             "sigma": node.SIGMA,
             "mask_target": node.MASK_TARGET,
             "loss": cls._loss_from_config(cfg),
-            "grid_inference": cls._inference_from_config(cfg, mask_stride),
+            "postprocess": cls._inference_from_config(cfg, mask_stride),
         }
 
     @classmethod
@@ -108,9 +108,9 @@ class GridSegmenter(DenseSegmenter):
         )
 
     @classmethod
-    def _inference_from_config(cls, cfg: CfgNode, mask_stride: int) -> GridInference:
+    def _inference_from_config(cls, cfg: CfgNode, mask_stride: int) -> GridPostprocessor:
         node = cfg.MODEL[cls.config_node]
-        return GridInference(
+        return GridPostprocessor(
             score_thr=node.SCORE_THR,
             mask_thr=node.MASK_THR,
             nms_pre=node.NMS_PRE,
@@ -197,7 +197,7 @@ class GridSegmenter(DenseSegmenter):
             mask_strides=sorted(set(mask_strides)),
             share_cells=self.share_cells,
             contours=self.mask_target == "contour",
-            withheld=withheld_masks(instances),
+            has_mask=has_mask(instances),
         )
 
     def inference(
@@ -210,7 +210,7 @@ class GridSegmenter(DenseSegmenter):
         scores = flatten_cells([points_nms(x.sigmoid()) for x in category_logits])
         cell_strides = self.layout.cell_strides(scores.device)
         return [
-            self.grid_inference(
+            self.postprocess(
                 scores[i],
                 partial(masks.soft, i),
                 masks.size,

@@ -22,7 +22,7 @@ SoftMasks = Callable[[Tensor], Tensor]
 
 
 def points_nms(scores: Tensor) -> Tensor:
-    """Sets every score to 0 that is below its left, upper or upper left neighbour; ties survive.
+    """Sets every score to 0 that is below its left, upper or upper left neighbor; ties survive.
 
     Args:
         scores: (B, C, S, S) in [0, 1].
@@ -30,12 +30,12 @@ def points_nms(scores: Tensor) -> Tensor:
     Returns:
         A tensor of the same shape.
     """
-    neighbourhood = F.max_pool2d(scores, kernel_size=2, stride=1, padding=1)[..., :-1, :-1]
-    return torch.where(scores == neighbourhood, scores, 0)
+    neighborhood = F.max_pool2d(scores, kernel_size=2, stride=1, padding=1)[..., :-1, :-1]
+    return torch.where(scores == neighborhood, scores, 0)
 
 
 @dataclass(frozen=True)
-class GridInference:
+class GridPostprocessor:
     """Thresholds of inference; names and defaults as in ``solo_d2.methods.grid.config``.
 
     ``with_masks`` False gives boxes only (``TEST.BOX_ONLY``) and resizes no mask.

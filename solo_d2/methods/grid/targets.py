@@ -3,7 +3,7 @@
 Which grid cells learn which instances (SOLO paper, section 3.3.1).
 
 B: images; N: instances of the batch; L: levels; K: cells per image; P: positive (cell, instance) pairs.
-Every instance has L * 3 * 3 candidate cells, the neighbourhood of its centre cell on every level; which of
+Every instance has L * 3 * 3 candidate cells, the neighborhood of its center cell on every level; which of
 them are positive is a mask over that fixed shape, so nothing loops over instances or cells.
 """
 
@@ -22,7 +22,7 @@ from .layout import GridLayout, GridTargets
 def trace_contours(masks: Tensor) -> Tensor:
     """Traces the lines, one pixel wide, that OpenCV's ``findContours`` does: outer ones and those of holes.
 
-    They are the mask's pixels of which one of the four neighbours is outside; so is all beyond the image.
+    They are the mask's pixels of which one of the four neighbors is outside; so is all beyond the image.
 
     Args:
         masks: (N, h, w) bool.
@@ -49,7 +49,7 @@ def assign_grid_targets(
     mask_strides: Sequence[int] = (4,),
     share_cells: bool = True,
     contours: bool = False,
-    withheld: Tensor | None = None,
+    has_mask: Tensor | None = None,
 ) -> GridTargets:
     """Assigns ground truth to grid cells.
 
@@ -60,13 +60,13 @@ def assign_grid_targets(
         masks: Per image (n, h, w) bool at the image's own, unpadded size.
         feature_size: Height and width of the finest masks; times ``mask_strides[0]`` it is the padded input.
         num_classes: The label of background cells.
-        sigma: Centre region's sides as a fraction of the box's.
+        sigma: Center region's sides as a fraction of the box's.
         mask_strides: Input pixels per mask pixel, finest first, each dividing the padded input.
         share_cells: Whether instances that claim one cell are separate positives (SOLOv2); else the last one
             has it (SOLO, which predicts one mask per cell).
         contours: Whether the targets are the contours of the masks instead of the masks.
-        withheld: (N,) bool, instances whose masks must not be learnt and only tell a centre: they give their
-            cells a class, but are no positives. None: no such instances.
+        has_mask: (N,) bool, instances whose masks may be learned. The masks of the others only tell a center:
+            they give their cells a class, but are no positives. None: all have one.
 
     Returns:
         The targets, on the device of the ground truth.
@@ -86,7 +86,7 @@ def assign_grid_targets(
 
     owner = _last_owner(cell, positive, len(counts) * layout.num_cells).view(len(counts), -1)
     labels = F.pad(all_classes, (0, 1), value=num_classes)[owner]  # index -1 is the background
-    taught = torch.ones_like(all_classes, dtype=torch.bool) if withheld is None else ~withheld
+    taught = torch.ones_like(all_classes, dtype=torch.bool) if has_mask is None else has_mask
     if share_cells:
         positive = positive & taught[:, None, None]
         instance, slot = positive.flatten(1).nonzero(as_tuple=True)
@@ -117,7 +117,7 @@ def _candidate_cells(
     padded_size: tuple[int, int],
     sigma: float,
 ) -> tuple[Tensor, Tensor]:
-    """Returns the cells around each centre, (N, L, 9) int64 in [0, K), and which are positive, (N, L, 9)."""
+    """Returns the cells around each center, (N, L, 9) int64 in [0, K), and which are positive, (N, L, 9)."""
     device = boxes.device
     grids = copy_to_device(layout.num_grids, device)
     scale_ranges = copy_to_device([level.scale_range for level in layout.levels], device)

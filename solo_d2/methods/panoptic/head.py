@@ -32,7 +32,7 @@ class FusionSemanticHead(PyramidFusion):
             num_classes: C.
             num_levels: Levels fused, each half the size of the one before.
             channels: Width of the fusion blocks.
-            norm: Normalisation of the fusion's convolutions.
+            norm: Normalization of the fusion's convolutions.
         """
         super().__init__(in_channels, num_levels, channels, norm)
         self.predictor = init_conv(Conv2d(channels, num_classes, 1))

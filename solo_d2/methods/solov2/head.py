@@ -96,7 +96,7 @@ class MaskFeatureHead(PyramidFusion):
             num_levels: Levels fused, each half the size of the one before.
             channels: Width of the fusion blocks.
             out_channels: E, channels of the mask feature.
-            norm: Normalisation of every convolution.
+            norm: Normalization of every convolution.
             coordinates: Whether the deepest level sees them.
             dcn_type: "DCN" or "DCNv2" makes every convolution deformable, "" none.
         """
@@ -133,7 +133,7 @@ class SeparateMaskFeatures(nn.Module):
             channels: Width of the tower.
             num_convs: Its depth.
             out_channels: E, channels of the mask features.
-            norm: Normalisation of every convolution.
+            norm: Normalization of every convolution.
             coordinates: Whether the tower's first convolution sees them.
         """
         super().__init__()

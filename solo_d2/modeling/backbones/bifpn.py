@@ -86,7 +86,7 @@ class BiFPN(Backbone):
             out_channels: C.
             num_top_levels: Levels above the coarsest of them.
             num_repeats: Layers.
-            norm: Normalisation, as Detectron2's ``get_norm`` takes it.
+            norm: Normalization, as Detectron2's ``get_norm`` takes it.
         """
         super().__init__()
         shapes = bottom_up.output_shape()

@@ -35,11 +35,11 @@ def _add_library_backbones(cfg: CfgNode) -> None:
 def _add_condinst_backbones(cfg: CfgNode) -> None:
     """Adds the backbones of CondInst's larger and real-time models (sections 3.6 and 3.7)."""
     cfg.MODEL.BiFPN = CfgNode()
-    # Backbone outputs fused, finest first; channels, number and normalisation of the fusion's repetitions.
+    # Backbone outputs fused, finest first; channels, number and normalization of the fusion's repetitions.
     cfg.MODEL.BiFPN.IN_FEATURES = ["res3", "res4", "res5"]
     cfg.MODEL.BiFPN.OUT_CHANNELS = 160
     cfg.MODEL.BiFPN.NUM_REPEATS = 6
     cfg.MODEL.BiFPN.NORM = "SyncBN"
     cfg.MODEL.DLA = CfgNode()
-    # Normalisation of DLA-34.
+    # Normalization of DLA-34.
     cfg.MODEL.DLA.NORM = "SyncBN"

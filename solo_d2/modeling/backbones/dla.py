@@ -100,7 +100,7 @@ class DLA(Backbone):
         """
         Args:
             in_channels: Of the images.
-            norm: Normalisation of every convolution, as Detectron2's ``get_norm`` takes it.
+            norm: Normalization of every convolution, as Detectron2's ``get_norm`` takes it.
         """
         super().__init__()
         first, second, *tree_channels = _CHANNELS

@@ -28,7 +28,7 @@ class MergedResNet(Backbone):
             bottom_up: Gives the stages.
             in_features: Stages to merge, finest first.
             out_channels: Channels of the result, named "merged".
-            norm: Normalisation of the 1x1 convolutions, as Detectron2's ``get_norm`` takes it.
+            norm: Normalization of the 1x1 convolutions, as Detectron2's ``get_norm`` takes it.
         """
         super().__init__()
         shapes = bottom_up.output_shape()

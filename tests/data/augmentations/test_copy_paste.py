@@ -83,17 +83,17 @@ def test_boxes_of_untouched_instances_are_kept_to_the_subpixel():
     )
 
 
-def test_fields_of_one_side_are_zero_on_the_other():
-    sample = make_sample((20, 20), [(0, 0, 4, 4)], 10, gt_mask_withheld=torch.tensor([True]))
+def test_fields_of_one_side_have_their_default_on_the_other():
+    sample = make_sample((20, 20), [(0, 0, 4, 4)], 10, gt_has_mask=torch.tensor([False]))
     source = make_sample((20, 20), [(10, 10, 15, 15)], 50, gt_embeddings=torch.ones(1, 3))
     instances = CopyPaste()(sample, source)["instances"]
     assert instances.gt_embeddings.tolist() == [[0, 0, 0], [1, 1, 1]]
-    assert instances.gt_mask_withheld.tolist() == [True, False]
+    assert instances.gt_has_mask.tolist() == [False, True]
 
 
 def test_nothing_to_paste_gives_the_sample_itself():
     sample = make_sample((20, 20), [(0, 0, 4, 4)], 10)
-    withheld = make_sample((20, 20), [(1, 1, 9, 9)], 50, gt_mask_withheld=torch.tensor([True]))
+    withheld = make_sample((20, 20), [(1, 1, 9, 9)], 50, gt_has_mask=torch.tensor([False]))
     for source in (make_sample((9, 9), [], 50), withheld):
         assert CopyPaste()(sample, source) is sample
 

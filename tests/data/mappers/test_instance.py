@@ -80,7 +80,7 @@ def test_extra_fields_follow_the_instances_that_are_left(record):
     assert instances.gt_classes.tolist() == [7, 3, 5]
     assert instances.gt_embeddings.tolist() == [[0, 0], [1, 2], [0, 0]]
     assert instances.gt_embeddings.dtype == torch.float32
-    assert instances.gt_mask_withheld.tolist() == [False, False, True]
+    assert instances.gt_has_mask.tolist() == [True, True, False]
 
 
 def test_without_extra_keys_there_are_no_extra_fields(record):

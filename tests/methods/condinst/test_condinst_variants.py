@@ -179,13 +179,13 @@ def test_two_processes_one_without_instances():
 def test_withheld_masks_are_not_learnt():
     model, item = build("MODEL.CONDINST.MAX_PROPOSALS", -1).train(), make_item(3)
     instances = item["instances"]
-    instances.gt_mask_withheld = torch.tensor([False, True, False])
+    instances.gt_has_mask = torch.tensor([True, False, True])
     losses = model([item])
     assert losses["loss_mask"] > 0
-    # A hollow square has the same centre: only its mask loss would differ.
+    # A hollow square has the same center: only its mask loss would differ.
     instances.gt_masks.tensor[1, 26:42, 56:72] = False
     torch.testing.assert_close(model([item])["loss_mask"], losses["loss_mask"])
-    instances.gt_mask_withheld[:] = True
+    instances.gt_has_mask[:] = False
     nothing = model([item])
     assert nothing["loss_mask"] == 0
     for name in ("loss_category", "loss_box", "loss_centerness"):

@@ -7,7 +7,7 @@ import pytest
 
 from solo_d2.config import get_cfg
 from solo_d2.methods.condinst.mask_head import DynamicMaskHead, MaskBranch
-from solo_d2.methods.condinst.postprocess import PointInference
+from solo_d2.methods.condinst.postprocess import PointPostprocessor
 from solo_d2.methods.condinst.targets import PositiveSampler
 
 
@@ -15,12 +15,12 @@ def test_inference_and_sampling_defaults_agree():
     node = get_cfg().MODEL.CONDINST
     compared = [
         field.name
-        for part in (PointInference, PositiveSampler)
+        for part in (PointPostprocessor, PositiveSampler)
         for field in fields(part)
         if field.name.upper() in node
     ]
     assert len(compared) == 9
-    for part in (PointInference, PositiveSampler):
+    for part in (PointPostprocessor, PositiveSampler):
         for field in fields(part):
             if field.name in compared:
                 assert node[field.name.upper()] == field.default, field.name

@@ -7,7 +7,7 @@ import pytest
 from solo_d2.config import get_cfg
 from solo_d2.methods.condinst.head import FCOSHead
 from solo_d2.methods.condinst.losses import PointLoss
-from solo_d2.methods.condinst.postprocess import PointInference
+from solo_d2.methods.condinst.postprocess import PointPostprocessor
 from solo_d2.methods.condinst.targets import assign_point_targets
 from solo_d2.modeling.backbones import BiFPN
 
@@ -19,7 +19,7 @@ INFERENCE = {
 NAMES = {
     FCOSHead: {},
     PointLoss: {},
-    PointInference: INFERENCE,
+    PointPostprocessor: INFERENCE,
     assign_point_targets: {"radius": "POS_RADIUS"},
 }
 

@@ -11,8 +11,8 @@ from solo_d2.methods.condinst.head import FCOSHead
 from solo_d2.methods.condinst.losses import PointLoss
 from solo_d2.methods.condinst.mask_head import DynamicMaskHead, MaskBranch
 from solo_d2.methods.condinst.model import CondInst
-from solo_d2.methods.condinst.points import PointLayout
-from solo_d2.methods.condinst.postprocess import PointInference
+from solo_d2.methods.condinst.points import PointGenerator
+from solo_d2.methods.condinst.postprocess import PointPostprocessor
 from solo_d2.methods.condinst.targets import PositiveSampler
 
 FEATURES = ["p3", "p4", "p5", "p6", "p7"]
@@ -66,7 +66,7 @@ def build(recording) -> CondInst:
         ),
         mask_head=DynamicMaskHead(stride=branch["mask_stride"]),
         semantic_branch=None,
-        layout=PointLayout.from_lists(head["strides"], [high for _, high in head["regress_ranges"][:-1]]),
+        layout=PointGenerator.from_lists(head["strides"], [high for _, high in head["regress_ranges"][:-1]]),
         in_features=FEATURES,
         mask_in_features=FEATURES[:3],
         num_classes=head["num_classes"],
@@ -74,7 +74,7 @@ def build(recording) -> CondInst:
         sizes_of_interest=[mask["size_of_interest"] * stride for stride in head["strides"]],
         loss=PointLoss(),
         sampler=PositiveSampler(max_proposals=mask["max_masks_to_train"]),
-        point_inference=PointInference(
+        postprocess=PointPostprocessor(
             score_thr=test["score_thr"],
             thresh_with_ctr=False,
             sqrt_score=False,

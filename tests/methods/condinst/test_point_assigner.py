@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from solo_d2.methods.condinst.points import PointLayout
+from solo_d2.methods.condinst.points import PointGenerator
 from solo_d2.methods.condinst.targets import assign_point_targets
 
 NUM_CLASSES = 4
-LAYOUT = PointLayout.from_lists([8, 16, 32], [24, 48])
+LAYOUT = PointGenerator.from_lists([8, 16, 32], [24, 48])
 
 
 def naive(layout, points, boxes, classes, masks, radius):

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from solo_d2.methods.condinst.points import PointLayout
+from solo_d2.methods.condinst.points import PointGenerator
 from solo_d2.utils.errors import InputError
 
-LAYOUT = PointLayout.from_lists([8, 16, 5], [20, 40])
+LAYOUT = PointGenerator.from_lists([8, 16, 5], [20, 40])
 SIZES = [(3, 4), (2, 2), (1, 3)]
 
 
@@ -25,9 +25,9 @@ def test_locations_are_the_formula_row_by_row():
 
 def test_size_ranges_meet_at_the_bounds():
     assert LAYOUT.size_ranges == ((-1, 20), (20, 40), (40, float("inf")))
-    assert PointLayout.from_lists([8], []).size_ranges == ((-1, float("inf")),)
+    assert PointGenerator.from_lists([8], []).size_ranges == ((-1, float("inf")),)
 
 
 def test_bounds_and_strides_have_to_fit():
     with pytest.raises(InputError, match="SIZES_OF_INTEREST needs one entry less"):
-        PointLayout.from_lists([8, 16], [64, 128])
+        PointGenerator.from_lists([8, 16], [64, 128])

@@ -2,7 +2,7 @@
 
 from detectron2.config import CfgNode
 from solo_d2.methods.free_mask.config import add_free_mask_config
-from solo_d2.methods.free_mask.postprocess import FreeMaskInference
+from solo_d2.methods.free_mask.postprocess import FreeMaskPostprocessor
 from solo_d2.pseudo_labels import ConfidentPredictions
 
 
@@ -23,5 +23,5 @@ def test_classes_have_the_same_defaults():
     add_free_mask_config(cfg)
     node = {key.lower(): value for key, value in cfg.MODEL.FREE_MASK.items() if key != "IN_FEATURE"}
     node["query_scales"] = tuple(node["query_scales"])
-    assert FreeMaskInference(**node) == FreeMaskInference()
+    assert FreeMaskPostprocessor(**node) == FreeMaskPostprocessor()
     assert ConfidentPredictions.from_config(cfg) == ConfidentPredictions()

@@ -9,7 +9,7 @@ import solo_d2  # noqa: F401  (registers the models)
 from detectron2.modeling import build_model
 from detectron2.structures import Instances
 from solo_d2.config import get_cfg
-from solo_d2.methods.free_mask.postprocess import FreeMaskInference
+from solo_d2.methods.free_mask.postprocess import FreeMaskPostprocessor
 from solo_d2.utils.errors import InputError
 
 CONFIG = Path(__file__).resolve().parents[3] / "configs" / "quick" / "free_mask_tiny.yaml"
@@ -40,7 +40,7 @@ def test_is_the_inference_on_the_backbone(model):
     one = make_input(64, 96, height=32, width=48)
     found = model([one])[0]["instances"]
     feature = model.backbone(model.preprocess([one]).tensor)["res3"][0]
-    options = FreeMaskInference(maskness_thr=0.3, min_center_y=-1.0)
+    options = FreeMaskPostprocessor(maskness_thr=0.3, min_center_y=-1.0)
     expected = options(feature, 8, (64, 96), (32, 48))
     assert len(found) == len(expected) > 0 and found.image_size == (32, 48)
     assert torch.equal(found.pred_masks, expected.pred_masks)
@@ -52,16 +52,16 @@ def test_padding_does_not_become_an_object(model):
     """In a batch of different sizes the smaller image's cells are its own."""
     small, large = make_input(60, 75, seed=1), make_input(96, 96, seed=2)
     sizes = []
-    step = model.inference_step
+    step = model.postprocess
 
     class Recorder:
         def __call__(self, feature, *arguments):
             sizes.append(tuple(feature.shape[1:]))
             return step(feature, *arguments)
 
-    model.inference_step = Recorder()
+    model.postprocess = Recorder()
     results = model([small, large])
-    model.inference_step = step
+    model.postprocess = step
     assert sizes == [(8, 10), (12, 12)]
     assert [result["instances"].image_size for result in results] == [(60, 75), (96, 96)]
 

@@ -1,4 +1,4 @@
-"""Colours against OpenCV's conversion, similar pairs against loops."""
+"""Colors against OpenCV's conversion, similar pairs against loops."""
 
 import contextlib
 
@@ -10,7 +10,7 @@ from torch.overrides import TorchFunctionMode
 
 from solo_d2.methods.freesolo.targets import PAIR_OFFSETS, find_similar_pairs, rgb_to_lab
 
-# sRGB -> CIELAB (D65) as colour tables list them.
+# sRGB -> CIELAB (D65) as color tables list them.
 KNOWN = {
     (0, 0, 0): (0, 0, 0),
     (255, 255, 255): (100, 0, 0),
@@ -21,7 +21,7 @@ KNOWN = {
 }
 
 
-def test_lab_of_known_colours():
+def test_lab_of_known_colors():
     pixels = torch.tensor(list(KNOWN), dtype=torch.float32).T.view(1, 3, 1, -1)
     expected = torch.tensor(list(KNOWN.values()), dtype=torch.float32).T
     torch.testing.assert_close(rgb_to_lab(pixels)[0, :, 0], expected, atol=0.05, rtol=0)
@@ -37,10 +37,10 @@ def lab_of_one(rgb):
 
 
 def test_lab_equals_loops():
-    colours = np.random.default_rng(1).integers(0, 256, (200, 3))
-    colours[:40] //= 16  # where the cube root and the gamma curve are lines
-    pixels = torch.from_numpy(colours).T.double().view(1, 3, 1, -1)
-    expected = torch.tensor([lab_of_one(colour) for colour in colours.tolist()], dtype=torch.float64)
+    colors = np.random.default_rng(1).integers(0, 256, (200, 3))
+    colors[:40] //= 16  # where the cube root and the gamma curve are lines
+    pixels = torch.from_numpy(colors).T.double().view(1, 3, 1, -1)
+    expected = torch.tensor([lab_of_one(color) for color in colors.tolist()], dtype=torch.float64)
     torch.testing.assert_close(rgb_to_lab(pixels)[0, :, 0].T, expected, atol=5e-3, rtol=0)
     torch.testing.assert_close(rgb_to_lab(pixels.float()).double(), rgb_to_lab(pixels), atol=1e-3, rtol=0)
 
@@ -88,7 +88,7 @@ def test_equals_loops(stride, dilation):
     assert torch.equal(found, expected) and 0.1 < found.float().mean() < 0.9
 
 
-def test_one_colour_up_to_the_last_row_that_counts():
+def test_one_color_up_to_the_last_row_that_counts():
     images = torch.full((1, 3, 32, 32), 77.0)
     found = find_similar_pairs(images, [22], [32], stride=4, dilation=2)
     right, _, below, _ = found[0]
@@ -97,7 +97,7 @@ def test_one_colour_up_to_the_last_row_that_counts():
     assert below[:3].all() and not below[3:].any()
 
 
-def test_autocast_does_not_blur_colours():
+def test_autocast_does_not_blur_colors():
     images = torch.rand(1, 3, 32, 32) * 255
     plain = find_similar_pairs(images, [32], [32])
     with torch.autocast("cpu", dtype=torch.bfloat16):

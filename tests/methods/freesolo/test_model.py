@@ -86,7 +86,7 @@ def test_shares_everything_else_with_solov2():
     assert torch.equal(model.train()(batch)["loss_category"], plain.train()(batch)["loss_category"])
     for one in (model, plain):
         one.eval()
-        one.grid_inference.__dict__.update(score_thr=0.005, update_thr=0.0)
+        one.postprocess.__dict__.update(score_thr=0.005, update_thr=0.0)
     with torch.no_grad():
         results, expected = model(batch), plain(batch)
     for result, wanted in zip(results, expected, strict=True):
@@ -138,7 +138,7 @@ def test_without_the_embedding_loss_embeddings_are_not_read():
 
 
 @pytest.mark.parametrize("threshold", [0.0, -0.1, 1.5, float("nan")])
-def test_impossible_similarity_of_colours_is_one_line(threshold):
+def test_impossible_similarity_of_colors_is_one_line(threshold):
     with pytest.raises(InputError, match="^MODEL.FREESOLO.PAIRWISE_COLOR_THR must be above 0") as caught:
         build("FREESOLO.PAIRWISE_COLOR_THR", threshold)
     assert "\n" not in str(caught.value)

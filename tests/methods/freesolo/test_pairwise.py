@@ -1,4 +1,4 @@
-"""Pairwise loss against a float64 loop over masks, pixels and their eight neighbours."""
+"""Pairwise loss against a float64 loop over masks, pixels and their eight neighbors."""
 
 import math
 
@@ -26,7 +26,7 @@ def are_similar(similar, image, a, b, dilation):
         for first, second in ((a, b), (b, a)):
             if (first[0] + dy * dilation, first[1] + dx * dilation) == second:
                 return bool(similar[image, direction, first[0], first[1]])
-    raise AssertionError("no neighbours")
+    raise AssertionError("no neighbors")
 
 
 def pairwise_by_loops(logits, similar, images, regions, dilation):

@@ -6,7 +6,7 @@ from solo_d2.methods.freesolo.targets import PAIR_OFFSETS, pixel_pairs
 
 @pytest.mark.parametrize("dilation", [1, 2])
 @pytest.mark.parametrize("size", [(5, 7), (1, 9), (6, 2), (1, 1)])
-def test_every_neighbour_once(size, dilation):
+def test_every_neighbor_once(size, dilation):
     h, w = size
     numbers = torch.arange(h * w).view(h, w)
     found = []

@@ -8,7 +8,7 @@ import pytest
 from solo_d2.config import get_cfg
 from solo_d2.methods.grid.head import GridHead
 from solo_d2.methods.grid.losses import GridLoss
-from solo_d2.methods.grid.postprocess import GridInference
+from solo_d2.methods.grid.postprocess import GridPostprocessor
 
 NODES = ("SOLO", "SOLOV2")
 
@@ -16,7 +16,7 @@ NODES = ("SOLO", "SOLOV2")
 @pytest.mark.parametrize("name", NODES)
 def test_inference_defaults_agree(name):
     node = get_cfg().MODEL[name]
-    for field in fields(GridInference):
+    for field in fields(GridPostprocessor):
         if field.name not in ("mask_stride", "with_masks"):
             assert getattr(node, field.name.upper()) == field.default, field.name
 

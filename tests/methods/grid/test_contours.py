@@ -28,7 +28,7 @@ def test_ring_has_two_contours_and_a_full_image_its_border():
     ring[0, 1:11, 1:11] = True
     ring[0, 5:7, 5:7] = False
     found = trace_contours(ring)[0]
-    assert found.sum() == 36 + 8  # of the square, and the hole's neighbours on its four sides
+    assert found.sum() == 36 + 8  # of the square, and the hole's neighbors on its four sides
     full = trace_contours(torch.ones(1, 5, 6, dtype=torch.bool))[0]
     assert not full[1:-1, 1:-1].any() and full.sum() == 18
 

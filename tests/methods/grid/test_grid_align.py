@@ -12,7 +12,7 @@ REGION_POINTS = 4
 
 
 def bilinear(feature, y, x):
-    """The (H, W) feature at a position in pixels, half-pixel centres, borders repeated."""
+    """The (H, W) feature at a position in pixels, half-pixel centers, borders repeated."""
     height, width = feature.shape
     y, x = min(max(y - 0.5, 0), height - 1), min(max(x - 0.5, 0), width - 1)
     top, left = int(y), int(x)

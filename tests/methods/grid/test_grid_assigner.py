@@ -95,12 +95,12 @@ def test_equals_loops(counts, seed):
 @pytest.mark.parametrize("share_cells", [True, False])
 def test_withheld_masks_give_classes_but_no_positives(share_cells):
     ground_truth = random_ground_truth([4, 0, 5], (90, 121), seed=7)
-    withheld = torch.tensor([False, True, False, True, True, False, False, True, False])
+    has_mask = torch.tensor([True, False, True, False, False, True, True, False, True])
     options = {"num_classes": NUM_CLASSES, "share_cells": share_cells}
     full = assign_grid_targets(LAYOUT, *ground_truth, (24, 32), **options)
-    part = assign_grid_targets(LAYOUT, *ground_truth, (24, 32), **options, withheld=withheld)
+    part = assign_grid_targets(LAYOUT, *ground_truth, (24, 32), **options, has_mask=has_mask)
     assert torch.equal(part.labels, full.labels) and torch.equal(part.owner, full.owner)
-    taught = ~withheld[full.positive_instance]
+    taught = has_mask[full.positive_instance]
     assert 0 < taught.sum() < len(taught)
     assert torch.equal(part.positive_instance, full.positive_instance[taught])
     assert torch.equal(part.positive_cell, full.positive_cell[taught])

@@ -14,7 +14,7 @@ from solo_d2.config import get_cfg
 from solo_d2.methods.grid.layout import GridLayout
 from solo_d2.methods.grid.losses import GridLoss
 from solo_d2.methods.grid.model import flatten_cells
-from solo_d2.methods.grid.postprocess import GridInference
+from solo_d2.methods.grid.postprocess import GridPostprocessor
 from solo_d2.methods.solo.head import DecoupledSOLOHead, SOLOHead
 from solo_d2.methods.solo.model import SOLO, DecoupledSOLO
 from solo_d2.methods.solov2.head import MaskFeatureHead, SOLOv2Head
@@ -93,7 +93,7 @@ def build(recording, **test_cfg):
         num_classes=head["num_classes"],
         sigma=head["pos_scale"],
         loss=GridLoss(mask_divisor="cells"),
-        grid_inference=GridInference(**{names.get(k, k): v for k, v in test_cfg.items()}),
+        postprocess=GridPostprocessor(**{names.get(k, k): v for k, v in test_cfg.items()}),
         **build_heads(recording.folder.name, head),
     )
     weights = to_native(recording.load("state_dict"))

@@ -66,7 +66,7 @@ def test_ablations_change_the_model():
     assert build("ablations/solo_alignment").head.alignment == "region_grid"
     assert build("ablations/solo_mask_loss", "LOSS.MASK_LOSS", "bce").loss.mask_loss == "bce"
     single = build("ablations/solo_single_scale", "NUM_GRIDS", [36])
-    assert single.layout.num_cells == 36**2 and single.grid_inference.mask_stride == 4
+    assert single.layout.num_cells == 36**2 and single.postprocess.mask_stride == 4
 
 
 @pytest.mark.parametrize("name", ["solo_tiny", "decoupled_solo_tiny", "decoupled_solo_light_tiny"])

@@ -81,8 +81,8 @@ def test_withheld_masks_train_the_category_branch_only():
     batch = [{"image": torch.rand(3, 64, 64) * 255, "instances": ground_truth}]
     full = model(batch)
     losses = []
-    for withheld in ([True, False], [False, True], [True, True]):
-        ground_truth.gt_mask_withheld = torch.tensor(withheld)
+    for has_mask in ([False, True], [True, False], [False, False]):
+        ground_truth.gt_has_mask = torch.tensor(has_mask)
         losses.append(model(batch))
         torch.testing.assert_close(losses[-1]["loss_category"], full["loss_category"])
     assert losses[2]["loss_mask"] == 0

@@ -50,7 +50,7 @@ def test_only_the_kernel_branch_sees_coordinates():
     constant = [torch.ones(1, 32, 64 >> i, 64 >> i) for i in range(5)]
     head.eval()
     with torch.no_grad():
-        # Convolutions' zero padding also tells position; the centre of a large grid is free of it.
+        # Convolutions' zero padding also tells position; the center of a large grid is free of it.
         head.num_grids = [16] * 5
         categories, kernels = head(constant)
     assert categories[0][..., 6:10, 6:10].std(dim=(2, 3)).max() < 1e-6

@@ -5,17 +5,17 @@ from dataclasses import replace
 import pytest
 import torch
 
-from solo_d2.methods.condinst.points import PointLayout
-from solo_d2.methods.condinst.postprocess import PointInference
+from solo_d2.methods.condinst.points import PointGenerator
+from solo_d2.methods.condinst.postprocess import PointPostprocessor
 from solo_d2.modeling.postprocess import resize_masks
 from solo_d2.ops import box_nms, mask_nms
 from solo_d2.utils.errors import InputError
 
-LAYOUT = PointLayout.from_lists([8, 16], [32])
+LAYOUT = PointGenerator.from_lists([8, 16], [32])
 POINTS = LAYOUT.locate([(6, 8), (3, 4)], torch.device("cpu"))
 NUM_POINTS, NUM_CLASSES = 60, 3
 IMAGE, OUTPUT = (44, 60), (88, 90)
-BOXES = PointInference(score_thr=0.3, pre_nms_topk=25, post_nms_topk=12)
+BOXES = PointPostprocessor(score_thr=0.3, pre_nms_topk=25, post_nms_topk=12)
 
 
 def make_predictions(seed: int = 0):
@@ -139,4 +139,4 @@ def test_boxes_outside_the_image_are_dropped():
 
 def test_unknown_kind_is_named():
     with pytest.raises(InputError, match="NMS_TYPE must be one of box, matrix"):
-        PointInference(nms_type="polygon")
+        PointPostprocessor(nms_type="polygon")

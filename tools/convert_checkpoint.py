@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Renames published weights to this project's names, or back.
 
-MODEL.WEIGHTS and the predictor read every known layout themselves: converting is for files that are to be
+MODEL.WEIGHTS and the predictor read every known format themselves: converting is for files that are to be
 kept, passed on or used by other programs.
 
 python tools/convert_checkpoint.py --input solov2_r50_fpn_3x_coco.pth --output solov2_R50_3x.safetensors

@@ -42,12 +42,13 @@ python tools/convert_checkpoint.py --input solo_d2://mmdet/solov2_R50_3x --outpu
 Files are fetched on first use, go on after a broken connection, and are checked where their name carries a
 hash. Without a network the error says what to fetch and where to put it.
 
-`MODEL.WEIGHTS` also takes such a file from anywhere: the layouts of the original SOLO, mmdet 2 and 3,
-AdelaiDet, FreeSOLO, DenseCL, torchvision, timm and Caffe2 are recognised by their names, deformable
-convolutions also by those of mmdet before 1.0. How a layout's models treat images (colour order, mean, std,
-stride) is compared with the config and a difference is reported; a file that keeps its mean and std is
-believed, of others it is what is usual for the layout. On data with other classes only the last layer starts
-anew.
+`MODEL.WEIGHTS` also takes such a file from anywhere. The formats of the original SOLO, mmdet 2 and 3,
+AdelaiDet, FreeSOLO, DenseCL, torchvision, timm and Caffe2 are recognized by the names of their weights;
+deformable convolutions may also have the names of mmdet before 1.0. On data with other classes only the last
+layer is re-initialized.
+
+How a format's models treat images (color order, mean, std, stride) is compared with the config, and every
+difference is reported. If a file stores mean and std, they are used; otherwise what is usual for the format.
 
 FreeSOLO's repository names no lasting address of its model: it loads by path into
 `configs/zoo/freesolo/freesolo_R101.yaml`. Its class predictor has two rows: all masks of the training are of

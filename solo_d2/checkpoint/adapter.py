@@ -1,34 +1,55 @@
-"""One foreign layout of weights: how to recognise it, rename it both ways, and what its models expect."""
+"""One foreign format of weights: how to recognize it, how to rename it both ways, what its models expect."""
 
+import functools
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from .name_rules import NameTable, Rule
 from .preprocessing import Preprocessing
 
-# mmcv keeps a deformable convolution's offsets inside it, this project beside it. Those of DCNv2, which have
-# factors with them, had a name of their own.
+# mmcv keeps a deformable convolution's offsets inside it, this project next to it. Those of DCNv2, which
+# come with factors, have a different name in old versions.
 _OFFSET = re.compile(r"(.+)\.conv\.conv_offset(?:_mask)?\.\w+")
 
 
 @dataclass(frozen=True)
-class Adapter:
-    """A layout.
+class PublishedSizes:
+    """Sizes of test images that models were published with, by the depth and width of one of their towers.
 
     Attributes:
-        name: short name, as the command line writes it.
-        title: whose layout it is, for reports.
-        marks: beginnings of names, or several of which one is enough; the layout is recognised where a file
-            has one of each.
-        rules: pairs of templates, foreign and native; see :mod:`solo_d2.checkpoint.name_rules`.
-        deformable_rules: instead of ``rules`` inside convolution blocks that have offsets.
-        expendable: pairs of a pattern and a reason: foreign entries that no model here has a use for.
-        preprocessing: what the models of this layout expect of their input.
-        whole_model: whether such files hold a trained model, not only a backbone.
-        lists_of_one: beginnings of native names of scalars that the layout keeps as lists of one number.
+        tower: Native name of the tower.
+        sizes: Short and long side in pixels, by the tower's (number of convolutions, channels).
+    """
+
+    tower: str
+    sizes: Mapping[tuple[int, int], tuple[int, int]]
+
+    def find(self, weights: Mapping[str, Tensor]) -> tuple[int, int] | None:
+        """Returns the size that native weights of this shape were published with; None if unknown."""
+        pattern = re.compile(rf"{re.escape(self.tower)}\.\d+\.(?:conv\.)?weight")
+        layers = [value for name, value in weights.items() if pattern.fullmatch(name)]
+        return self.sizes.get((len(layers), len(layers[0]))) if layers else None
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """The adapter of a format.
+
+    Attributes:
+        name: Short name, as on the command line.
+        title: Name for reports.
+        marks: Beginnings of names; a tuple lists alternatives. A file has the format if each mark occurs.
+        rules: Pairs of templates, foreign and native; see :mod:`solo_d2.checkpoint.name_rules`.
+        deformable_rules: Rules that replace ``rules`` inside convolution blocks with offsets.
+        expendable: Pairs of a pattern and a reason, for foreign entries that no model here uses.
+        preprocessing: What the models of this format expect of their input.
+        test_sizes: Sizes that they were published with; None for unknown ones.
+        whole_model: Whether such files hold a trained model, not only a backbone.
+        folded_statistics: Whether norms hold their running statistics in weight and bias.
+        lists_of_one: Beginnings of native names of scalars that the format stores as lists of one number.
     """
 
     name: str
@@ -38,75 +59,60 @@ class Adapter:
     preprocessing: Preprocessing
     deformable_rules: tuple[Rule, ...] = ()
     expendable: tuple[tuple[str, str], ...] = ()
+    test_sizes: PublishedSizes | None = None
     whole_model: bool = True
+    folded_statistics: bool = False
     lists_of_one: tuple[str, ...] = ()
-    _tables: dict[bool, NameTable] = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self):
-        tables = {False: NameTable(self.rules), True: NameTable([*self.deformable_rules, *self.rules])}
-        object.__setattr__(self, "_tables", tables)
-
-    def recognises(self, names: Iterable[str]) -> bool:
-        """Whether weights of these names are in this layout."""
+    def recognizes(self, names: Iterable[str]) -> bool:
+        """Tells whether weights of these names have this format."""
         names = list(names)
         return all(any(name.startswith(mark) for name in names) for mark in self.marks)
 
     def to_native(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Renames weights; a name that no rule knows stays, so that it can be reported as left over."""
-        blocks = {found[1] for name in weights if (found := _OFFSET.fullmatch(name))}
+        plain, deformable = _name_table(self.rules), self._all_rules()
+        blocks = tuple(f"{found[1]}." for name in weights if (found := _OFFSET.fullmatch(name)))
         renamed = {}
         for name, value in weights.items():
-            inside = bool(blocks) and any(name.startswith(f"{block}.") for block in blocks)
-            native = self._tables[inside].to_native(name) or name
-            renamed[native] = value.reshape(()) if self._is_list_of_one(native) else value
+            table = deformable if name.startswith(blocks) else plain
+            native = table.to_native(name) or name
+            renamed[native] = value.reshape(()) if native.startswith(self.lists_of_one) else value
         return renamed
 
     def from_native(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The inverse of :meth:`to_native`; a name that no rule knows stays."""
-        table = self._tables[True]
+        """Inverts :meth:`to_native`; a name that no rule knows stays."""
+        table = self._all_rules()
         return {
-            table.from_native(name) or name: value.reshape(1) if self._is_list_of_one(name) else value
+            table.from_native(name) or name: value.reshape(1) if name.startswith(self.lists_of_one) else value
             for name, value in weights.items()
         }
 
     def unknown(self, weights: Iterable[str]) -> list[str]:
-        """The foreign names that no rule knows: weights of another method or part."""
-        return [name for name in weights if self._tables[True].to_native(name) is None]
+        """Returns the foreign names that no rule knows: weights of another method or part."""
+        table = self._all_rules()
+        return [name for name in weights if table.to_native(name) is None]
 
     def without_name(self, weights: Iterable[str]) -> list[str]:
-        """The native names that the layout has no name for: weights of another method or part."""
-        return [name for name in weights if self._tables[True].from_native(name) is None]
-
-    def _is_list_of_one(self, native: str) -> bool:
-        return native.startswith(self.lists_of_one) if self.lists_of_one else False
+        """Returns the native names that have no foreign name: weights of another method or part."""
+        table = self._all_rules()
+        return [name for name in weights if table.from_native(name) is None]
 
     def why_expendable(self, name: str) -> str | None:
-        """Why an entry of a file in this layout is of no use here; None for a weight."""
+        """Returns why a foreign entry is not used here; None for a weight."""
         return next((why for pattern, why in self.expendable if re.search(pattern, name)), None)
 
     def with_test_size(self, weights: Mapping[str, Tensor]) -> Preprocessing:
-        """``preprocessing`` with the test size that native weights of this size were published with.
-
-        The public models have one size for each width and depth of the category branch; others have None.
-        """
-        if not self.whole_model:
+        """Returns ``preprocessing`` with the test size that such native weights were published with."""
+        size = self.test_sizes.find(weights) if self.test_sizes else None
+        if size is None:
             return self.preprocessing
-        return replace(self.preprocessing, **_published_size(weights))
+        return replace(self.preprocessing, short_side=size[0], long_side=size[1])
+
+    def _all_rules(self) -> NameTable:
+        return _name_table((*self.deformable_rules, *self.rules))
 
 
-# Convolutions in the category branch, its width -> short and long side of test images (SOLO's and SOLOv2's
-# public model lists).
-_PUBLISHED_SIZES = {
-    (7, 256): (800, 1333),  # SOLO, Decoupled SOLO
-    (4, 512): (800, 1333),  # SOLOv2
-    (4, 256): (512, 852),  # Decoupled SOLO light
-    (3, 256): (512, 852),  # SOLOv2 light 512
-    (2, 256): (448, 768),  # SOLOv2 light 448
-}
-
-
-def _published_size(weights: Mapping[str, Tensor]) -> dict[str, int]:
-    pattern = re.compile(r"head\.category_tower\.\d+\.(?:conv\.)?weight")
-    layers = [value for name, value in weights.items() if pattern.fullmatch(name)]
-    size = _PUBLISHED_SIZES.get((len(layers), len(layers[0]))) if layers else None
-    return {"short_side": size[0], "long_side": size[1]} if size else {}
+@functools.cache
+def _name_table(rules: tuple[Rule, ...]) -> NameTable:
+    return NameTable(rules)

@@ -4,17 +4,18 @@ from dataclasses import replace
 
 from .adapter import Adapter
 from .name_rules import Rule
+from .openmmlab import TEST_SIZES
 from .preprocessing import CAFFE, TORCHVISION
 from .resnet import COUNTER
 
 
 def flat_tower(foreign: str, native: str) -> tuple[Rule, ...]:
-    """A flat sequence of convolution, norm and ReLU."""
+    """Returns rules of a flat sequence of convolution, norm and ReLU."""
     return ((f"{foreign}.{{3*k}}", f"{native}.{{k}}"), (f"{foreign}.{{3*k+1}}", f"{native}.{{k}}.norm"))
 
 
 def flat_block(foreign: str, native: str) -> tuple[Rule, ...]:
-    """A sequence of convolution and norm."""
+    """Returns rules of a sequence of convolution and norm."""
     return ((f"{foreign}.0", native), (f"{foreign}.1", f"{native}.norm"))
 
 
@@ -37,6 +38,7 @@ ADELAIDET = Adapter(
     marks=("ins_head.cate_pred.", "ins_head.kernel_pred."),
     rules=_RULES,
     preprocessing=CAFFE,
+    test_sizes=TEST_SIZES,
     expendable=(COUNTER, PIXELS),
 )
 FREESOLO = replace(

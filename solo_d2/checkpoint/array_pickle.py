@@ -1,7 +1,7 @@
-"""Old ``.pkl`` weight files (Caffe2, Detectron2's model zoo) read without running what they contain.
+"""A reader of old ``.pkl`` weight files (Caffe2, Detectron2's model zoo) that never runs code of the file.
 
 Unpickling calls whatever a file names. This reader knows only what dictionaries of numpy arrays need and
-builds those itself; any other name ends the reading before it is looked up.
+builds those itself; any other name stops it before the name is looked up.
 """
 
 import pickle
@@ -16,14 +16,14 @@ _NUMBER = re.compile("b1|[iu][1248]|f[248]")
 
 
 class ForbiddenObject(pickle.UnpicklingError):
-    """The pickle asks for a Python object that weights do not consist of."""
+    """A Python object in a pickle that weights do not consist of."""
 
 
 class _DType:
     """A number's type as pickles describe it, kept as text.
 
-    numpy's own would take its flags from the file: "O" declared to hold no objects turns bytes of the file
-    into pointers.
+    numpy's own class would take its flags from the file: an "O" that claims to hold no objects turns bytes of
+    the file into pointers.
     """
 
     def __init__(self, text: str, *_copying: bool):
@@ -42,7 +42,7 @@ class _DType:
 
 
 class _Array:
-    """An array as pickles describe it: made empty, then given its state."""
+    """An array as pickles describe it: created empty, then given its state."""
 
     def __setstate__(self, state: tuple) -> None:
         _version, shape, dtype, fortran, data = state
@@ -50,7 +50,7 @@ class _Array:
 
 
 def _numbers(data: bytes | str, dtype: _DType) -> np.ndarray:
-    """The numbers that bytes hold; Python 2 wrote bytes as text."""
+    """Returns the numbers that bytes hold; Python 2 wrote bytes as text."""
     if not isinstance(dtype, _DType):
         raise ForbiddenObject(f"an array of {type(dtype).__name__}")
     return np.frombuffer(data.encode("latin1") if isinstance(data, str) else data, dtype=dtype.value)
@@ -90,14 +90,14 @@ def read_array_pickle(file: BinaryIO) -> object:
     """Reads dictionaries, lists and plain values with numpy arrays, of Python 2 or 3.
 
     Args:
-        file: opened for binary reading.
+        file: Opened for binary reading.
 
     Returns:
         The content, its arrays as ``np.ndarray``.
 
     Raises:
-        ForbiddenObject: the file holds something else; nothing of it was called.
-        ValueError: it is no pickle, or damaged.
+        ForbiddenObject: If the file holds something else; nothing of it was called.
+        ValueError: If it is no pickle, or damaged.
     """
     try:
         return _arrays(_ArrayUnpickler(file, encoding="latin1").load())
@@ -107,8 +107,8 @@ def read_array_pickle(file: BinaryIO) -> object:
         raise ValueError(f"no readable pickle ({type(error).__name__})") from error
 
 
-def _arrays(value):
-    """Replaces the stand-ins by what they hold."""
+def _arrays(value: object) -> object:
+    """Replaces the placeholders by what they hold."""
     if isinstance(value, dict):
         return {key: _arrays(one) for key, one in value.items()}
     if isinstance(value, list):

@@ -1,6 +1,7 @@
-"""Checkpoints that are whole or absent, of any known layout, and that say plainly why they do not fit."""
+"""Atomic checkpoints, foreign formats, and one-line errors for weights that do not fit."""
 
 import os
+from collections.abc import Mapping
 from urllib.parse import urlparse
 
 import torch
@@ -10,30 +11,20 @@ from detectron2.utils import comm
 from solo_d2.utils.atomic_file import write_text
 from solo_d2.utils.errors import InputError
 
-from . import compatibility as fits
+from .compatibility import compare, find_problems, find_remarks, require_overlap
 from .formats import ADAPTERS
 from .native import PREPROCESSING_KEY, NativeWeights, read_native
 from .preprocessing import Preprocessing
-from .weight_file import read_weight_file, save_atomically
+from .weight_file import save_atomically
+from .weight_keys import DeclaredWeights
 
 
-class SoloCheckpointer(DetectionCheckpointer):
-    """``DetectionCheckpointer`` with foreign layouts, atomic files, plain errors and no executable pickles.
+class Checkpointer(DetectionCheckpointer):
+    """``DetectionCheckpointer`` with foreign formats, atomic writes, one-line errors and safe pickles.
 
-    Weights load strictly. A file may lack whole parts of the model, as a backbone's lacks the head, but
-    no single weights; and the layer with a row per class may differ in its number of rows, as on other
-    classes. Both are reported, and with ``exact`` both are errors.
-
-    Args:
-        model: the model, possibly inside ``DistributedDataParallel``.
-        save_dir: folder of the checkpoints; "" where nothing is saved.
-        exact: every weight of the model has to be in the file, with the same shape.
-        resumable: whether saved files count as the run's last checkpoint for ``--resume``.
-        checkpointables: further objects with ``state_dict`` to save and restore; their state
-            has to consist of tensors and plain Python values.
-        preprocessing: what the config does to images; saved with the weights, and compared with what
-            loaded ones expect.
-        group: the config group of the meta-architecture, such as "MODEL.SOLOV2", for messages.
+    Weights load strictly. A file may lack whole parts of the model, as a backbone's file lacks the head, but
+    no single weights. The layer with a row per class may have another number of rows. Both are reported;
+    with ``exact`` both are errors.
     """
 
     def __init__(
@@ -44,24 +35,34 @@ class SoloCheckpointer(DetectionCheckpointer):
         exact: bool = False,
         resumable: bool = True,
         preprocessing: Preprocessing | None = None,
-        group: str = "MODEL",
+        preprocessing_keys: Mapping[str, str] | None = None,
         **checkpointables,
     ):
+        """
+        Args:
+            model: The model, possibly inside ``DistributedDataParallel``.
+            save_dir: Folder of the checkpoints; "" if nothing is saved.
+            exact: Whether every weight of the model must be in the file, with the same shape.
+            resumable: Whether saved files count as the run's last checkpoint for ``--resume``.
+            preprocessing: What the config does to images. It is saved with the weights, and compared with
+                what loaded ones expect.
+            preprocessing_keys: Config key of each of its fields, for messages.
+            **checkpointables: Further objects with ``state_dict`` to save and restore. Their state must
+                consist of tensors and plain Python values.
+        """
         super().__init__(model, save_dir, save_to_disk=comm.is_main_process(), **checkpointables)
         self.exact = exact
         self.resumable = resumable
         self.preprocessing = preprocessing or Preprocessing()
-        self.group = group
+        self._preprocessing_keys = preprocessing_keys or {}
         self._opened: dict | None = None
 
     def save(self, name: str, **kwargs) -> None:
-        """Writes ``save_dir/name.pth``; a crash meanwhile leaves the former file, if any.
-
-        What the config does to images is written with the weights, as converted files have it.
+        """Writes ``save_dir/name.pth`` atomically, with the config's preprocessing next to the weights.
 
         Args:
-            name: file name without ".pth".
-            kwargs: plain values to store beside the model.
+            name: File name without ".pth".
+            **kwargs: Plain values to store next to the model.
         """
         if not self.save_dir or not self.save_to_disk:
             return
@@ -76,18 +77,18 @@ class SoloCheckpointer(DetectionCheckpointer):
             self.tag_last_checkpoint(f"{name}.pth")
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
-        """Notes which file ``--resume`` continues from, atomically."""
+        """Notes atomically which file ``--resume`` continues from."""
         write_text(os.path.join(self.save_dir, "last_checkpoint"), [last_filename_basename])
 
     def resume_or_load(self, path: str, *, resume: bool = True) -> dict:
         """Continues from the last checkpoint in ``save_dir``, or loads the weights of ``path``.
 
         Args:
-            path: weights for a fresh start; "" for none.
-            resume: look for a last checkpoint first; without one a warning says so.
+            path: Weights for a fresh start; "" for none.
+            resume: Whether to look for a last checkpoint first; a warning says if there is none.
 
         Returns:
-            what the file holds beyond the model and the checkpointables.
+            What the file holds beyond the model and the checkpointables.
         """
         if resume and self.has_checkpoint():
             self.exact = True
@@ -101,20 +102,21 @@ class SoloCheckpointer(DetectionCheckpointer):
         return self.load(path, checkpointables=[])
 
     def load(self, path: str, checkpointables: list[str] | None = None) -> dict:
-        """Loads a weight file of any known layout; see :mod:`solo_d2.checkpoint.formats`.
+        """Loads a weight file of any known format; see :mod:`solo_d2.checkpoint.formats`.
 
         Args:
-            path: a ``.pth``, ``.pkl`` or ``.safetensors`` file, or an address that Detectron2's
-                PathManager knows; "" loads nothing.
-            checkpointables: names of the further objects to restore; None: all.
+            path: A ``.pth``, ``.pkl`` or ``.safetensors`` file, or an address that Detectron2's PathManager
+                knows; "" loads nothing.
+            checkpointables: Names of the further objects to restore; None for all.
 
         Returns:
-            what the file holds beyond the model and the checkpointables.
+            What the file holds beyond the model and the checkpointables.
 
         Raises:
-            InputError: if the file is missing, truncated, no checkpoint, made for another
-                model or (with ``exact``) for other classes, or contradicts the config.
+            InputError: If the file is missing, truncated or no checkpoint, or was made for another model or,
+                with ``exact``, for other classes.
         """
+        # Names with a query, such as "?matching_heuristics=True", are Detectron2's to match.
         if path and not urlparse(path).query:
             native = read_native(path).placed_in(self.model.state_dict())
             if not native.heuristics:
@@ -126,7 +128,7 @@ class SoloCheckpointer(DetectionCheckpointer):
             self._opened = None
 
     def _load_file(self, filename: str) -> dict:
-        """What :meth:`load` has read already, or a file whose names Detectron2 has to match."""
+        """Returns what :meth:`load` has read already, or a file whose names Detectron2 must match."""
         if self._opened is not None:
             return self._opened
         native = read_native(filename)
@@ -143,41 +145,30 @@ class SoloCheckpointer(DetectionCheckpointer):
         return None
 
     def check(self, path: str, native: NativeWeights) -> None:
-        """Raises for weights that may not be loaded and reports on those that may."""
-        fit = fits.compare(native.weights, self.model.state_dict())
-        fits.require_overlap(fit, path, ", ".join(adapter.title for adapter in ADAPTERS))
-        wrong = fits.problems(
-            fit,
-            group=self.group,
+        """Raises ``InputError`` for weights that may not be loaded, and reports on those that may.
+
+        Args:
+            path: Where the weights come from, for messages.
+            native: The weights.
+        """
+        found = compare(native.weights, self.model.state_dict(), DeclaredWeights(type(self.model)))
+        require_overlap(found, path, ", ".join(adapter.title for adapter in ADAPTERS))
+        problems = find_problems(
+            found,
             exact=self.exact,
             whole_model=native.whole_model,
             folded_statistics=native.folded_statistics,
         )
-        if wrong:
-            raise InputError(f"{path} does not fit this config: {'; '.join(wrong)}")
-        origin = f" ({native.layout.title})" if native.layout else ""
-        self.logger.info("%s%s: %d weights match", path, origin, len(fit.matched))
+        if problems:
+            raise InputError(f"{path} does not fit this config: {'; '.join(problems)}")
+        origin = f" ({native.format.title})" if native.format else ""
+        self.logger.info("%s%s: %d weights match", path, origin, len(found.matched))
         for note in native.notes:
             self.logger.info("%s: %s", path, note)
-        for remark in fits.remarks(fit, folded_statistics=native.folded_statistics):
+        for remark in find_remarks(found, folded_statistics=native.folded_statistics):
             self.logger.warning("%s: %s", path, remark)
-        for difference in native.preprocessing.differences(self.preprocessing):
+        for difference in native.preprocessing.differences(self.preprocessing, self._preprocessing_keys):
             self.logger.warning("%s: %s", path, difference)
-        size = native.preprocessing.size_difference(self.preprocessing)
+        size = native.preprocessing.size_difference(self.preprocessing, self._preprocessing_keys)
         if size:
             self.logger.info("%s: %s", path, size)
-
-
-def read_checkpoint(path: str) -> dict:
-    """Reads a checkpoint as it is; never runs code of the file.
-
-    Args:
-        path: a file, or an address that Detectron2's PathManager knows.
-
-    Returns:
-        the file's dictionary.
-
-    Raises:
-        InputError: if the file is missing, damaged, no checkpoint or would execute code.
-    """
-    return read_weight_file(path)

@@ -1,55 +1,80 @@
-"""How a file's weights and a model fit together, in plain words."""
+"""A comparison of a file's weights with a model's, and what to tell the user about it."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from solo_d2.modeling.meta_architecture import OTHER_WEIGHTS, Shape
 from solo_d2.utils.errors import InputError
 
-from .weight_keys import is_class_layer, key_of_shape, keys_of_presence
+from .weight_keys import DeclaredWeights
 
 _MAX_NAMES_SHOWN = 4
 _STATISTICS = (".running_mean", ".running_var", ".num_batches_tracked")
 
 
 @dataclass(frozen=True)
-class Fit:
+class Compatibility:
     """A comparison of names and shapes.
 
     Attributes:
-        matched: names with equal shapes.
-        missing: the model's names that the file lacks.
-        left_over: the file's names that the model lacks.
-        misfits: name -> (shape in the file, shape in the model).
-        misplaced: parts of the model of which the file has some weights, but not all; the same for parts of
-            the file.
+        declared: What the model declares of its weights.
+        matched: Names with equal shapes.
+        missing: Names that only the model has.
+        left_over: Names that only the file has.
+        misfits: Name -> (shape in the file, shape in the model).
     """
 
+    declared: DeclaredWeights
     matched: tuple[str, ...]
     missing: tuple[str, ...]
     left_over: tuple[str, ...]
-    misfits: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=dict)
+    misfits: dict[str, tuple[Shape, Shape]] = field(default_factory=dict)
 
     @property
     def incomplete(self) -> tuple[str, ...]:
         """Missing weights of parts that the file has otherwise."""
-        parts = {_part(name) for name in (*self.matched, *self.misfits)}
-        return tuple(name for name in self.missing if _part(name) in parts)
+        parts = self._parts((*self.matched, *self.misfits))
+        return tuple(name for name in self.missing if self.declared.part_of(name) in parts)
 
     @property
     def superfluous(self) -> tuple[str, ...]:
         """Left-over weights of parts that the model has otherwise."""
-        parts = {_part(name) for name in (*self.matched, *self.misfits, *self.missing)}
-        return tuple(name for name in self.left_over if _part(name) in parts)
+        parts = self._parts((*self.matched, *self.misfits, *self.missing))
+        return tuple(name for name in self.left_over if self.declared.part_of(name) in parts)
+
+    @property
+    def absent_parts(self) -> list[str]:
+        """Parts of the model that the file lacks as a whole."""
+        incomplete = set(self.incomplete)
+        return self._parts(name for name in self.missing if name not in incomplete)
+
+    @property
+    def extra_parts(self) -> list[str]:
+        """Parts of the file that the model lacks as a whole."""
+        superfluous = set(self.superfluous)
+        return self._parts(name for name in self.left_over if name not in superfluous)
+
+    def _parts(self, names: Iterable[str]) -> list[str]:
+        return list(dict.fromkeys(map(self.declared.part_of, names)))
 
 
-def compare(weights: Mapping[str, Tensor], model: Mapping[str, Tensor]) -> Fit:
-    """Compares native weights with a model's state dict; counters of batch normalisation are passed over."""
+def compare(
+    weights: Mapping[str, Tensor], model: Mapping[str, Tensor], declared: DeclaredWeights
+) -> Compatibility:
+    """Compares native weights with a model's state dict; counters of batch normalization are ignored.
+
+    Args:
+        weights: Tensors by native name.
+        model: The state dict.
+        declared: What the model declares of its weights.
+    """
     own = {name: tuple(value.shape) for name, value in model.items()}
     shapes = {name: tuple(value.shape) for name, value in weights.items()}
     shared = [name for name in own if name in shapes]
-    return Fit(
+    return Compatibility(
+        declared=declared,
         matched=tuple(name for name in shared if shapes[name] == own[name]),
         missing=tuple(n for n in own if n not in shapes and not n.endswith("num_batches_tracked")),
         left_over=tuple(n for n in shapes if n not in own and not n.endswith("num_batches_tracked")),
@@ -57,110 +82,93 @@ def compare(weights: Mapping[str, Tensor], model: Mapping[str, Tensor]) -> Fit:
     )
 
 
-def problems(fit: Fit, *, group: str, exact: bool, whole_model: bool, folded_statistics: bool) -> list[str]:
-    """Why the weights may not be loaded.
+def find_problems(
+    found: Compatibility, *, exact: bool, whole_model: bool, folded_statistics: bool
+) -> list[str]:
+    """Returns why the weights may not be loaded.
 
     Weights of one part of a model, such as its head, come together or not at all: a part that the file lacks
-    starts from its initial values, half a part is a mistake.
+    keeps its initial values, half a part is a mistake.
 
     Args:
-        fit: the comparison.
-        group: the meta-architecture's config group, named in remedies.
-        exact: every weight has to be there and to fit.
-        whole_model: the file holds a trained model; a backbone to train from may have more or fewer weights
-            than the config's, such as no offsets.
-        folded_statistics: the layout has no running statistics, as its norms' weights contain them.
+        found: The comparison.
+        exact: Whether every weight must exist and fit.
+        whole_model: Whether the file holds a trained model; a backbone to train from may have more or fewer
+            weights than the config's, such as no offsets.
+        folded_statistics: Whether the format has no running statistics, as its norms contain them.
 
     Returns:
-        One sentence each; empty if all is right.
+        One sentence each; empty if the weights fit.
     """
-    found = []
-    wrong = {n: s for n, s in fit.misfits.items() if exact or not is_class_layer(n)}
+    declared = found.declared
+    problems = []
+    wrong = {n: s for n, s in found.misfits.items() if exact or not declared.is_per_class(n)}
     if wrong:
         shown = [f"{n} {there} in the file, {here} here" for n, (there, here) in wrong.items()]
-        keys = _distinct(key_of_shape(name, group, *shapes) for name, shapes in wrong.items())
-        count = " (the number of classes differs)" if all(map(is_class_layer, wrong)) else ""
-        found.append(f"{_list(shown, '; ')}{count}: change {keys}")
+        keys = dict.fromkeys(declared.key_of_shape(name, *shapes) for name, shapes in wrong.items())
+        count = " (the number of classes differs)" if all(map(declared.is_per_class, wrong)) else ""
+        problems.append(f"{_list(shown, '; ')}{count}: change {_list(keys)}")
     missing = [
         name
-        for name in (fit.missing if exact else fit.incomplete)
+        for name in (found.missing if exact else found.incomplete)
         if not (folded_statistics and name.endswith(_STATISTICS)) and (whole_model or "_offset." not in name)
     ]
     if missing:
-        keys = _list(keys_of_presence(missing, group))
-        total = len(fit.matched) + len(fit.misfits) + len(fit.missing)
-        found.append(
-            f"it lacks {len(missing)} of the model's {total} weights ({_list(missing)}): check {keys}"
+        keys = declared.keys_of_presence(missing)
+        total = len(found.matched) + len(found.misfits) + len(found.missing)
+        problems.append(
+            f"it lacks {len(missing)} of the model's {total} weights ({_list(missing)}): check {_list(keys)}"
         )
-    if whole_model and fit.superfluous:
-        keys = _list(keys_of_presence(fit.superfluous, group))
-        found.append(
-            f"the model has no place for {len(fit.superfluous)} ({_list(fit.superfluous)}): check {keys}"
-        )
-    return found
+    if whole_model and (extra := found.superfluous):
+        keys = declared.keys_of_presence(extra)
+        problems.append(f"the model has no place for {len(extra)} ({_list(extra)}): check {_list(keys)}")
+    return problems
 
 
-def remarks(fit: Fit, *, folded_statistics: bool) -> list[str]:
-    """What is missing or left over in weights that may be loaded, and why that is all right."""
-    found = []
-    dropped: dict[tuple[int, int], list[str]] = {}  # by the numbers of classes in the file and here
-    for name, (there, here) in fit.misfits.items():
-        if is_class_layer(name):
-            dropped.setdefault((there[0], here[0]), []).append(name)
-    for (there, here), names in dropped.items():
-        found.append(f"{there} classes in the file, {here} here: only {' and '.join(names)} start anew")
-    statistics = [n for n in fit.missing if folded_statistics and n.endswith(_STATISTICS)]
-    if statistics:
-        found.append("it has no running statistics: this layout's norms contain them already")
-    absent = _parts(name for name in fit.missing if name not in fit.incomplete)
-    if absent:
-        found.append(f"it has no {absent}: the model's start from their initial values")
-    offsets = [name for name in fit.incomplete if "_offset." in name]
+def find_remarks(found: Compatibility, *, folded_statistics: bool) -> list[str]:
+    """Returns what is missing or left over in weights that may be loaded, and why that is acceptable."""
+    remarks = []
+    classes: dict[tuple[int, int], list[str]] = {}  # (in the file, in the model) -> weights
+    for name, (there, here) in found.misfits.items():
+        if found.declared.is_per_class(name):
+            classes.setdefault((there[0], here[0]), []).append(name)
+    for (there, here), names in classes.items():
+        remarks.append(
+            f"only re-initializing {' and '.join(names)}: the file has {there} classes, the model {here}"
+        )
+    if folded_statistics and any(name.endswith(_STATISTICS) for name in found.missing):
+        remarks.append("it has no running statistics: the norms of this format contain them already")
+    if absent := found.absent_parts:
+        remarks.append(f"it has no {', '.join(absent)}: the model keeps its initial values there")
+    offsets = [name for name in found.incomplete if "_offset." in name]
     if offsets:
-        found.append(f"it has no offsets of deformable convolutions: {len(offsets)} start from zero")
-    extra = _parts(name for name in fit.left_over if name not in fit.superfluous)
-    if extra:
-        found.append(f"the model has no {extra}: the file's are not used")
-    unused = [name for name in fit.superfluous if name not in found]
-    if unused:
-        found.append(f"{len(unused)} weights are not used: {_list(unused)}")
-    return found
+        remarks.append(f"it has no offsets of deformable convolutions: {len(offsets)} start from zero")
+    if extra := found.extra_parts:
+        remarks.append(f"the model has no {', '.join(extra)}: those weights are not used")
+    if unused := found.superfluous:
+        remarks.append(f"{len(unused)} weights are not used: {_list(unused)}")
+    return remarks
 
 
-def require_overlap(fit: Fit, path: str, known_layouts: str) -> None:
-    """Raises ``InputError`` for weights of which the model knows none."""
-    if fit.matched or fit.misfits:
+def require_overlap(found: Compatibility, path: str, known_formats: str) -> None:
+    """Raises ``InputError`` for weights none of which the model has.
+
+    Args:
+        found: The comparison.
+        path: File, for the message.
+        known_formats: Formats that are recognized, for the message.
+    """
+    if found.matched or found.misfits:
         return
     raise InputError(
-        f"{path} was made for another model: none of its {len(fit.left_over)} weights has the name of one of "
-        f"this model's {len(fit.missing)}. Check MODEL.META_ARCHITECTURE and MODEL.WEIGHTS; layouts that are "
-        f"recognised: {known_layouts}."
+        f"{path} was made for another model: none of its {len(found.left_over)} weights has the name of one "
+        f"of this model's {len(found.missing)}. Check {OTHER_WEIGHTS.presence} and the file; formats that "
+        f"are recognized: {known_formats}."
     )
 
 
-# Parts of a model inside its first level of names: a pyramid, a pre-training's projection heads and
-# FreeSOLO's embedding come and go without the rest.
-_INNER_PARTS = ("backbone.bottom_up", "backbone.neck", "head.embedding_predictor")
-
-
-def _part(name: str) -> str:
-    """The part of the model a weight belongs to: "head", "backbone.bottom_up", "backbone.fpn", ..."""
-    inner = next((part for part in _INNER_PARTS if name.startswith(f"{part}.")), None)
-    first = name.partition(".")[0]
-    return inner or ("backbone.fpn" if first == "backbone" else first)
-
-
-def _parts(names: Iterable[str]) -> str:
-    return ", ".join(dict.fromkeys(_part(name) for name in names))
-
-
-def _distinct(keys: Iterable[str]) -> str:
-    return _list(dict.fromkeys(keys))
-
-
-def _list(items, separator: str = ", ") -> str:
+def _list(items: Iterable[str], separator: str = ", ") -> str:
     items = list(items)
     shown = separator.join(items[:_MAX_NAMES_SHOWN])
-    return (
-        shown if len(items) <= _MAX_NAMES_SHOWN else f"{shown}{separator}{len(items) - _MAX_NAMES_SHOWN} more"
-    )
+    more = len(items) - _MAX_NAMES_SHOWN
+    return f"{shown}{separator}{more} more" if more > 0 else shown

@@ -71,7 +71,7 @@ ADELAIDET_CONDINST_BIFPN = replace(
 
 
 def _bn_block(foreign: str, native: str) -> tuple[Rule, ...]:
-    """A convolution block with batch normalisation."""
+    """Returns rules of a convolution block with batch normalisation."""
     return ((f"{foreign}.conv", native), (f"{foreign}.bn", f"{native}.norm"))
 
 

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from solo_d2.utils.errors import InputError
 
-# Where frameworks keep the weights, in the order of preference. Published files of those that average have
-# the average there already.
+# Where frameworks keep the weights, in order of preference. In published files of those that average, the
+# average is there already.
 _HOLDERS = ("model", "state_dict", "model_state", "model_state_dict", "blobs")
 _AVERAGES = ("ema_state_dict", "model_ema", "state_dict_ema")
 _PREFIXES = ("module.", "model.")
@@ -21,9 +21,9 @@ class Envelope:
     """An opened checkpoint.
 
     Attributes:
-        weights: tensors by name, without common prefixes.
-        rest: the checkpoint's other entries.
-        notes: what was removed, in plain words.
+        weights: Tensors by name, without common prefixes.
+        rest: The checkpoint's other entries.
+        notes: What was removed, one sentence each.
     """
 
     weights: dict[str, Tensor]
@@ -35,11 +35,11 @@ def open_envelope(checkpoint: Mapping, path: str = "the file") -> Envelope:
     """Finds the weights in a checkpoint.
 
     Args:
-        checkpoint: the content of a weight file.
-        path: for messages.
+        checkpoint: The content of a weight file.
+        path: Its path, for messages.
 
     Raises:
-        InputError: there are no weights.
+        InputError: If there are no weights.
     """
     rest, weights, notes = {}, checkpoint, []
     while (
@@ -49,7 +49,7 @@ def open_envelope(checkpoint: Mapping, path: str = "the file") -> Envelope:
         weights = weights[holder]
     averages = [key for key in _AVERAGES if rest.pop(key, None) is not None]
     if averages:
-        notes.append(f"{averages[0]} is not used: the weights beside it are")
+        notes.append(f"{averages[0]} is not used: the weights next to it are")
     tensors = {
         name: _tensor(value) for name, value in weights.items() if isinstance(value, Tensor | np.ndarray)
     }
@@ -58,7 +58,7 @@ def open_envelope(checkpoint: Mapping, path: str = "the file") -> Envelope:
     tensors = _without_prefixes(tensors)
     copies = [name for name in tensors if name.startswith("ema_")]
     if copies:
-        notes.append(f"{len(copies)} moving averages (ema_...) are not used: the weights beside them are")
+        notes.append(f"{len(copies)} moving averages (ema_...) are not used: the weights next to them are")
     kept = {name: value for name, value in tensors.items() if not name.startswith("ema_")}
     return Envelope(kept, rest, tuple(notes))
 

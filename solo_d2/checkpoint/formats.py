@@ -1,4 +1,4 @@
-"""All layouts this project reads, and which one a file is in."""
+"""All formats that this project reads, and recognition of a file's format."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ from .condinst import ADELAIDET_CONDINST, ADELAIDET_CONDINST_BIFPN, MMDET_CONDIN
 from .openmmlab import MMDET, MMDET_BBOX_HEAD, MMDET_MASK_FEAT_HEAD, ORIGINAL_DECOUPLED_SOLO, ORIGINAL_SOLO
 from .resnet import CAFFE2_RESNET, DENSECL, DETECTRON2_RESNET, OPENMMLAB_RESNET, TORCHVISION_RESNET
 
-# The first one that recognises a file takes it: models before backbones, the particular before the general.
+# The first one that recognizes a file wins: models before backbones, the particular before the general.
 ADAPTERS: tuple[Adapter, ...] = (
     FREESOLO,
     ADELAIDET,
@@ -31,19 +31,19 @@ ADAPTERS: tuple[Adapter, ...] = (
 
 
 def detect(names: Iterable[str]) -> Adapter | None:
-    """The adapter of the layout these names are in; None for this project's own or an unknown one."""
+    """Returns the adapter of the format that these names are in; None for an own or unknown one."""
     names = list(names)
-    return next((adapter for adapter in ADAPTERS if adapter.recognises(names)), None)
+    return next((adapter for adapter in ADAPTERS if adapter.recognizes(names)), None)
 
 
 def adapter_named(name: str) -> Adapter:
-    """The adapter that the command line calls ``name``.
+    """Returns the adapter that the command line calls ``name``.
 
     Raises:
-        InputError: there is none.
+        InputError: If no adapter has the name.
     """
     for adapter in ADAPTERS:
         if adapter.name == name:
             return adapter
     known = ", ".join(adapter.name for adapter in ADAPTERS)
-    raise InputError(f"there is no layout {name}; known are {known}")
+    raise InputError(f"there is no format {name}; known are {known}")

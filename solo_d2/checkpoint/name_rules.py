@@ -25,7 +25,7 @@ class Template:
     def __init__(self, text: str):
         """
         Args:
-            text: the template; a field that occurs twice stands for the same number.
+            text: The template; a field that occurs twice stands for the same number.
         """
         self._text = text
         self._fields = {
@@ -58,31 +58,31 @@ class Template:
         return values, match["REST"] or ""
 
     def fill(self, values: dict[str, int]) -> str:
-        """The module's name for given values of the fields."""
+        """Returns the module's name for given values of the fields."""
         return _FIELD.sub(lambda m: str(int(m[1] or 1) * values[m[2]] + int(m[3] or 0)), self._text)
 
 
 class NameTable:
-    """A set of rules; of those that fit a name the one with the longest text translates it.
+    """A set of rules, of which the one with the longest text that fits translates a name.
 
-    So ``tower.{k}.norm`` goes before ``tower.{k}`` in either direction; of equal ones the first given does.
+    So ``tower.{k}.norm`` goes before ``tower.{k}`` in either direction; among equal ones the first wins.
     """
 
     def __init__(self, rules: Iterable[Rule]):
         """
         Args:
-            rules: pairs of templates with the same fields, the foreign one first.
+            rules: Pairs of templates with the same fields, the foreign one first.
         """
         pairs = [(Template(foreign), Template(native)) for foreign, native in rules]
         self._to_native = _longest_first(pairs)
         self._from_native = _longest_first([(native, foreign) for foreign, native in pairs])
 
     def to_native(self, name: str) -> str | None:
-        """This project's name of a foreign parameter; None for one that no rule knows."""
+        """Returns this project's name of a foreign parameter; None for one that no rule knows."""
         return _translate(name, self._to_native)
 
     def from_native(self, name: str) -> str | None:
-        """The foreign name of one of this project's parameters; None for one that no rule knows."""
+        """Returns the foreign name of one of this project's parameters; None for one that no rule knows."""
         return _translate(name, self._from_native)
 
 
@@ -100,5 +100,5 @@ def _translate(name: str, rules: Sequence[tuple[Template, Template]]) -> str | N
 
 
 def below(rules: Iterable[Rule], foreign: str, native: str) -> tuple[Rule, ...]:
-    """The same rules for modules that lie below a prefix on each side, such as "backbone."."""
+    """Returns the same rules for modules below a prefix on each side, such as "backbone."."""
     return tuple((foreign + one, native + other) for one, other in rules)

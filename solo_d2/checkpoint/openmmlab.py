@@ -1,6 +1,6 @@
 """The original SOLO's (mmdet 1), mmdet 2's and mmdet 3's detectors."""
 
-from .adapter import Adapter
+from .adapter import Adapter, PublishedSizes
 from .name_rules import Rule, below
 from .preprocessing import TORCHVISION
 from .resnet import BOTTOM_UP, COUNTER, TORCHVISION_RULES
@@ -14,12 +14,12 @@ _NECK: tuple[Rule, ...] = (
 
 
 def conv_block(foreign: str, native: str) -> tuple[Rule, ...]:
-    """An ordinary convolution block: convolution and norm."""
+    """Returns rules of an ordinary convolution block: convolution and norm."""
     return ((f"{foreign}.conv", native), (f"{foreign}.gn", f"{native}.norm"))
 
 
 def _deformable_block(foreign: str, native: str) -> tuple[Rule, ...]:
-    """A block whose convolution has offsets."""
+    """Returns rules of a block whose convolution has offsets."""
     return (
         (f"{foreign}.conv.conv_offset", f"{native}.offset"),
         (f"{foreign}.conv.conv_offset_mask", f"{native}.offset"),
@@ -28,19 +28,38 @@ def _deformable_block(foreign: str, native: str) -> tuple[Rule, ...]:
     )
 
 
+# SOLO's and SOLOv2's public model lists.
+TEST_SIZES = PublishedSizes(
+    tower="head.category_tower",
+    sizes={
+        (7, 256): (800, 1333),  # SOLO, Decoupled SOLO
+        (4, 512): (800, 1333),  # SOLOv2
+        (4, 256): (512, 852),  # Decoupled SOLO light
+        (3, 256): (512, 852),  # SOLOv2 light 512
+        (2, 256): (448, 768),  # SOLOv2 light 448
+    },
+)
+
+
 def _adapter(
-    name: str, title: str, marks, predictors, towers, mask_feature: str, mask_predictor: str
+    name: str,
+    title: str,
+    marks: tuple[str, ...],
+    predictors: tuple[Rule, ...],
+    towers: tuple[Rule, ...],
+    mask_feature: str,
+    mask_predictor: str,
 ) -> Adapter:
-    """An adapter of the SOLO family.
+    """Returns an adapter of the SOLO family.
 
     Args:
-        name: the adapter's.
-        title: the adapter's.
-        marks: the adapter's.
-        predictors: rules of last layers.
-        towers: pairs of a list of blocks and the native tower.
+        name: The adapter's name.
+        title: The adapter's title.
+        marks: The adapter's marks.
+        predictors: Rules of last layers.
+        towers: Pairs of a list of blocks and the native tower.
         mask_feature: SOLOv2's mask feature branch.
-        mask_predictor: its last block.
+        mask_predictor: Last block of the mask feature branch.
     """
     blocks = [(f"{foreign}.{{k}}", f"{native}.{{k}}") for foreign, native in towers]
     blocks.append((f"{mask_feature}.convs_all_levels.{{l}}.conv{{k}}", "mask_head.branches.{l}.convs.{k}"))
@@ -52,12 +71,13 @@ def _adapter(
         rules=(*BACKBONE, *_NECK, *predictors, *(rule for pair in blocks for rule in conv_block(*pair))),
         deformable_rules=tuple(rule for pair in blocks for rule in _deformable_block(*pair)),
         preprocessing=TORCHVISION,
+        test_sizes=TEST_SIZES,
         expendable=(COUNTER,),
     )
 
 
 def _original(name: str, title: str, category: str, masks: str) -> Adapter:
-    """SOLO and SOLOv2, or Decoupled SOLO, whose last layers have names of their own."""
+    """Returns the adapter of SOLO and SOLOv2, or of Decoupled SOLO, whose last layers differ in name."""
     return _adapter(
         name,
         title,
@@ -109,7 +129,7 @@ ORIGINAL_SOLO = _original("original", "the original SOLO", "solo_cate", "solo_in
 ORIGINAL_DECOUPLED_SOLO = _original(
     "original-decoupled", "the original Decoupled SOLO", "dsolo_cate", "dsolo_ins"
 )
-# Ports of mmdet's heads that keep the mask feature branch beside the head, as the original did.
+# Ports of mmdet's heads that keep the mask feature branch next to the head, as the original did.
 MMDET_MASK_FEAT_HEAD = _mmdet(
     "mmdet-mask-feat-head", "mmdet with a separate mask_feat_head", "mask_head", "mask_feat_head"
 )

@@ -1,4 +1,4 @@
-"""What a model's weights expect of its input: the half of a checkpoint that its file does not hold."""
+"""What a model's weights expect of its input: the half of a checkpoint that the file itself does not hold."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -7,6 +7,8 @@ from torch import Tensor
 
 # Two statements of the same mean differ by rounding at most: 57.12 and 57.120, 0.485 * 255 and 123.675.
 _TOLERANCE = 0.01
+# Names of fields in checkpoints of earlier versions.
+_OLD_NAMES = {"usual_for_layout": "usual_for_format"}
 
 
 @dataclass(frozen=True)
@@ -14,14 +16,14 @@ class Preprocessing:
     """Input conventions; None stands for "unknown" or "does not matter".
 
     Attributes:
-        channels: order of the colour channels, "RGB" or "BGR".
-        mean: subtracted per channel, in that order, of values 0 to 255.
-        std: divided by afterwards.
-        stride_in_1x1: whether a bottleneck halves the resolution in its first 1x1 convolution.
-        short_side: of the resized test image, in pixels.
-        long_side: bound of its longer side.
-        usual_for_layout: True where nothing but the names of the weights says so: most models with such names
-            are like this, another one may not be.
+        channels: Order of the color channels, "RGB" or "BGR".
+        mean: Subtracted per channel, in that order, from values 0 to 255.
+        std: Divided by afterwards.
+        stride_in_1x1: Whether a bottleneck halves the resolution in its first 1x1 convolution.
+        short_side: Of the resized test image, in pixels.
+        long_side: Bound of its longer side.
+        usual_for_format: True if only the names of the weights tell: most models with such names are like
+            this, another one may not be.
     """
 
     channels: str | None = None
@@ -30,63 +32,65 @@ class Preprocessing:
     stride_in_1x1: bool | None = None
     short_side: int | None = None
     long_side: int | None = None
-    usual_for_layout: bool | None = None
+    usual_for_format: bool | None = None
 
     def as_stated_by(self, weights: Mapping[str, Tensor]) -> "Preprocessing":
-        """The same with the mean and std of a checkpoint that keeps them (``pixel_mean``, ``pixel_std``).
+        """Returns the same with the mean and std that a checkpoint stores (``pixel_mean``, ``pixel_std``).
 
-        Photographs are brightest in red and darkest in blue, so the mean says what the order of channels is.
+        Photographs are brightest in red and darkest in blue, so the mean tells the order of channels.
 
         Args:
-            weights: by foreign name.
+            weights: Tensors by foreign name.
         """
         stated = {
             key: tuple(round(value, 3) for value in weights[f"pixel_{key}"].flatten().tolist())
             for key in ("mean", "std")
             if f"pixel_{key}" in weights
         }
+        stating = replace(self, mean=stated.get("mean", self.mean), std=stated.get("std", self.std))
         mean = stated.get("mean")
         if mean is None:
-            return replace(self, **stated, usual_for_layout=True)
+            return replace(stating, usual_for_format=True)
         if mean[0] == mean[-1]:
-            return replace(self, **stated)
-        return replace(self, **stated, channels="RGB" if mean[0] > mean[-1] else "BGR")
+            return stating
+        return replace(stating, channels="RGB" if mean[0] > mean[-1] else "BGR")
 
-    def differences(self, config: "Preprocessing") -> list[str]:
-        """What a config has to change to treat images as these weights expect.
+    def differences(self, config: "Preprocessing", keys: Mapping[str, str] | None = None) -> list[str]:
+        """Returns what a config must change to treat images as these weights expect.
 
         Args:
-            config: what the config does.
+            config: What the config does.
+            keys: Config key of each field, for messages; the field's own name without one.
 
         Returns:
-            One "KEY is ..., these weights want ..." for each difference, or "usual for this layout is ...";
-            sizes are not among them, see :meth:`size_difference`.
+            One "KEY is ..., these weights want ..." for each difference, or "usual for this format is ...".
+            Sizes are not among them, see :meth:`size_difference`.
         """
-        want = "usual for this layout is" if self.usual_for_layout else "these weights want"
-        keys = {
-            "channels": "INPUT.FORMAT",
-            "mean": "MODEL.PIXEL_MEAN",
-            "std": "MODEL.PIXEL_STD",
-            "stride_in_1x1": "MODEL.RESNETS.STRIDE_IN_1X1",
-        }
+        want = "usual for this format is" if self.usual_for_format else "these weights want"
         return [
-            f"{key} is {_shown(there)}, {want} {_shown(here)}"
-            for name, key in keys.items()
+            f"{_key(name, keys)} is {_shown(there)}, {want} {_shown(here)}"
+            for name in ("channels", "mean", "std", "stride_in_1x1")
             if _differ(here := getattr(self, name), there := getattr(config, name))
         ]
 
-    def size_difference(self, config: "Preprocessing") -> str:
-        """How the test size differs from the one the weights were published or trained with; "" if not."""
-        sizes = [(one.short_side, one.long_side) for one in (self, config)]
-        if None in sizes[0] or None in sizes[1] or sizes[0] == sizes[1]:
+    def size_difference(self, config: "Preprocessing", keys: Mapping[str, str] | None = None) -> str:
+        """Returns how the test size differs from the one of the weights' results; "" if not or unknown.
+
+        Args:
+            config: What the config does.
+            keys: Config key of each field, for messages; the field's own name without one.
+        """
+        here, there = ((one.short_side, one.long_side) for one in (self, config))
+        if None in here or None in there or here == there:
             return ""
+        short, long = (_key(name, keys) for name in ("short_side", "long_side"))
         return (
-            f"INPUT.MIN_SIZE_TEST and MAX_SIZE_TEST are {sizes[1][0]} and {sizes[1][1]}; the results known "
-            f"of these weights were made with {sizes[0][0]} and {sizes[0][1]}"
+            f"{short} and {long} are {there[0]} and {there[1]}; the known "
+            f"results of these weights were made with {here[0]} and {here[1]}"
         )
 
     def as_dict(self) -> dict:
-        """Plain values for storing beside weights, without what is unknown."""
+        """Returns plain values for storing next to weights, without what is unknown."""
         return {
             key: list(value) if isinstance(value, tuple) else value
             for key, value in asdict(self).items()
@@ -95,23 +99,26 @@ class Preprocessing:
 
     @classmethod
     def from_dict(cls, stored: Mapping) -> "Preprocessing":
-        """Reads :meth:`as_dict`; keys of other versions of this project are left out."""
+        """Reads :meth:`as_dict`, also of earlier versions; unknown keys are ignored."""
         known = {field.name for field in fields(cls)}
-        values = {key: tuple(v) if isinstance(v, list) else v for key, v in stored.items()}
-        return cls(**{key: value for key, value in values.items() if key in known})
+        named = {_OLD_NAMES.get(key, key): value for key, value in stored.items()}
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in named.items() if k in known})
 
 
-def _differ(one, other) -> bool:
+def _key(name: str, keys: Mapping[str, str] | None) -> str:
+    return (keys or {}).get(name, name)
+
+
+def _differ(one: object, other: object) -> bool:
     if one is None or other is None:
         return False
-    if isinstance(one, tuple):
-        return any(abs(a - b) > _TOLERANCE for a, b in zip(one, other, strict=False)) or len(one) != len(
-            other
-        )
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        pairs = zip(one, other, strict=False)
+        return len(one) != len(other) or any(abs(a - b) > _TOLERANCE for a, b in pairs)
     return one != other
 
 
-def _shown(value) -> str:
+def _shown(value: object) -> str:
     return str(list(value)) if isinstance(value, tuple) else str(value)
 
 
@@ -122,5 +129,5 @@ TORCHVISION = Preprocessing(
     std=(58.395, 57.12, 57.375),
     stride_in_1x1=False,
 )
-# The original Caffe ResNets', Detectron2's default and so AdelaiDet's.
+# The original Caffe ResNets', which are Detectron2's default and so AdelaiDet's.
 CAFFE = Preprocessing(channels="BGR", mean=(103.53, 116.28, 123.675), std=(1.0, 1.0, 1.0), stride_in_1x1=True)

@@ -42,7 +42,15 @@ _CAFFE2_RULES: tuple[Rule, ...] = (
 )
 
 
-def _backbone(name: str, title: str, marks, rules, preprocessing: Preprocessing, expendable=()) -> Adapter:
+def _backbone(
+    name: str,
+    title: str,
+    marks: tuple[str, ...],
+    rules: tuple[Rule, ...],
+    preprocessing: Preprocessing,
+    expendable: tuple[tuple[str, str], ...] = (),
+    folded_statistics: bool = False,
+) -> Adapter:
     return Adapter(
         name=name,
         title=title,
@@ -51,6 +59,7 @@ def _backbone(name: str, title: str, marks, rules, preprocessing: Preprocessing,
         preprocessing=preprocessing,
         expendable=(COUNTER, _CLASSIFIER, *expendable),
         whole_model=False,
+        folded_statistics=folded_statistics,
     )
 
 
@@ -93,6 +102,7 @@ CAFFE2_RESNET = _backbone(
         (r"_momentum$", "the optimizer's state"),
         (r"^conv1_b$", "a bias that Detectron2's ResNets do not have"),
     ),
+    folded_statistics=True,
 )
 # Which mean and stride they want depends on the file: R-50.pkl exists from torchvision and from MSRA.
 DETECTRON2_RESNET = _backbone(

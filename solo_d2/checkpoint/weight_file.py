@@ -1,4 +1,4 @@
-"""Weight files: read without running code of theirs, written whole or not at all."""
+"""Weight files (PyTorch's, old pickles, safetensors), read without running their code, written atomically."""
 
 import json
 import os
@@ -19,12 +19,12 @@ from solo_d2.utils.errors import InputError
 from .array_pickle import ForbiddenObject, read_array_pickle
 
 SAFETENSORS = ".safetensors"
-# What the two formats' writers raise, beside OSError, at a full disk.
+# What the two formats' writers raise, besides OSError, when the disk is full.
 _WRITE_ERRORS = (RuntimeError, SafetensorError)
-# What ends up under a weight file's name by mistake, by its first bytes.
+# First bytes of what is mistaken for a weight file.
 _IMPOSTORS = (
     (b"<", "a web page, probably the host's error message: download the file itself"),
-    (b"version https://git-lfs", "a pointer of Git LFS: fetch the file itself with `git lfs pull`"),
+    (b"version https://git-lfs", "a Git LFS pointer: fetch the file itself with `git lfs pull`"),
     (b"\x89PNG", "a picture"),
     (b"\xff\xd8\xff", "a picture"),
     (b"\x1f\x8b", "a gzip archive: unpack it first"),
@@ -36,14 +36,14 @@ def read_weight_file(path: str, *, allow_pickle: bool = False) -> dict:
     """Reads a ``.pth``, ``.pkl`` or ``.safetensors`` file onto the CPU.
 
     Args:
-        path: a file, or an address that Detectron2's PathManager knows.
-        allow_pickle: unpickle what cannot be read otherwise. **This runs code that the file contains.**
+        path: A file, or an address that Detectron2's PathManager knows.
+        allow_pickle: Whether to unpickle what cannot be read otherwise. **This runs code of the file.**
 
     Returns:
         The file's dictionary; a ``.safetensors`` file gives {"model": tensors, **metadata}.
 
     Raises:
-        InputError: the file is missing, damaged, no weight file, or would run code.
+        InputError: If the file is missing, damaged, no weight file, or would run code.
     """
     local = local_file(path)
     try:
@@ -64,9 +64,12 @@ def read_weight_file(path: str, *, allow_pickle: bool = False) -> dict:
 def _reader(local: str) -> Callable[[str], object]:
     if local.endswith(SAFETENSORS):
         return _read_safetensors
-    if local.endswith(".pkl") and not zipfile.is_zipfile(local):
-        return _read_pkl
-    return _read_torch
+    return _read_pkl if _is_old_pickle(local) else _read_torch
+
+
+def _is_old_pickle(local: str) -> bool:
+    """Tells an array pickle from PyTorch's archive, which may be named ``.pkl``, too."""
+    return local.endswith(".pkl") and not zipfile.is_zipfile(local)
 
 
 def _read_torch(local: str) -> object:
@@ -85,7 +88,7 @@ def _read_safetensors(local: str) -> dict:
 
 
 def _plain(text: str) -> object:
-    """safetensors keeps strings only; :func:`write_weight_file` writes other values as JSON."""
+    """Decodes a value: safetensors stores strings only, :func:`write_weight_file` writes others as JSON."""
     try:
         return json.loads(text)
     except json.JSONDecodeError:
@@ -94,24 +97,24 @@ def _plain(text: str) -> object:
 
 def _run_pickle(path: str, local: str) -> object:
     try:
-        if local.endswith(".pkl") and not zipfile.is_zipfile(local):
+        if _is_old_pickle(local):
             with open(local, "rb") as file:
                 return pickle.load(file, encoding="latin1")
         return torch.load(local, map_location="cpu", weights_only=False)
-    except Exception as error:  # it is other people's code that runs here
+    except Exception as error:  # code of the file runs here
         raise InputError(f"{path} cannot be unpickled ({_first_line(error)})") from error
 
 
 def write_weight_file(path: str, weights: Mapping[str, Tensor], **metadata) -> None:
-    """Writes weights; a crash meanwhile leaves the former file, if any.
+    """Writes weights atomically.
 
     Args:
-        path: where to; ``.safetensors`` or, with any other ending, PyTorch's format.
-        weights: tensors by name.
-        metadata: plain values to store beside them.
+        path: ``.safetensors`` file, or PyTorch's format for any other ending.
+        weights: Tensors by name.
+        **metadata: Plain values to store next to them.
 
     Raises:
-        InputError: the file cannot be written there, see :func:`solo_d2.utils.atomic_file.atomic_write`.
+        InputError: If the file cannot be written, see :func:`solo_d2.utils.atomic_file.atomic_write`.
     """
     if not path.endswith(SAFETENSORS):
         save_atomically({"model": dict(weights), **metadata}, path)
@@ -132,28 +135,28 @@ def save_atomically(data: dict, path: str) -> None:
 
 
 def local_file(path: str) -> str:
-    """The file behind a path, or behind an address after downloading it.
+    """Returns the file behind a path, or behind an address after downloading it.
 
     Raises:
-        InputError: there is none.
+        InputError: If there is none.
     """
     if "://" in path:
         try:
             return PathManager.get_local_path(path)
         except InputError:
             raise
-        except Exception as error:  # whatever the address's handler raises, the remedy is the same
+        except Exception as error:  # the remedy is the same for all errors of handlers
             raise InputError(
-                f"{path} could not be downloaded ({_first_line(error)}). Download it elsewhere and "
-                "set MODEL.WEIGHTS to the file, or to '' for random weights."
+                f"{path} could not be downloaded ({_first_line(error)}). Download it elsewhere "
+                "and give the path of the file instead."
             ) from error
     if not os.path.isfile(path):
-        raise InputError(f"Weight file {path} does not exist. Check MODEL.WEIGHTS or --resume.")
+        raise InputError(f"Weight file {path} does not exist: check its path")
     return path
 
 
 def _forbidden(error: Exception) -> str:
-    """The Python object a pickle asked for; "" where it is damaged otherwise."""
+    """Returns the Python object that a pickle asked for; "" if it is damaged instead."""
     if isinstance(error, ForbiddenObject):
         return str(error)
     named = re.search(r"GLOBAL ([\w.]+)", str(error))
@@ -166,7 +169,7 @@ def _refusal(path: str, local: str, error: Exception) -> str:
         return _damage(path, local, error)
     return (
         f"{path} cannot be read without running code: it asks for {wanted}. If you trust its origin, "
-        "convert it once with `python tools/convert_checkpoint.py --allow-pickle`."
+        "convert it once with `python tools/convert_checkpoint.py --allow-pickle`"
     )
 
 
@@ -175,19 +178,19 @@ def _damage(path: str, local: str, error: Exception) -> str:
         start = file.read(64).lstrip()
     for beginning, what in _IMPOSTORS:
         if start.startswith(beginning):
-            return f"{_named(path, local)} is no weight file but {what}."
+            return f"{_named(path, local)} is no weight file but {what}"
     return (
         f"{_named(path, local)} cannot be read as a checkpoint ({_first_line(error)}): it is truncated, "
-        "damaged or no weight file. Copy it again or choose another one."
+        "damaged or no weight file. Copy it again or choose another one"
     )
 
 
 def _named(path: str, local: str) -> str:
-    """A file for messages: of one that was fetched, also where it lies, as a bad one stays there."""
+    """Names a file for messages; a downloaded one with its cached copy, which must go if it is bad."""
     return path if local == path else f"{path} (delete {local} to fetch it again)"
 
 
 def _first_line(error: Exception) -> str:
-    """The start of an error's text, short enough to stand inside one line."""
+    """Returns the start of an error's text, short enough for one line."""
     text = (str(error) or type(error).__name__).splitlines()[0]
     return text.split(". ")[0][:120].rstrip(".")

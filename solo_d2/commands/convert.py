@@ -1,6 +1,6 @@
 """Renames published weights to this project's names, or back.
 
-MODEL.WEIGHTS and the predictor read every known layout themselves: converting is for files that are to be
+MODEL.WEIGHTS and the predictor read every known format themselves: converting is for files that are to be
 kept, passed on or used by other programs.
 
 solo-d2 convert --input solov2_r50_fpn_3x_coco.pth --output solov2_R50_3x.safetensors
@@ -28,7 +28,7 @@ from solo_d2.checkpoint import (
     read_native,
     write_weight_file,
 )
-from solo_d2.checkpoint.native import LAYOUT_KEY, PREPROCESSING_KEY
+from solo_d2.checkpoint.native import FORMAT_KEY, PREPROCESSING_KEY
 from solo_d2.checkpoint.preprocessing import CAFFE, TORCHVISION
 from solo_d2.config.loading import load_config
 from solo_d2.engine import cli
@@ -50,11 +50,11 @@ def build_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
         help="config, or name of one, that the weights have to fit; without it every name has to be known",
     )
     names = ", ".join(adapter.name for adapter in ADAPTERS)
-    parser.add_argument("--to", metavar="LAYOUT", help=f"write this foreign layout instead: {names}")
+    parser.add_argument("--to", metavar="FORMAT", help=f"write this foreign format instead: {names}")
     parser.add_argument(
         "--preprocessing",
         choices=_PREPROCESSING,
-        help="what the weights expect of images, where their layout is usually used otherwise: such as "
+        help="what the weights expect of images, where their format is usually used otherwise: such as "
         "torchvision for an AdelaiDet model that was trained from DenseCL's backbone",
     )
     parser.add_argument(
@@ -66,7 +66,7 @@ def build_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
 
 
 def with_preprocessing(native: NativeWeights, preprocessing: Preprocessing) -> NativeWeights:
-    """The same weights with other expectations, but the test size of their layout."""
+    """The same weights with other expectations, but the test size of their format."""
     known = native.preprocessing
     sized = replace(preprocessing, short_side=known.short_side, long_side=known.long_side)
     return replace(native, preprocessing=sized)
@@ -75,10 +75,10 @@ def with_preprocessing(native: NativeWeights, preprocessing: Preprocessing) -> N
 def check_names(native: NativeWeights, path: str) -> None:
     """Raises ``InputError`` for weights that belong to no model known here, as far as names can tell."""
     if native.left_over:
-        layout = f"the layout of {native.layout.title}" if native.layout else "any known layout"
+        known = f"the format of {native.format.title}" if native.format else "any known format"
         raise InputError(
             f"{path}: {len(native.left_over)} of {len(native.weights)} weights, such as "
-            f"{native.left_over[0]}, do not belong to {layout}: it is another model or damaged. "
+            f"{native.left_over[0]}, do not belong to {known}: it is another model or damaged. "
             "--config-file checks it against the model that it is for"
         )
 
@@ -92,15 +92,15 @@ def check_fit(native: NativeWeights, config: str, path: str) -> None:
 
 
 def to_foreign(native: NativeWeights, target: Adapter) -> dict[str, torch.Tensor]:
-    """Weights in a foreign layout; one for backbones takes those of the backbone.
+    """Weights in a foreign format; one for backbones takes those of the backbone.
 
     Raises:
-        InputError: the layout has no names for them.
+        InputError: the format has no names for them.
     """
     nameless = set(target.without_name(native.weights))
     if nameless and (target.whole_model or len(nameless) == len(native.weights)):
         raise InputError(
-            f"--to {target.name}: the layout has no name for {len(nameless)} of {len(native.weights)} "
+            f"--to {target.name}: the format has no name for {len(nameless)} of {len(native.weights)} "
             f"weights, such as {min(nameless)}: it belongs to another method"
         )
     if nameless:
@@ -110,7 +110,7 @@ def to_foreign(native: NativeWeights, target: Adapter) -> dict[str, torch.Tensor
 
 def report(native: NativeWeights, path: str) -> None:
     """Says what the file is and what it expects."""
-    kind = native.layout.title if native.layout else "this project's own names, or an unknown layout"
+    kind = native.format.title if native.format else "this project's own names, or an unknown format"
     what = "a whole model" if native.whole_model else "a backbone"
     logger.info("%s: %s, %s, %d weights", path, kind, what, len(native.weights))
     expected = native.preprocessing.as_dict()
@@ -142,7 +142,7 @@ def run(arguments: argparse.Namespace) -> None:
         write_weight_file(arguments.output, to_foreign(native, target))
     else:
         metadata = {PREPROCESSING_KEY: native.preprocessing.as_dict()}
-        if native.layout:
-            metadata[LAYOUT_KEY] = native.layout.name
+        if native.format:
+            metadata[FORMAT_KEY] = native.format.name
         write_weight_file(arguments.output, native.weights, **metadata)
     logger.info("wrote %s", arguments.output)

@@ -6,7 +6,7 @@ import os
 import torch
 
 from detectron2.engine import HookBase, hooks
-from solo_d2.checkpoint import SoloCheckpointer
+from solo_d2.checkpoint import Checkpointer
 from solo_d2.utils.json_file import read_json, write_json
 
 BEST_NAME = "model_best"
@@ -33,7 +33,7 @@ class EMAHook(HookBase):
         self.decay = decay
         self._live = model
         self._updates = 0
-        self._checkpointer = SoloCheckpointer(self.averaged, output_dir, resumable=False)
+        self._checkpointer = Checkpointer(self.averaged, output_dir, resumable=False)
 
     def before_train(self) -> None:
         """Starts the average at the weights that training starts from."""
@@ -90,7 +90,7 @@ class BestCheckpoint(hooks.BestCheckpointer):
     """
 
     def __init__(self, eval_period: int, model: torch.nn.Module, output_dir: str, metric: str):
-        checkpointer = SoloCheckpointer(model, output_dir, resumable=False)
+        checkpointer = Checkpointer(model, output_dir, resumable=False)
         super().__init__(eval_period, checkpointer, metric, "max", BEST_NAME)
         self._metric = metric
         self._record = os.path.join(output_dir, f"{BEST_NAME}.json")

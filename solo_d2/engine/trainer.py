@@ -19,10 +19,9 @@ from solo_d2.visualization.validation import ValidationPictures
 
 from .dataset_checks import class_agnostic_metadata, meta_architecture, method_node
 from .evaluation_loader import NamingMapper, build_test_loader
-from .fresh_weights import FreshWeights
 from .hooks import BestCheckpoint, EMAHook, PreciseBN
 from .train_step import TrainStep
-from .weights import build_checkpointer
+from .weights import FreshWeights, build_checkpointer
 
 _AMP_DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 _WRITER_PERIOD = 20  # iterations between two lines of metrics, as in Detectron2

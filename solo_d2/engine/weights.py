@@ -1,15 +1,26 @@
-"""Checkpointers that know what a config does to images, and where its keys are."""
+"""The weights a run starts from: loaded by a checkpointer that knows the config, some re-initialized."""
+
+from collections.abc import Sequence
 
 import torch
 
 from detectron2.config import CfgNode
-from solo_d2.checkpoint import Preprocessing, SoloCheckpointer
+from solo_d2.checkpoint import Checkpointer, Preprocessing
+from solo_d2.utils.errors import InputError
 
-from .dataset_checks import method_name
+# Fields of Preprocessing -> the keys that :func:`preprocessing_of` reads.
+_KEYS = {
+    "channels": "INPUT.FORMAT",
+    "mean": "MODEL.PIXEL_MEAN",
+    "std": "MODEL.PIXEL_STD",
+    "stride_in_1x1": "MODEL.RESNETS.STRIDE_IN_1X1",
+    "short_side": "INPUT.MIN_SIZE_TEST",
+    "long_side": "INPUT.MAX_SIZE_TEST",
+}
 
 
 def preprocessing_of(cfg: CfgNode) -> Preprocessing:
-    """What a config does to images before the model sees them."""
+    """Returns what a config does to images before the model sees them."""
     return Preprocessing(
         channels=cfg.INPUT.FORMAT,
         mean=tuple(cfg.MODEL.PIXEL_MEAN),
@@ -21,21 +32,41 @@ def preprocessing_of(cfg: CfgNode) -> Preprocessing:
     )
 
 
-def build_checkpointer(
-    cfg: CfgNode, model: torch.nn.Module, save_dir: str = "", **kwargs
-) -> SoloCheckpointer:
-    """The checkpointer of a model built from ``cfg``.
+def build_checkpointer(cfg: CfgNode, model: torch.nn.Module, save_dir: str = "", **kwargs) -> Checkpointer:
+    """Builds the checkpointer of a model.
 
     Args:
-        cfg: the model's config.
-        model: the model.
-        save_dir: folder of the checkpoints; "" where nothing is saved.
-        kwargs: further arguments of :class:`SoloCheckpointer`.
+        cfg: The model's config.
+        model: The model.
+        save_dir: Folder of the checkpoints; "" if nothing is saved.
+        **kwargs: Further arguments of :class:`Checkpointer`.
     """
-    return SoloCheckpointer(
-        model,
-        save_dir,
-        preprocessing=preprocessing_of(cfg),
-        group=f"MODEL.{method_name(cfg)}",
-        **kwargs,
+    return Checkpointer(
+        model, save_dir, preprocessing=preprocessing_of(cfg), preprocessing_keys=_KEYS, **kwargs
     )
+
+
+class FreshWeights:
+    """Initial weights that fine-tuning keeps, such as the last category layer's (FreeSOLO, section 6.2.1)."""
+
+    def __init__(self, model: torch.nn.Module, prefixes: Sequence[str]):
+        """
+        Args:
+            model: Model with its initial weights.
+            prefixes: Beginnings of the names of weights to re-initialize.
+
+        Raises:
+            InputError: If no weight's name begins with one of them.
+        """
+        self._model = model
+        weights = model.state_dict()
+        for prefix in prefixes:
+            if not any(name.startswith(prefix) for name in weights):
+                raise InputError(f"MODEL.FRESH_WEIGHTS: no weight's name begins with {prefix}")
+        self._weights = {
+            name: value.clone() for name, value in weights.items() if name.startswith(tuple(prefixes))
+        }
+
+    def restore(self) -> None:
+        """Copies the initial weights back after others have been loaded."""
+        self._model.load_state_dict(self._weights, strict=False)

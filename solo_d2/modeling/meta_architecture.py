@@ -1,6 +1,6 @@
 """The contract of a meta-architecture, and the template of a direct instance segmenter."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from detectron2.modeling import META_ARCH_REGISTRY, Backbone
 from detectron2.structures import BitMasks, ImageList, Instances
+
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -19,13 +21,20 @@ class WeightKey:
 
     Attributes:
         pattern: Regular expression that matches the start of a weight's name.
-        shape: The key that decides the weight's shape.
+        shape: The key that decides the weight's shape, or a function that returns it for the shapes in a file
+            and in the model.
         presence: The key that decides whether the weight exists.
+        per_class: Whether the weight has a row per class, so that other classes re-initialize it.
     """
 
     pattern: str
-    shape: str
+    shape: str | Callable[[Shape, Shape], str]
     presence: str
+    per_class: bool = False
+
+
+# For weights that neither a method nor a backbone declares: they belong to another method.
+OTHER_WEIGHTS = WeightKey("", "MODEL.META_ARCHITECTURE", presence="MODEL.META_ARCHITECTURE")
 
 
 class MetaArchitecture(nn.Module):
@@ -40,7 +49,9 @@ class MetaArchitecture(nn.Module):
         evaluator_types: Kinds of data sets (``evaluator_type``) that the model can be evaluated on; None for
             a model that finds instances.
         is_panoptic: Whether results have "panoptic_seg".
-        weight_keys: Which config key explains which weight; the first match counts.
+        weight_keys: Which config key explains which weight; the first match counts. A subclass declares only
+            its own, see :meth:`all_weight_keys`.
+        weight_parts: Parts inside "backbone" or "head" that a file may have or lack on their own.
     """
 
     config_node: ClassVar[str] = ""
@@ -48,6 +59,7 @@ class MetaArchitecture(nn.Module):
     evaluator_types: ClassVar[tuple[str, ...] | None] = None
     is_panoptic: ClassVar[bool] = False
     weight_keys: ClassVar[tuple[WeightKey, ...]] = ()
+    weight_parts: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, *, pixel_mean: Sequence[float], pixel_std: Sequence[float]):
         """
@@ -58,6 +70,16 @@ class MetaArchitecture(nn.Module):
         super().__init__()
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), False)
         self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1), False)
+
+    @classmethod
+    def all_weight_keys(cls) -> tuple[WeightKey, ...]:
+        """Returns the keys that the class and its bases declare, the class's own first."""
+        return tuple(key for base in cls.__mro__ for key in vars(base).get("weight_keys", ()))
+
+    @classmethod
+    def original_of(cls, weight: str) -> str:
+        """Returns the name of the weight that a named one is a copy of; without copies, the name itself."""
+        return weight
 
     @property
     def device(self) -> torch.device:

@@ -1,6 +1,6 @@
 """Published models by the recordings of their names and shapes."""
 
-# Recording -> the published model of the same layout and architecture.
+# Recording -> the published model of the same format and architecture.
 RECORDED = {
     "original_solo_r50_fpn_1x_coco": "original/solo_R50_1x",
     "original_decoupled-solo_r50_fpn_1x_coco": "original/decoupled_solo_R50_1x",

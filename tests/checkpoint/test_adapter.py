@@ -1,9 +1,12 @@
 """An adapter made up for the test: plain and deformable blocks, entries of no use, sizes."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from solo_d2.checkpoint import Adapter
+from solo_d2.checkpoint.openmmlab import TEST_SIZES
 from solo_d2.checkpoint.preprocessing import TORCHVISION
 
 ADAPTER = Adapter(
@@ -21,6 +24,7 @@ ADAPTER = Adapter(
     ),
     expendable=((r"^counter$", "a counter"),),
     preprocessing=TORCHVISION,
+    test_sizes=TEST_SIZES,
 )
 FOREIGN = {
     "cls.0.conv.weight": 0,
@@ -49,7 +53,7 @@ def test_both_directions():
 
 
 def test_recognition_and_expendable_entries():
-    assert ADAPTER.recognises(FOREIGN) and not ADAPTER.recognises(["closs.weight"])
+    assert ADAPTER.recognizes(FOREIGN) and not ADAPTER.recognizes(["closs.weight"])
     assert ADAPTER.why_expendable("counter") == "a counter"
     assert ADAPTER.why_expendable("cls.0.conv.weight") is None
 
@@ -71,3 +75,4 @@ def test_published_test_size(depth, width, size):
     found = ADAPTER.with_test_size(weights)
     assert (found.short_side, found.long_side) == size
     assert found.channels == "RGB"
+    assert replace(ADAPTER, test_sizes=None).with_test_size(weights) == TORCHVISION

@@ -49,10 +49,10 @@ def test_a_file_with_a_mean_is_believed():
     """SOLOv2 of AdelaiDet's code on DenseCL's backbone: its names are those of models for BGR."""
     weights = dict.fromkeys(("ins_head.cate_pred.bias", "ins_head.kernel_pred.bias"), torch.zeros(2))
     guessed = to_native(weights).preprocessing
-    assert guessed.channels == "BGR" and guessed.usual_for_layout
+    assert guessed.channels == "BGR" and guessed.usual_for_format
     weights["pixel_mean"] = torch.tensor([123.675, 116.28, 103.53]).view(3, 1, 1)
     weights["pixel_std"] = torch.tensor([58.395, 57.12, 57.375]).view(3, 1, 1)
     native = to_native(weights)
-    assert native.preprocessing.channels == "RGB" and not native.preprocessing.usual_for_layout
+    assert native.preprocessing.channels == "RGB" and not native.preprocessing.usual_for_format
     assert native.preprocessing.std == (58.395, 57.12, 57.375)
     assert native.notes == ("2 not used: set by the config here",)

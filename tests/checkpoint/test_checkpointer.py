@@ -3,13 +3,23 @@ import pickle
 import pytest
 import torch
 
-from solo_d2.checkpoint import Preprocessing, SoloCheckpointer, write_weight_file
+from solo_d2.checkpoint import Checkpointer, Preprocessing, write_weight_file
+from solo_d2.modeling.meta_architecture import MetaArchitecture, WeightKey
 from solo_d2.utils.errors import InputError
 
 
+class Model(MetaArchitecture):
+    config_node = "X"
+    weight_keys = (WeightKey(r"last\.", "{}.NUM_CLASSES", "MODEL.META_ARCHITECTURE", per_class=True),)
+
+    def __init__(self, classes):
+        super().__init__(pixel_mean=[0.0], pixel_std=[1.0])
+        self.body = torch.nn.Linear(2, 2)
+        self.last = torch.nn.Linear(2, classes)
+
+
 def make_model(classes=3):
-    head = torch.nn.ModuleDict({"category_predictor": torch.nn.Linear(2, classes)})
-    return torch.nn.ModuleDict({"body": torch.nn.Linear(2, 2), "head": head})
+    return Model(classes)
 
 
 class Counter:
@@ -32,40 +42,40 @@ def same_weights(one, other):
 
 def test_round_trip_and_resume(tmp_path):
     model, counter = make_model(), Counter(5)
-    SoloCheckpointer(model, str(tmp_path), trainer=counter).save("model_0001", iteration=1)
+    Checkpointer(model, str(tmp_path), trainer=counter).save("model_0001", iteration=1)
     other, other_counter = make_model(), Counter()
-    checkpointer = SoloCheckpointer(other, str(tmp_path), trainer=other_counter)
+    checkpointer = Checkpointer(other, str(tmp_path), trainer=other_counter)
     rest = checkpointer.resume_or_load("", resume=True)
     assert same_weights(model, other) and other_counter.count == 5 and rest["iteration"] == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["last_checkpoint", "model_0001.pth"]
 
 
 def test_not_resumable_file_is_not_the_last_checkpoint(tmp_path):
-    checkpointer = SoloCheckpointer(make_model(), str(tmp_path), resumable=False)
+    checkpointer = Checkpointer(make_model(), str(tmp_path), resumable=False)
     checkpointer.save("model_best")
     assert not checkpointer.has_checkpoint()
 
 
 def test_loading_weights_leaves_checkpointables(tmp_path):
-    SoloCheckpointer(make_model(), str(tmp_path), trainer=Counter(5)).save("m")
+    Checkpointer(make_model(), str(tmp_path), trainer=Counter(5)).save("m")
     counter = Counter(1)
-    checkpointer = SoloCheckpointer(make_model(), str(tmp_path / "new"), trainer=counter)
+    checkpointer = Checkpointer(make_model(), str(tmp_path / "new"), trainer=counter)
     checkpointer.resume_or_load(str(tmp_path / "m.pth"), resume=False)
     assert counter.count == 1
 
 
 def test_resume_without_checkpoint_warns(tmp_path, caplog):
-    SoloCheckpointer(make_model(), str(tmp_path)).resume_or_load("", resume=True)
+    Checkpointer(make_model(), str(tmp_path)).resume_or_load("", resume=True)
     assert "no last checkpoint" in caplog.text
 
 
 @pytest.mark.parametrize("size", [0, 10, 400, -1])
 def test_truncated_file(tmp_path, size):
     path = tmp_path / "m.pth"
-    SoloCheckpointer(make_model(), str(tmp_path)).save("m")
+    Checkpointer(make_model(), str(tmp_path)).save("m")
     path.write_bytes(path.read_bytes()[:size])
     with pytest.raises(InputError) as error:
-        SoloCheckpointer(make_model()).load(str(path))
+        Checkpointer(make_model()).load(str(path))
     text = str(error.value)
     assert str(path) in text and "truncated" in text and "\n" not in text
 
@@ -79,12 +89,12 @@ def test_file_that_would_run_code(tmp_path, capsys):
     path = tmp_path / "m.pth"
     torch.save({"model": Malicious()}, path)
     with pytest.raises(InputError, match="m.pth cannot be read"):
-        SoloCheckpointer(make_model()).load(str(path))
+        Checkpointer(make_model()).load(str(path))
     assert "executed" not in capsys.readouterr().out
 
 
 def test_missing_and_foreign_files(tmp_path):
-    checkpointer = SoloCheckpointer(make_model())
+    checkpointer = Checkpointer(make_model())
     for name in ("absent.pth", "absent.pkl"):
         with pytest.raises(InputError, match=f"{name} does not exist"):
             checkpointer.load(str(tmp_path / name))
@@ -97,18 +107,19 @@ def test_missing_and_foreign_files(tmp_path):
 
 
 def test_other_number_of_classes(tmp_path, caplog):
-    SoloCheckpointer(make_model(classes=80), str(tmp_path)).save("m")
+    Checkpointer(make_model(classes=80), str(tmp_path)).save("m")
     path = str(tmp_path / "m.pth")
-    with pytest.raises(
-        InputError, match=r"predictor.weight \(80, 2\) in the file, \(3, 2\) here.*MODEL.X.NUM_CLASSES"
-    ):
-        SoloCheckpointer(make_model(), exact=True, group="MODEL.X").load(path)
+    line = r"weight \(80, 2\) in the file, \(3, 2\) here.*\(the number of classes differs\): change MODEL.X"
+    with pytest.raises(InputError, match=line):
+        Checkpointer(make_model(), exact=True).load(path)
     model = make_model()
-    before = model["head"]["category_predictor"].weight.clone()
-    SoloCheckpointer(model).load(path)
-    assert torch.equal(model["head"]["category_predictor"].weight, before)
-    assert "80 classes in the file, 3 here: only head.category_predictor.weight and" in caplog.text
-    resumed = SoloCheckpointer(make_model(), str(tmp_path))
+    before = model.last.weight.clone()
+    Checkpointer(model).load(path)
+    assert torch.equal(model.last.weight, before)
+    assert (
+        "only re-initializing last.weight and last.bias: the file has 80 classes, the model 3" in caplog.text
+    )
+    resumed = Checkpointer(make_model(), str(tmp_path))
     with pytest.raises(InputError, match="number of classes"):
         resumed.resume_or_load("", resume=True)
 
@@ -119,7 +130,7 @@ def test_a_contradiction_changes_nothing(tmp_path):
     torch.save({"model": weights}, tmp_path / "m.pth")
     before = {name: value.clone() for name, value in model.state_dict().items()}
     with pytest.raises(InputError, match=r"body.weight \(5, 2\) in the file"):
-        SoloCheckpointer(model).load(str(tmp_path / "m.pth"))
+        Checkpointer(model).load(str(tmp_path / "m.pth"))
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
@@ -128,36 +139,38 @@ def test_preprocessing_is_compared(tmp_path, caplog):
     metadata = {"preprocessing": {"channels": "RGB", "short_side": 800, "long_side": 1333}}
     write_weight_file(str(tmp_path / "m.safetensors"), model.state_dict(), **metadata)
     config = Preprocessing(channels="BGR", short_side=448, long_side=768)
+    keys = {"channels": "INPUT.FORMAT"}
     with caplog.at_level("INFO"):
-        SoloCheckpointer(make_model(), preprocessing=config).load(str(tmp_path / "m.safetensors"))
+        checkpointer = Checkpointer(make_model(), preprocessing=config, preprocessing_keys=keys)
+        checkpointer.load(str(tmp_path / "m.safetensors"))
     assert "INPUT.FORMAT is BGR, these weights want RGB" in caplog.text
-    assert "made with 800 and 1333" in caplog.text
+    assert "short_side and long_side are 448 and 768; the known results" in caplog.text
 
 
 def test_preprocessing_is_saved(tmp_path, caplog):
     trained = Preprocessing(channels="RGB", mean=(1.0, 2.0, 3.0))
-    SoloCheckpointer(make_model(), str(tmp_path), preprocessing=trained).save("m")
-    SoloCheckpointer(make_model(), preprocessing=trained).load(str(tmp_path / "m.pth"))
+    Checkpointer(make_model(), str(tmp_path), preprocessing=trained).save("m")
+    Checkpointer(make_model(), preprocessing=trained).load(str(tmp_path / "m.pth"))
     assert "these weights want" not in caplog.text
-    SoloCheckpointer(make_model(), preprocessing=Preprocessing(channels="BGR")).load(str(tmp_path / "m.pth"))
-    assert "INPUT.FORMAT is BGR, these weights want RGB" in caplog.text
+    Checkpointer(make_model(), preprocessing=Preprocessing(channels="BGR")).load(str(tmp_path / "m.pth"))
+    assert "channels is BGR, these weights want RGB" in caplog.text
 
 
 def test_pickles_of_arrays(tmp_path):
     model, other = make_model(), make_model()
     weights = {name: value.numpy() for name, value in model.state_dict().items()}
     (tmp_path / "m.pkl").write_bytes(pickle.dumps({"model": weights, "__author__": "test"}))
-    SoloCheckpointer(other, exact=True).load(str(tmp_path / "m.pkl"))
+    Checkpointer(other, exact=True).load(str(tmp_path / "m.pkl"))
     assert same_weights(model, other)
-    ending = {"category_predictor.weight": torch.full((3, 2), 7.0)}
+    ending = {"last.weight": torch.full((3, 2), 7.0)}
     torch.save(ending, tmp_path / "end.pth")
-    SoloCheckpointer(other).load(f"{tmp_path / 'end.pth'}?matching_heuristics=True")
-    assert (other["head"]["category_predictor"].weight == 7).all()
+    Checkpointer(other).load(f"{tmp_path / 'end.pth'}?matching_heuristics=True")
+    assert (other.last.weight == 7).all()
 
 
 def test_bare_state_dict_and_wrapped_names(tmp_path):
     model, other = make_model(), make_model()
     weights = {f"module.{name}": value for name, value in model.state_dict().items()}
     torch.save(weights, tmp_path / "m.pth")
-    SoloCheckpointer(other).load(str(tmp_path / "m.pth"))
+    Checkpointer(other).load(str(tmp_path / "m.pth"))
     assert same_weights(model, other)

@@ -3,7 +3,9 @@
 import pytest
 import torch
 
-from solo_d2.checkpoint.compatibility import compare, problems, remarks, require_overlap
+from solo_d2.checkpoint.compatibility import compare, find_problems, find_remarks, require_overlap
+from solo_d2.checkpoint.weight_keys import DeclaredWeights
+from solo_d2.methods import PanopticSOLOv2, SOLOv2
 from solo_d2.utils.errors import InputError
 
 MODEL = {
@@ -23,21 +25,23 @@ def tensors(shapes: dict) -> dict:
     return {name: torch.zeros(shape) for name, shape in shapes.items()}
 
 
+def comparison(weights: dict, model: dict, method=SOLOv2):
+    return compare(tensors(weights), tensors(model), DeclaredWeights(method))
+
+
 def fit_of(drop=(), **changes):
     shapes = {name: shape for name, shape in MODEL.items() if name not in drop}
     renamed = {name.replace("__", "."): shape for name, shape in changes.items()}
-    return compare(tensors(shapes | renamed), tensors(MODEL))
+    return comparison(shapes | renamed, MODEL)
 
 
 def problems_of(fit, exact=False, whole_model=True, folded_statistics=False):
-    return problems(
-        fit, group="MODEL.SOLOV2", exact=exact, whole_model=whole_model, folded_statistics=folded_statistics
-    )
+    return find_problems(fit, exact=exact, whole_model=whole_model, folded_statistics=folded_statistics)
 
 
 def test_all_fits():
     fit = fit_of(**{"head.norm.num_batches_tracked": ()})
-    assert problems_of(fit, exact=True) == [] == remarks(fit, folded_statistics=False)
+    assert problems_of(fit, exact=True) == [] == find_remarks(fit, folded_statistics=False)
     assert len(fit.matched) == len(MODEL)
 
 
@@ -45,9 +49,9 @@ def test_other_classes():
     changes = {"head.category_predictor.weight": (80, 4), "head.category_predictor.bias": (80,)}
     fit = fit_of(**changes)
     assert problems_of(fit) == []
-    assert remarks(fit, folded_statistics=False) == [
-        "80 classes in the file, 3 here: only head.category_predictor.weight and "
-        "head.category_predictor.bias start anew"
+    assert find_remarks(fit, folded_statistics=False) == [
+        "only re-initializing head.category_predictor.weight and head.category_predictor.bias: "
+        "the file has 80 classes, the model 3"
     ]
     [problem] = problems_of(fit, exact=True)
     assert "(80, 4) in the file, (3, 4) here" in problem
@@ -56,11 +60,12 @@ def test_other_classes():
 
 def test_things_and_stuff_have_numbers_of_classes():
     names = ("head.category_predictor.bias", "sem_seg_head.predictor.bias")
-    fit = compare(tensors({names[0]: (80,), names[1]: (54,)}), tensors({names[0]: (5,), names[1]: (3,)}))
+    there, here = {names[0]: (80,), names[1]: (54,)}, {names[0]: (5,), names[1]: (3,)}
+    fit = comparison(there, here, PanopticSOLOv2)
     assert problems_of(fit) == []
-    assert remarks(fit, folded_statistics=False) == [
-        "80 classes in the file, 5 here: only head.category_predictor.bias start anew",
-        "54 classes in the file, 3 here: only sem_seg_head.predictor.bias start anew",
+    assert find_remarks(fit, folded_statistics=False) == [
+        "only re-initializing head.category_predictor.bias: the file has 80 classes, the model 5",
+        "only re-initializing sem_seg_head.predictor.bias: the file has 54 classes, the model 3",
     ]
 
 
@@ -84,9 +89,9 @@ def test_half_a_part_is_a_mistake():
 def test_whole_parts_may_be_missing_or_extra():
     fit = fit_of(drop=HEAD, **{"sem_seg_head.weight": (2, 2)})
     assert problems_of(fit) == []
-    assert remarks(fit, folded_statistics=False) == [
-        "it has no head: the model's start from their initial values",
-        "the model has no sem_seg_head: the file's are not used",
+    assert find_remarks(fit, folded_statistics=False) == [
+        "it has no head: the model keeps its initial values there",
+        "the model has no sem_seg_head: those weights are not used",
     ]
     [problem] = problems_of(fit, exact=True)
     assert "lacks 4 of the model's 8 weights" in problem
@@ -97,9 +102,9 @@ def test_a_pretrained_encoder_keeps_its_projections():
     extra = {"backbone.neck.whole.0.weight": (2, 2), "key_encoder.bottom_up.stem.conv1.weight": (4, 3)}
     fit = fit_of(drop=["backbone.fpn_lateral2.weight", *HEAD], **extra)
     assert problems_of(fit) == []
-    assert remarks(fit, folded_statistics=False) == [
-        "it has no backbone.fpn, head: the model's start from their initial values",
-        "the model has no backbone.neck, key_encoder: the file's are not used",
+    assert find_remarks(fit, folded_statistics=False) == [
+        "it has no backbone.fpn, head: the model keeps its initial values there",
+        "the model has no backbone.neck, key_encoder: those weights are not used",
     ]
 
 
@@ -108,7 +113,7 @@ def test_a_backbone_may_lack_offsets_and_statistics():
     fit = fit_of(drop=[offset, mean], **{"backbone.bottom_up.res2.0.norm.running_var": (4,)})
     assert len(problems_of(fit)) == 2
     assert problems_of(fit, whole_model=False, folded_statistics=True) == []
-    told = remarks(fit, folded_statistics=True)
+    told = find_remarks(fit, folded_statistics=True)
     assert any("no running statistics" in one for one in told)
     assert any("no offsets of deformable convolutions: 1 start" in one for one in told)
     assert any("1 weights are not used" in one for one in told)
@@ -117,9 +122,7 @@ def test_a_backbone_may_lack_offsets_and_statistics():
 def test_long_lists_are_cut():
     fit = fit_of(drop=HEAD[:-1], **{"head.category_predictor.bias": (3,)})
     assert "lacks 3" in problems_of(fit)[0]
-    many = compare(
-        tensors({"head.x": (1,)}), tensors({f"head.w{i}": (1,) for i in range(9)} | {"head.x": (1,)})
-    )
+    many = comparison({"head.x": (1,)}, {f"head.w{i}": (1,) for i in range(9)} | {"head.x": (1,)})
     assert "head.w3, 5 more)" in problems_of(many)[0]
 
 
@@ -127,5 +130,5 @@ def test_another_model():
     with pytest.raises(
         InputError, match=r"m.pth was made for another model: none of its 1 .* this model's 8\. .* mmdet"
     ):
-        require_overlap(compare(tensors({"x": (1,)}), tensors(MODEL)), "m.pth", "mmdet, AdelaiDet")
+        require_overlap(comparison({"x": (1,)}, MODEL), "m.pth", "mmdet, AdelaiDet")
     require_overlap(fit_of(drop=HEAD), "m.pth", "")

@@ -1,4 +1,4 @@
-"""CondInst's layouts: recorded names there and back, and BiFPN's, of which there is no recording."""
+"""CondInst's formats: recorded names there and back, and BiFPN's, of which there is no recording."""
 
 import pytest
 import torch
@@ -28,7 +28,7 @@ def test_golden_names_there_and_back(recording, recorded_weights):
     assert kept.preprocessing.short_side == 800
 
 
-def test_golden_layouts_agree(recorded_weights):
+def test_golden_formats_agree(recorded_weights):
     """Both code bases' R50 models are one model here."""
     models = [to_native({"model": recorded_weights(recording)}).weights for recording in RECORDED]
     shapes = [{name: value.shape for name, value in model.items()} for model in models]

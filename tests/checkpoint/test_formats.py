@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from solo_d2.checkpoint import ADAPTERS, adapter_named, detect, to_native
+from solo_d2.checkpoint import ADAPTERS, NativeWeights, adapter_named, detect, to_native
 from solo_d2.checkpoint.adelaidet import ADELAIDET
-from solo_d2.checkpoint.compatibility import compare, problems, remarks
+from solo_d2.checkpoint.compatibility import Compatibility, compare, find_problems, find_remarks
 from solo_d2.checkpoint.condinst import MMDET_CONDINST
 from solo_d2.checkpoint.openmmlab import (
     MMDET,
@@ -14,6 +14,7 @@ from solo_d2.checkpoint.openmmlab import (
     ORIGINAL_DECOUPLED_SOLO,
     ORIGINAL_SOLO,
 )
+from solo_d2.checkpoint.weight_keys import DeclaredWeights
 from solo_d2.engine.weights import preprocessing_of
 from solo_d2.utils.errors import InputError
 from tests.checkpoint.conftest import RECORDED
@@ -23,7 +24,7 @@ def test_names_are_distinct():
     names = [adapter.name for adapter in ADAPTERS]
     assert len(set(names)) == len(names)
     assert all(adapter_named(name).name == name for name in names)
-    with pytest.raises(InputError, match="no layout mmdet4; known are freesolo"):
+    with pytest.raises(InputError, match="no format mmdet4; known are freesolo"):
         adapter_named("mmdet4")
 
 
@@ -46,7 +47,7 @@ def test_golden_names_there_and_back(recording, recorded_weights):
     assert {name: int(value) for name, value in back.items()} == {n: int(v) for n, v in numbers.items()}
 
 
-# The recorded small models, whose outputs the tests of the meta-architectures reproduce; each in all layouts
+# The recorded small models, whose outputs the tests of the meta-architectures reproduce; each in all formats
 # that have its method, the recorded one first.
 SMALL_MODELS = {
     "solo": (MMDET, ORIGINAL_SOLO),
@@ -77,11 +78,15 @@ def test_golden_weights_there_and_back(folder, golden):
     assert all(torch.equal(back[f"{prefix}{name}"], value) for name, value in recorded.items())
 
 
+def compared(native: NativeWeights, model: torch.nn.Module) -> Compatibility:
+    return compare(native.weights, model.state_dict(), DeclaredWeights(type(model)))
+
+
 @pytest.mark.parametrize("recording", RECORDED)
 def test_golden_names_fit_the_published_config(recording, recorded_weights, build_shapes):
     cfg, model = build_shapes(RECORDED[recording])
     native = to_native({"meta": {}, "state_dict": recorded_weights(recording)})
-    fit = compare(native.weights, model.state_dict())
+    fit = compared(native, model)
     assert (fit.missing, fit.left_over, fit.misfits) == ((), (), {})
     assert len(fit.matched) == len(native.weights)
     config = preprocessing_of(cfg)
@@ -99,7 +104,7 @@ def test_golden_freesolo(recorded_weights, build_shapes):
     assert "1 not used: FreeSOLO's count of iterations" in native.notes
     cfg, model = build_shapes("freesolo/freesolo_R101")
     assert cfg.MODEL.META_ARCHITECTURE == "FreeSOLO" and cfg.TEST.CLASS_AGNOSTIC
-    fit = compare(native.weights, model.state_dict())
+    fit = compared(native, model)
     assert (fit.missing, fit.left_over, fit.misfits) == ((), (), {})
     assert {"head.embedding_predictor.weight", "head.category_predictor.bias"} <= set(fit.matched)
     config = preprocessing_of(cfg)
@@ -112,13 +117,12 @@ def test_golden_freesolo_goes_on_as_solov2(config, recorded_weights, build_shape
     """On other classes, without its embedding."""
     native = to_native({"model": recorded_weights("freesolo_r101")})
     _, model = build_shapes(config)
-    fit = compare(native.weights, model.state_dict())
+    fit = compared(native, model)
     assert fit.missing == ()
     assert fit.left_over == ("head.embedding_predictor.weight", "head.embedding_predictor.bias")
     assert set(fit.misfits) == {"head.category_predictor.weight", "head.category_predictor.bias"}
-    arguments = {"group": "MODEL.SOLOV2", "whole_model": True, "folded_statistics": False}
-    assert problems(fit, exact=False, **arguments) == []
+    assert find_problems(fit, exact=False, whole_model=True, folded_statistics=False) == []
     assert any(
-        "no head.embedding_predictor: the file's are not used" in one
-        for one in remarks(fit, folded_statistics=False)
+        "no head.embedding_predictor: those weights are not used" in one
+        for one in find_remarks(fit, folded_statistics=False)
     )

@@ -14,13 +14,9 @@ def test_equal_up_to_rounding():
 
 
 def test_every_difference_names_key_and_value():
-    found = TORCHVISION.differences(CAFFE)
-    assert [line.partition(" ")[0] for line in found] == [
-        "INPUT.FORMAT",
-        "MODEL.PIXEL_MEAN",
-        "MODEL.PIXEL_STD",
-        "MODEL.RESNETS.STRIDE_IN_1X1",
-    ]
+    found = TORCHVISION.differences(CAFFE, {"channels": "INPUT.FORMAT", "mean": "MODEL.PIXEL_MEAN"})
+    named = [line.partition(" ")[0] for line in found]
+    assert named == ["INPUT.FORMAT", "MODEL.PIXEL_MEAN", "std", "stride_in_1x1"]
     assert found[0] == "INPUT.FORMAT is BGR, these weights want RGB"
     assert "want [123.675, 116.28, 103.53]" in found[1]
 
@@ -34,15 +30,23 @@ def test_size():
     light = replace(TORCHVISION, short_side=448, long_side=768)
     assert light.size_difference(light) == ""
     assert TORCHVISION.size_difference(light) == ""
-    assert "448 and 768" in light.size_difference(replace(light, short_side=800, long_side=1333))
+    larger = replace(light, short_side=800, long_side=1333)
+    keys = {"short_side": "INPUT.MIN_SIZE_TEST", "long_side": "INPUT.MAX_SIZE_TEST"}
+    assert light.size_difference(larger, keys) == (
+        "INPUT.MIN_SIZE_TEST and INPUT.MAX_SIZE_TEST are 800 and 1333; the known results of these weights "
+        "were made with 448 and 768"
+    )
 
 
 def test_storing():
     stored = replace(TORCHVISION, stride_in_1x1=None).as_dict()
     assert stored["channels"] == "RGB" and "stride_in_1x1" not in stored
-    assert Preprocessing.from_dict(stored | {"of another version": 1}) == replace(
-        TORCHVISION, stride_in_1x1=None
-    )
+    read = Preprocessing.from_dict(stored | {"of another version": 1})
+    assert read == replace(TORCHVISION, stride_in_1x1=None)
+
+
+def test_a_name_of_earlier_versions_is_read():
+    assert Preprocessing.from_dict({"usual_for_layout": True}) == Preprocessing(usual_for_format=True)
 
 
 def pixels(*values: float) -> torch.Tensor:
@@ -62,7 +66,7 @@ def test_a_file_states_its_own():
 
 def test_what_only_names_say_is_called_usual():
     guessed = TORCHVISION.as_stated_by({"ins_head.cate_pred.bias": torch.zeros(80)})
-    assert guessed == replace(TORCHVISION, usual_for_layout=True)
-    assert guessed.differences(CAFFE)[0] == "INPUT.FORMAT is BGR, usual for this layout is RGB"
+    assert guessed == replace(TORCHVISION, usual_for_format=True)
+    assert guessed.differences(CAFFE)[0] == "channels is BGR, usual for this format is RGB"
     assert Preprocessing.from_dict(guessed.as_dict()) == guessed
-    assert "usual_for_layout" not in TORCHVISION.as_dict()
+    assert "usual_for_format" not in TORCHVISION.as_dict()

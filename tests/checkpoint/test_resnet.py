@@ -1,11 +1,11 @@
-"""Backbone layouts against the networks they are for."""
+"""Backbone formats against the networks they are for."""
 
 import pytest
 import torch
 from torch import nn
 
 from detectron2.modeling import build_backbone
-from solo_d2.checkpoint import SoloCheckpointer, detect, to_native, write_weight_file
+from solo_d2.checkpoint import Checkpointer, detect, to_native, write_weight_file
 from solo_d2.checkpoint.resnet import CAFFE2_RESNET, DENSECL, TORCHVISION_RESNET
 from solo_d2.config import get_cfg
 
@@ -112,14 +112,14 @@ def test_model_weights_reads_such_a_file(tmp_path, ending, caplog):
     else:
         write_weight_file(path, weights)
     model = Model(18)
-    SoloCheckpointer(model).load(path)
+    Checkpointer(model).load(path)
     assert torch.equal(model.backbone.bottom_up.res5[1].conv2.weight, weights["layer4.1.conv2.weight"])
-    assert "it has no backbone.fpn: the model's start from their initial values" in caplog.text
+    assert "it has no backbone.fpn: the model keeps its initial values there" in caplog.text
 
 
 def test_offsets_may_start_from_zero(tmp_path, caplog):
     torch.save(make_file(50), tmp_path / "resnet50.pth")
-    SoloCheckpointer(Model(50, (False, False, False, True))).load(str(tmp_path / "resnet50.pth"))
+    Checkpointer(Model(50, (False, False, False, True))).load(str(tmp_path / "resnet50.pth"))
     assert "it has no offsets of deformable convolutions: 6 start from zero" in caplog.text
 
 
@@ -128,7 +128,7 @@ def test_densecl_keeps_the_query_encoder():
     other = {"encoder_q.1.mlp.weight": 0, "encoder_k.0.conv1.weight": 0, "queue": 0, "queue2_ptr": 0}
     content = {"state_dict": query | {name: torch.zeros(1) for name in other}, "optimizer": {}}
     native = to_native(content)
-    assert native.layout is DENSECL
+    assert native.format is DENSECL
     assert set(native.weights) == expected_names(18)
     assert "1 not used: DenseCL's momentum encoder" in native.notes
 
@@ -138,13 +138,13 @@ def test_caffe2_without_statistics(tmp_path, caplog):
     weights = {n: v for n, v in names.items() if not n.endswith(("_rm", "_riv"))}
     content = {"blobs": {**weights, "fc1000_w": torch.zeros(1), "conv1_w_momentum": torch.zeros(1)}}
     native = to_native(content)
-    assert native.layout is CAFFE2_RESNET and native.preprocessing.channels == "BGR"
+    assert native.format is CAFFE2_RESNET and native.preprocessing.channels == "BGR"
     assert set(native.weights) == {n for n in expected_names(50) if "running" not in n}
     torch.save(content, tmp_path / "R-50.pth")
     model = Model(50)
-    SoloCheckpointer(model).load(str(tmp_path / "R-50.pth"))
+    Checkpointer(model).load(str(tmp_path / "R-50.pth"))
     assert torch.equal(model.backbone.bottom_up.stem.conv1.weight, weights["conv1_w"])
-    assert "no running statistics: this layout's norms contain them already" in caplog.text
+    assert "no running statistics: the norms of this format contain them already" in caplog.text
     assert CAFFE2_RESNET.from_native(CAFFE2_RESNET.to_native(weights)) == weights
 
 
@@ -152,5 +152,5 @@ def test_detectron2s_own_backbones():
     bottom_up = Model(18).backbone.bottom_up.state_dict()
     content = {"model": {**bottom_up, "fc.bias": torch.zeros(1)}, "matching_heuristics": True}
     native = to_native(content)
-    assert native.layout.name == "detectron2-resnet" and not native.heuristics
+    assert native.format.name == "detectron2-resnet" and not native.heuristics
     assert set(native.weights) == expected_names(18)

@@ -210,7 +210,7 @@ def test_allowing_pickles_does_not_hide_damage(tmp_path):
     ("start", "what"),
     [
         (b"<!DOCTYPE html><html>", "a web page"),
-        (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
         (b"\x89PNG\r\n\x1a\n", "a picture"),
         (b"\x1f\x8b\x08", "a gzip archive"),
         (b'{"a": 1}', "a JSON file"),

@@ -1,4 +1,4 @@
-"""The converter as a user calls it, on recorded layouts with made-up weights."""
+"""The converter as a user calls it, on recorded formats with made-up weights."""
 
 import pickle
 import time
@@ -17,7 +17,7 @@ LIGHT = "mmdet3_solov2-light_r18_fpn_ms-3x_coco"
 
 @pytest.fixture
 def make_file(recorded_weights, tmp_path):
-    """Returns ``make(recording)``: a file of the recorded layout and its weights; leaves no large files."""
+    """Returns ``make(recording)``: a file of the recorded format and its weights; leaves no large files."""
 
     def make(recording: str):
         weights = recorded_weights(recording, "cpu")
@@ -39,7 +39,7 @@ def same_values(native: dict, adapter, foreign: dict) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("recording", [name for name in RECORDED if "r50" in name])
-def test_golden_full_size_layouts(run_command, make_file, build_shapes, tmp_path, recording):
+def test_golden_full_size_formats(run_command, make_file, build_shapes, tmp_path, recording):
     path, weights = make_file(recording)
     converted = tmp_path / "converted.safetensors"
     start = time.perf_counter()
@@ -119,7 +119,7 @@ def test_golden_there_and_back(run_command, make_file, tmp_path, capsys, caplog)
     assert all(torch.equal(back[name], value) for name, value in wanted.items())
 
 
-def test_a_layout_of_another_method_is_refused(run_command, tmp_path, capsys, caplog):
+def test_a_format_of_another_method_is_refused(run_command, tmp_path, capsys, caplog):
     weights = {
         "backbone.bottom_up.stem.conv1.weight": torch.ones(2),
         "head.mask_predictors.0.bias": torch.ones(3),
@@ -160,11 +160,11 @@ def test_unknown_names_need_a_config(run_command, tmp_path, capsys, names):
 
 @pytest.mark.parametrize("recording", [*RECORDED, "freesolo_r101"])
 def test_golden_names_are_known(recorded_weights, recording):
-    """So that every published layout converts without a config, and back from this project's names."""
+    """So that every published format converts without a config, and back from this project's names."""
     native = to_native({"state_dict": recorded_weights(recording)})
-    assert native.layout and native.left_over == ()
+    assert native.format and native.left_over == ()
     own = to_native(native.weights)
-    assert own.layout is None and own.left_over == ()
+    assert own.format is None and own.left_over == ()
 
 
 def test_preprocessing_can_be_told(run_command, tmp_path):
@@ -175,7 +175,7 @@ def test_preprocessing_can_be_told(run_command, tmp_path):
     assert read_native(str(tmp_path / "n.pth")).preprocessing.channels == "BGR"
     run_command(*convert, "--preprocessing", "torchvision")
     native = read_native(str(tmp_path / "n.pth"))
-    assert native.preprocessing.channels == "RGB" and native.layout.name == "adelaidet"
+    assert native.preprocessing.channels == "RGB" and native.format.name == "adelaidet"
 
 
 def one_line(run_command, capsys, *arguments) -> str:

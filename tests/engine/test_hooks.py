@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from detectron2.engine import EvalHook, TrainerBase
-from solo_d2.checkpoint import read_checkpoint
+from solo_d2.checkpoint import read_weight_file
 from solo_d2.engine.hooks import BestCheckpoint, EMAHook, PreciseBN
 
 
@@ -42,7 +42,7 @@ def test_average_follows_its_definition(tmp_path):
     assert hook.averaged.running_mean[0] != model.running_mean[0]
     assert hook.averaged.num_batches_tracked == 5
     assert not hook.averaged.training and not hook.averaged.weight.requires_grad
-    saved = read_checkpoint(str(tmp_path / "model_final_ema.pth"))["model"]
+    saved = read_weight_file(str(tmp_path / "model_final_ema.pth"))["model"]
     assert torch.equal(saved["weight"], hook.averaged.weight)
     assert not (tmp_path / "last_checkpoint").exists()
 
@@ -73,7 +73,7 @@ def run_best(tmp_path, scores, start=0):
 
 def test_best_is_kept_over_resuming(tmp_path):
     run_best(tmp_path, [10.0, 30.0, 20.0])
-    saved = read_checkpoint(str(tmp_path / "model_best.pth"))
+    saved = read_weight_file(str(tmp_path / "model_best.pth"))
     assert saved["model"]["weight"][0] == 2.0 and saved["iteration"] == 1
     assert json.loads((tmp_path / "model_best.json").read_text()) == {
         "metric": "segm/AP",
@@ -81,11 +81,11 @@ def test_best_is_kept_over_resuming(tmp_path):
         "iteration": 1,
     }
     run_best(tmp_path, [25.0], start=3)  # resumed: better than the last, worse than the best
-    assert read_checkpoint(str(tmp_path / "model_best.pth"))["iteration"] == 1
+    assert read_weight_file(str(tmp_path / "model_best.pth"))["iteration"] == 1
     run_best(tmp_path, [35.0], start=4)
-    assert read_checkpoint(str(tmp_path / "model_best.pth"))["iteration"] == 5
+    assert read_weight_file(str(tmp_path / "model_best.pth"))["iteration"] == 5
     run_best(tmp_path, [1.0, 0.5])  # a new run in the old folder starts over
-    assert read_checkpoint(str(tmp_path / "model_best.pth"))["iteration"] == 0
+    assert read_weight_file(str(tmp_path / "model_best.pth"))["iteration"] == 0
 
 
 def test_undefined_scores_are_never_best(tmp_path):

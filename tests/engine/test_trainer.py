@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from detectron2.engine import DefaultTrainer, HookBase
-from solo_d2.checkpoint import read_checkpoint
+from solo_d2.checkpoint import read_weight_file
 from solo_d2.engine.run_config import build_cfg, build_parser
 from solo_d2.engine.trainer import Trainer, autocast_dtype, evaluated_tasks
 from solo_d2.evaluation.panoptic_evaluation import PanopticEvaluator
@@ -84,7 +84,7 @@ def test_resume_without_checkpoint_starts_anew(tiny_cfg):
 
 def test_resume_with_another_setup_is_explained(tiny_cfg):
     train(tiny_cfg)
-    broken = read_checkpoint(os.path.join(tiny_cfg.OUTPUT_DIR, "model_final.pth"))
+    broken = read_weight_file(os.path.join(tiny_cfg.OUTPUT_DIR, "model_final.pth"))
     broken["trainer"]["_trainer"]["optimizer"]["param_groups"].pop()
     torch.save(broken, os.path.join(tiny_cfg.OUTPUT_DIR, "model_final.pth"))
     with pytest.raises(InputError, match="another training set-up"):
@@ -196,7 +196,7 @@ def test_precise_statistics_are_saved_and_survive_resuming(tiny_cfg, tmp_path):
     whole, _ = train(whole_cfg)
     precise = whole.bare_model.norm.running_var
     assert torch.equal(resumed.bare_model.norm.running_var, precise)
-    saved = read_checkpoint(os.path.join(whole_cfg.OUTPUT_DIR, "model_final.pth"))["model"]
+    saved = read_weight_file(os.path.join(whole_cfg.OUTPUT_DIR, "model_final.pth"))["model"]
     assert torch.equal(saved["norm.running_var"], precise)
     whole_cfg.OUTPUT_DIR = str(tmp_path / "moving")
     whole_cfg.TEST.PRECISE_BN.ENABLED = False

@@ -9,8 +9,8 @@ import solo_d2  # noqa: F401  (registers the models)
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import build_model, build_resnet_backbone
-from solo_d2.checkpoint import SoloCheckpointer, to_native
-from solo_d2.checkpoint.checkpointer import save_atomically
+from solo_d2.checkpoint import Checkpointer, to_native
+from solo_d2.checkpoint.weight_file import save_atomically
 from solo_d2.config import get_cfg
 from solo_d2.engine.weights import build_checkpointer, preprocessing_of
 from solo_d2.export.backbone import STEM, as_checkpoint, backbone_weights, fit_to_config
@@ -49,7 +49,7 @@ def test_plain_names_and_the_query_encoders_values(densecl, exported):
     assert STEM in weights
 
 
-@pytest.mark.parametrize("checkpointer", [SoloCheckpointer, DetectionCheckpointer])
+@pytest.mark.parametrize("checkpointer", [Checkpointer, DetectionCheckpointer])
 def test_segmenters_start_from_it(exported, checkpointer):
     weights, path = exported
     torch.manual_seed(1)
@@ -59,7 +59,7 @@ def test_segmenters_start_from_it(exported, checkpointer):
     assert all(torch.equal(value, own[name]) for name, value in weights.items())
 
 
-@pytest.mark.parametrize("checkpointer", [SoloCheckpointer, DetectionCheckpointer])
+@pytest.mark.parametrize("checkpointer", [Checkpointer, DetectionCheckpointer])
 def test_a_plain_resnet_starts_from_it(exported, checkpointer):
     weights, path = exported
     model = torch.nn.Module()
@@ -69,7 +69,7 @@ def test_a_plain_resnet_starts_from_it(exported, checkpointer):
     assert all(torch.equal(value, own[name]) for name, value in weights.items())
 
 
-@pytest.mark.parametrize("checkpointer", [SoloCheckpointer, DetectionCheckpointer])
+@pytest.mark.parametrize("checkpointer", [Checkpointer, DetectionCheckpointer])
 def test_pre_training_starts_from_it_with_both_encoders(densecl, exported, checkpointer):
     weights, path = exported
     torch.manual_seed(1)
@@ -86,7 +86,7 @@ def test_segmenters_start_from_the_pre_trainings_own_checkpoint(densecl, exporte
     torch.save({"model": densecl[1].state_dict(), "iteration": 3}, path)
     torch.manual_seed(1)
     model = build_model(load("solov2_tiny"))
-    SoloCheckpointer(model).load(str(path))
+    Checkpointer(model).load(str(path))
     own = model.backbone.bottom_up.state_dict()
     assert all(torch.equal(value, own[name]) for name, value in exported[0].items())
 

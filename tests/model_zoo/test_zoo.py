@@ -32,7 +32,7 @@ def test_every_config_below_zoo_is_a_published_model():
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_config_treats_images_as_its_layout_expects(name):
+def test_config_treats_images_as_its_format_expects(name):
     cfg = model_zoo.get_config(name)
     assert cfg.MODEL.WEIGHTS == MODELS[name].address
     expected = adapter_named(name.partition("/")[0]).preprocessing
@@ -61,8 +61,8 @@ def test_models_of_one_architecture_have_one_config():
         )
 
 
-def layout_of(published) -> str:
-    """The layout that a published file is in."""
+def format_of(published) -> str:
+    """The format that a published file is in."""
     source = published.name.partition("/")[0]
     if published.method.startswith("CondInst"):
         return f"{source}-condinst" + "-bifpn" * ("BiFPN" in published.backbone)
@@ -70,11 +70,11 @@ def layout_of(published) -> str:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_its_weights_have_names_in_its_layout(name, build_shapes):
+def test_its_weights_have_names_in_its_format(name, build_shapes):
     """From the model's own names to its publisher's, recognised as such, and back to the same model."""
     _, model = build_shapes(name)
     own = {key: value.shape for key, value in model.state_dict().items()}
-    adapter = adapter_named(layout_of(MODELS[name]))
+    adapter = adapter_named(format_of(MODELS[name]))
     assert adapter.without_name(own) == []
     foreign = adapter.from_native(model.state_dict())
     assert len(foreign) == len(own)

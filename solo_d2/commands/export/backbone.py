@@ -11,9 +11,9 @@ the pre-training, which the tool prints.
 import argparse
 import os
 
-from solo_d2.checkpoint import read_checkpoint
-from solo_d2.checkpoint.checkpointer import save_atomically
+from solo_d2.checkpoint import read_weight_file
 from solo_d2.checkpoint.native import stored_preprocessing
+from solo_d2.checkpoint.weight_file import save_atomically
 from solo_d2.config.loading import load_config
 from solo_d2.engine import cli
 from solo_d2.engine.weights import preprocessing_of
@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Writes the backbone and prints the settings it expects."""
     if not arguments.output.endswith(".pth"):
         raise InputError(f"--output {arguments.output}: the file's name has to end in .pth")
-    checkpoint = read_checkpoint(arguments.weights)
+    checkpoint = read_weight_file(arguments.weights)
     weights = backbone_weights(checkpoint.get("model", checkpoint))
     beside = os.path.join(os.path.dirname(arguments.weights), "config.yaml")
     trained = arguments.config_file or (beside if os.path.isfile(beside) else "")

@@ -9,6 +9,45 @@ Names and meanings follow the public Detectron2-style FCOS models, so that their
 """
 
 from detectron2.config import CfgNode
+from solo_d2.modeling.meta_architecture import WeightKey
+
+_PYRAMID_WIDTH = "MODEL.FPN.OUT_CHANNELS or MODEL.BiFPN.OUT_CHANNELS"
+_CONTROLLER = (
+    "MODEL.CONDINST.MASK_HEAD.CHANNELS or MODEL.CONDINST.MASK_HEAD.NUM_LAYERS or "
+    "MODEL.CONDINST.MASK_HEAD.COORDINATES or MODEL.CONDINST.MASK_BRANCH.OUT_CHANNELS"
+)
+_BRANCH = "MODEL.CONDINST.MASK_BRANCH"
+_BRANCH_WIDTH = f"{_BRANCH}.CHANNELS"
+_BRANCH_OUTPUT = f"{_BRANCH}.OUT_CHANNELS"
+CONDINST_WEIGHT_KEYS = (
+    WeightKey(r"head\.(class|box|shared)_tower\..*norm\.", _PYRAMID_WIDTH, presence="MODEL.FCOS.NORM"),
+    WeightKey(r"head\.class_tower", _PYRAMID_WIDTH, presence="MODEL.FCOS.NUM_CLS_CONVS"),
+    WeightKey(r"head\.box_tower", _PYRAMID_WIDTH, presence="MODEL.FCOS.NUM_BOX_CONVS"),
+    WeightKey(r"head\.shared_tower", _PYRAMID_WIDTH, presence="MODEL.FCOS.NUM_SHARE_CONVS"),
+    WeightKey(
+        r"head\.class_predictor\.",
+        "MODEL.FCOS.NUM_CLASSES",
+        presence="MODEL.META_ARCHITECTURE",
+        per_class=True,
+    ),
+    WeightKey(r"head\.box_predictor\.", _PYRAMID_WIDTH, presence="MODEL.FCOS.BOX_ON"),
+    WeightKey(
+        r"head\.scales\.", "MODEL.FCOS.IN_FEATURES", presence="MODEL.FCOS.IN_FEATURES or MODEL.FCOS.BOX_ON"
+    ),
+    WeightKey(r"head\.controller\.", _CONTROLLER, presence="MODEL.META_ARCHITECTURE"),
+    WeightKey(r"mask_branch\..*norm\.", _BRANCH_WIDTH, presence=f"{_BRANCH}.NORM"),
+    WeightKey(r"mask_branch\.refiners\.", _BRANCH_WIDTH, presence=f"{_BRANCH}.IN_FEATURES"),
+    WeightKey(r"mask_branch\.tower\.", _BRANCH_WIDTH, presence=f"{_BRANCH}.NUM_CONVS"),
+    WeightKey(r"mask_branch\.", _BRANCH_OUTPUT, presence=f"MODEL.META_ARCHITECTURE or {_BRANCH_OUTPUT}"),
+    WeightKey(r"semantic_branch\.0\..*norm\.", _BRANCH_WIDTH, presence=f"{_BRANCH}.NORM"),
+    WeightKey(r"semantic_branch\.0\.", _BRANCH_WIDTH, presence=f"{_BRANCH}.SEMANTIC_LOSS_ON"),
+    WeightKey(
+        r"semantic_branch\.1\.",
+        "MODEL.FCOS.NUM_CLASSES",
+        presence=f"{_BRANCH}.SEMANTIC_LOSS_ON",
+        per_class=True,
+    ),
+)
 
 
 def add_condinst_config(cfg: CfgNode) -> None:

@@ -18,6 +18,7 @@ from solo_d2.modeling.meta_architecture import DenseSegmenter, ground_truth_mask
 from solo_d2.structures import sample_masks
 from solo_d2.utils.errors import InputError
 
+from .config import CONDINST_WEIGHT_KEYS
 from .head import FCOSHead, PointPredictions
 from .losses import PointLoss
 from .mask_head import DynamicMaskHead, MaskBranch, SemanticBranch
@@ -34,6 +35,7 @@ class CondInst(DenseSegmenter):
     """FCOS whose locations also predict the weights of a small mask head."""
 
     config_node = "FCOS"
+    weight_keys = CONDINST_WEIGHT_KEYS
 
     @configurable
     def __init__(

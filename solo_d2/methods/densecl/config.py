@@ -4,6 +4,16 @@ Sections are those of chapter 5 of Wang's thesis, which holds the paper.
 """
 
 from detectron2.config import CfgNode
+from solo_d2.modeling.meta_architecture import WeightKey
+
+_PROJECTIONS = "MODEL.DENSECL.HIDDEN_DIM or MODEL.DENSECL.FEAT_DIM"
+_QUEUE = "MODEL.DENSECL.QUEUE_SIZE or MODEL.DENSECL.FEAT_DIM"
+DENSECL_WEIGHT_KEYS = (
+    WeightKey(r"backbone\.neck\.dense\.", _PROJECTIONS, presence="MODEL.DENSECL.LAMBDA"),
+    WeightKey(r"backbone\.neck\.", _PROJECTIONS, presence="MODEL.META_ARCHITECTURE"),
+    WeightKey(r"dense_queue\.", _QUEUE, presence="MODEL.DENSECL.LAMBDA"),
+    WeightKey(r"queue\.", _QUEUE, presence="MODEL.META_ARCHITECTURE"),
+)
 
 
 def add_densecl_config(cfg: CfgNode) -> None:

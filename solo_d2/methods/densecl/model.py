@@ -18,6 +18,7 @@ from solo_d2.modeling.backbones import build_any_device_backbone
 from solo_d2.modeling.meta_architecture import MetaArchitecture
 from solo_d2.utils.errors import InputError
 
+from .config import DENSECL_WEIGHT_KEYS
 from .head import ContrastiveEncoder, ContrastiveNeck, Projections
 from .key_encoder import BatchShuffle, KeyQueue, MomentumCopy, gather_ranks
 from .losses import info_nce, match_cells, take_cells
@@ -34,6 +35,9 @@ class DenseCL(MetaArchitecture):
     """
 
     config_node = "DENSECL"
+    weight_keys = DENSECL_WEIGHT_KEYS
+    # A detector leaves the projections out.
+    weight_parts = ("backbone.neck",)
     train_mapper = "two_views"
     evaluator_types = ("class_folders",)
 
@@ -89,6 +93,12 @@ class DenseCL(MetaArchitecture):
         self._step = 0  # num_steps on the host
         self.register_load_state_dict_post_hook(_after_loading)
         self.to_channels_last()
+
+    @classmethod
+    def original_of(cls, weight: str) -> str:
+        """Returns the query encoder's name of a key encoder's weight; :class:`MomentumCopy` renames them."""
+        is_copy = weight.startswith("key_encoder.")
+        return weight.replace("key_encoder.", "backbone.", 1).replace("/", ".") if is_copy else weight
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict:

@@ -5,6 +5,13 @@ of the thesis.
 """
 
 from detectron2.config import CfgNode
+from solo_d2.modeling.meta_architecture import WeightKey
+
+FREESOLO_WEIGHT_KEYS = (
+    WeightKey(
+        r"head\.embedding_predictor\.", "MODEL.FREESOLO.NUM_EMBEDDINGS", presence="MODEL.META_ARCHITECTURE"
+    ),
+)
 
 
 def add_freesolo_config(cfg: CfgNode) -> None:

@@ -20,6 +20,7 @@ from solo_d2.methods.solov2.head import SeparateMaskFeatures
 from solo_d2.methods.solov2.model import MASK_STRIDE, SOLOv2
 from solo_d2.utils.errors import InputError
 
+from .config import FREESOLO_WEIGHT_KEYS
 from .losses import WeakMaskLoss, embedding_loss
 from .targets import find_similar_pairs
 
@@ -34,6 +35,10 @@ class FreeSOLO(SOLOv2):
     Ground truth may have ``gt_embeddings`` (n, D), zeros where an instance has none; results have
     ``pred_embeddings`` (n, D).
     """
+
+    weight_keys = FREESOLO_WEIGHT_KEYS
+    # Fine-tuning leaves the embedding out.
+    weight_parts = ("head.embedding_predictor",)
 
     @configurable
     def __init__(

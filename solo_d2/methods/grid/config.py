@@ -4,6 +4,18 @@ Names and meanings follow the public Detectron2-style SOLOv2 models, so that the
 """
 
 from detectron2.config import CfgNode
+from solo_d2.modeling.meta_architecture import WeightKey
+
+_WIDTH = "{}.INSTANCE_CHANNELS"
+GRID_WEIGHT_KEYS = (
+    WeightKey(
+        r"head\.category_predictor\.", "{}.NUM_CLASSES", presence="MODEL.META_ARCHITECTURE", per_class=True
+    ),
+    WeightKey(r"head\.\w+_tower\w*\..*norm\.", _WIDTH, presence="{}.NORM"),
+    WeightKey(r"head\.\w+_tower\w*\.\d+\.offset\.", "{}.TYPE_DCN", presence="{}.NUM_DCN_CONVS"),
+    WeightKey(r"head\.\w+_tower\w*\.\d+\.conv\.", _WIDTH, presence="{}.NUM_DCN_CONVS"),
+    WeightKey(r"head\.\w+_tower", _WIDTH, presence="{}.NUM_INSTANCE_CONVS"),
+)
 
 
 def add_level_keys(node: CfgNode) -> None:

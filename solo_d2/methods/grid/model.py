@@ -17,6 +17,7 @@ from solo_d2.modeling.meta_architecture import DenseSegmenter, ground_truth_mask
 from solo_d2.utils.errors import InputError
 
 from .cell_masks import LevelMasks, UnifiedMasks
+from .config import GRID_WEIGHT_KEYS
 from .layout import GridLayout, GridTargets
 from .losses import GridLoss
 from .postprocess import GridPostprocessor, points_nms
@@ -26,6 +27,7 @@ from .targets import assign_grid_targets
 class GridSegmenter(DenseSegmenter):
     """A class and a mask for each grid cell. A subclass provides :meth:`predict`."""
 
+    weight_keys = GRID_WEIGHT_KEYS
     # Whether instances that claim one cell are separate positives; see :func:`assign_grid_targets`.
     share_cells = False
 

@@ -12,7 +12,7 @@ from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.structures import ImageList
 from solo_d2.methods.condinst.model import CondInst
 from solo_d2.methods.solov2.model import SOLOv2
-from solo_d2.modeling.meta_architecture import DenseSegmenter
+from solo_d2.modeling.meta_architecture import DenseSegmenter, WeightKey
 from solo_d2.modeling.postprocess import restore_size
 from solo_d2.utils.errors import InputError
 
@@ -29,6 +29,15 @@ class PanopticSegmenter(DenseSegmenter):
     ``MODEL.SEM_SEG_HEAD`` and the merge ``MODEL.PANOPTIC_FPN``.
     """
 
+    weight_keys = (
+        WeightKey(
+            r"sem_seg_head\.predictor\.",
+            "MODEL.SEM_SEG_HEAD.NUM_CLASSES",
+            presence="MODEL.SEM_SEG_HEAD.NAME",
+            per_class=True,
+        ),
+        WeightKey(r"sem_seg_head\.", "MODEL.SEM_SEG_HEAD.CONVS_DIM", presence="MODEL.SEM_SEG_HEAD.NAME"),
+    )
     is_panoptic = True
 
     @configurable

@@ -8,6 +8,7 @@ from solo_d2.methods.grid.cell_masks import LevelMasks
 from solo_d2.methods.grid.head import GridHead
 from solo_d2.methods.grid.model import GridSegmenter
 
+from .config import SOLO_WEIGHT_KEYS
 from .head import DecoupledSOLOHead, SOLOHead
 
 
@@ -16,6 +17,7 @@ class SOLO(GridSegmenter):
     """Category and mask channel per grid cell."""
 
     config_node = "SOLO"
+    weight_keys = SOLO_WEIGHT_KEYS
 
     @configurable
     def __init__(self, **kwargs):

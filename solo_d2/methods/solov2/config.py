@@ -1,7 +1,29 @@
 """Keys of SOLOv2 (Wang et al., "SOLOv2: Dynamic and Fast Instance Segmentation", NeurIPS 2020)."""
 
+import math
+
 from detectron2.config import CfgNode
 from solo_d2.methods.grid.config import add_inference_keys, add_level_keys, add_loss_keys, add_tower_keys
+from solo_d2.modeling.meta_architecture import Shape, WeightKey
+
+
+def _kernel_key(there: Shape, here: Shape) -> str:
+    """Returns the key behind the kernel predictor's rows, NUM_MASKS * KERNEL_SIZE^2, or its columns."""
+    if there[0] == here[0]:
+        return "{}.INSTANCE_CHANNELS"
+    more, less = max(there[0], here[0]), min(there[0], here[0])
+    if more % less:
+        return "{}.NUM_MASKS or {}.KERNEL_SIZE"
+    side = math.isqrt(more // less)
+    return "{}.KERNEL_SIZE" if side % 2 and side * side == more // less else "{}.NUM_MASKS"
+
+
+SOLOV2_WEIGHT_KEYS = (
+    WeightKey(r"head\.kernel_predictor\.", _kernel_key, presence="MODEL.META_ARCHITECTURE"),
+    WeightKey(r"mask_head\..*offset\.", "{}.TYPE_DCN", presence="{}.USE_DCN_IN_MASK"),
+    WeightKey(r"mask_head\.predictor", "{}.NUM_MASKS", presence="{}.USE_DCN_IN_MASK"),
+    WeightKey(r"mask_head\.", "{}.MASK_CHANNELS", presence="{}.MASK_IN_FEATURES"),
+)
 
 
 def add_solov2_config(cfg: CfgNode) -> None:

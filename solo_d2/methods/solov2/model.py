@@ -13,6 +13,7 @@ from solo_d2.methods.grid.cell_masks import LevelMasks, UnifiedMasks, dynamic_co
 from solo_d2.methods.grid.model import GridSegmenter, flatten_cells
 from solo_d2.utils.errors import InputError
 
+from .config import SOLOV2_WEIGHT_KEYS
 from .head import MaskFeatureHead, SeparateMaskFeatures, SOLOv2Head
 
 # Input pixels per mask feature pixel: the mask feature has the finest pyramid level's size.
@@ -24,6 +25,7 @@ class SOLOv2(GridSegmenter):
     """Category and kernel per grid cell; masks are the kernels applied to a unified mask feature."""
 
     config_node = "SOLOV2"
+    weight_keys = SOLOV2_WEIGHT_KEYS
     share_cells = True
 
     @configurable

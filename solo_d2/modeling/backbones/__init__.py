@@ -7,8 +7,11 @@ from .efficientnet_lite import EfficientNetLite
 from .fcos_fpn import build_fcos_dla_fpn_backbone, build_fcos_resnet_fpn_backbone
 from .merged_resnet import MergedResNet
 from .pretrained_features import PretrainedFeatures
+from .weight_keys import BACKBONE_WEIGHT_KEYS, BACKBONE_WEIGHT_PARTS
 
 __all__ = [
+    "BACKBONE_WEIGHT_KEYS",
+    "BACKBONE_WEIGHT_PARTS",
     "BiFPN",
     "DLA",
     "EfficientNetLite",

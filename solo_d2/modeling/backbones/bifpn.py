@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from detectron2.config import CfgNode, configurable
 from detectron2.layers import Conv2d, ShapeSpec, get_norm
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone, build_resnet_backbone
+from solo_d2.modeling.meta_architecture import WeightKey
 
 # Keeps the fusion finite when all its weights are zero.
 _WEIGHT_EPS = 1e-4
@@ -67,6 +68,21 @@ def _halve(x: Tensor) -> Tensor:
 
 class BiFPN(Backbone):
     """Repeated fusion of a backbone's levels and of levels pooled above them, named "p{log2 stride}"."""
+
+    weight_keys = (
+        WeightKey(
+            r"backbone\.(reducer|layers)\..*norm\.",
+            "MODEL.BiFPN.OUT_CHANNELS",
+            presence="MODEL.BiFPN.NORM",
+        ),
+        # Without its first layer the model has another pyramid.
+        WeightKey(
+            r"backbone\.(reducer|layers\.0)\.",
+            "MODEL.BiFPN.OUT_CHANNELS",
+            presence="MODEL.BACKBONE.NAME",
+        ),
+        WeightKey(r"backbone\.layers\.", "MODEL.BiFPN.OUT_CHANNELS", presence="MODEL.BiFPN.NUM_REPEATS"),
+    )
 
     @configurable
     def __init__(

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from detectron2.config import CfgNode, configurable
 from detectron2.layers import Conv2d, FrozenBatchNorm2d, ShapeSpec, get_norm
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone
+from solo_d2.modeling.meta_architecture import WeightKey
 from solo_d2.utils.errors import InputError
 
 from .fcos_fpn import fpn_from_config, fpn_with_pooled_level
@@ -101,6 +102,19 @@ class _Block(nn.Module):
 @BACKBONE_REGISTRY.register()
 class EfficientNetLite(Backbone):
     """Four outputs, "res2" to "res5", of strides 4 to 32."""
+
+    weight_keys = (
+        WeightKey(
+            r"backbone\.(bottom_up\.)?(stem|blocks)\..*norm\.",
+            "MODEL.EFFICIENTNET_LITE.VARIANT",
+            presence="MODEL.EFFICIENTNET_LITE.NORM",
+        ),
+        WeightKey(
+            r"backbone\.(bottom_up\.)?(stem|blocks)\.",
+            "MODEL.EFFICIENTNET_LITE.VARIANT",
+            presence="MODEL.EFFICIENTNET_LITE.VARIANT or MODEL.BACKBONE.NAME",
+        ),
+    )
 
     @configurable
     def __init__(

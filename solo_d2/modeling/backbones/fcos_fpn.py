@@ -6,9 +6,18 @@ from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, FPN, Backbone, build_resnet_backbone
 from detectron2.modeling.backbone.fpn import LastLevelMaxPool, LastLevelP6P7
+from solo_d2.modeling.meta_architecture import WeightKey
 from solo_d2.utils.errors import InputError
 
 from .dla import DLA
+
+TOP_BLOCK_WEIGHT_KEYS = (
+    WeightKey(
+        r"backbone\.top_block\.",
+        "MODEL.FPN.OUT_CHANNELS",
+        presence="MODEL.BACKBONE.NAME or MODEL.FCOS.TOP_LEVELS",
+    ),
+)
 
 
 @BACKBONE_REGISTRY.register()

@@ -20,6 +20,7 @@ from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone
 from solo_d2.layers import resize
+from solo_d2.modeling.meta_architecture import WeightKey
 from solo_d2.utils.errors import InputError
 
 from .fcos_fpn import fpn_from_config, fpn_with_pooled_level
@@ -68,6 +69,14 @@ class SimplePyramid(nn.Module):
 
 class PretrainedFeatures(Backbone):
     """A network of another library as a Detectron2 backbone."""
+
+    weight_keys = (
+        WeightKey(
+            r"backbone\.(bottom_up\.)?(network|pyramid)\.",
+            "MODEL.TIMM.NAME or MODEL.HUGGING_FACE.NAME",
+            presence="MODEL.TIMM.NAME or MODEL.HUGGING_FACE.NAME",
+        ),
+    )
 
     def __init__(
         self,

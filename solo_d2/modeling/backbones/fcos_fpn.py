@@ -41,15 +41,15 @@ def fpn_from_config(cfg: CfgNode, bottom_up: Backbone) -> FPN:
     channels, top_levels = cfg.MODEL.FPN.OUT_CHANNELS, cfg.MODEL.FCOS.TOP_LEVELS
     if top_levels not in (0, 2):
         raise InputError(f"FCOS.TOP_LEVELS must be 0 or 2 with an FPN, not {top_levels}.")
-    return _build_fpn(cfg, bottom_up, LastLevelP6P7(channels, channels, "p5") if top_levels else None)
+    return _fpn_from_config(cfg, bottom_up, LastLevelP6P7(channels, channels, "p5") if top_levels else None)
 
 
 def fpn_with_pooled_level(cfg: CfgNode, bottom_up: Backbone) -> FPN:
     """Puts ``MODEL.FPN`` on a backbone, and p6 by max pooling, as ``build_resnet_fpn_backbone`` does."""
-    return _build_fpn(cfg, bottom_up, LastLevelMaxPool())
+    return _fpn_from_config(cfg, bottom_up, LastLevelMaxPool())
 
 
-def _build_fpn(cfg: CfgNode, bottom_up: Backbone, top_block: nn.Module | None) -> FPN:
+def _fpn_from_config(cfg: CfgNode, bottom_up: Backbone, top_block: nn.Module | None) -> FPN:
     return FPN(
         bottom_up=bottom_up,
         in_features=cfg.MODEL.FPN.IN_FEATURES,

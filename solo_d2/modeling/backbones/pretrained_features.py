@@ -207,6 +207,10 @@ def _read_hugging_face(network: nn.Module, x: Tensor) -> list[Tensor]:
 @BACKBONE_REGISTRY.register()
 def build_timm_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> Backbone:
     """Builds ``MODEL.TIMM``."""
+    return _timm_from_config(cfg)
+
+
+def _timm_from_config(cfg: CfgNode) -> PretrainedFeatures:
     node = cfg.MODEL.TIMM
     network = _build_timm(node.NAME, node.PRETRAINED, node.DROP_PATH)
     return PretrainedFeatures(network, _read_timm, node.FROZEN)
@@ -227,10 +231,13 @@ def build_fcos_timm_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> Backbo
 @BACKBONE_REGISTRY.register()
 def build_hugging_face_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> Backbone:
     """Builds ``MODEL.HUGGING_FACE``."""
+    return _hugging_face_from_config(cfg)
+
+
+def _hugging_face_from_config(cfg: CfgNode) -> PretrainedFeatures:
     node = cfg.MODEL.HUGGING_FACE
-    return PretrainedFeatures(
-        _build_hugging_face(node.NAME, node.PRETRAINED), _read_hugging_face, node.FROZEN
-    )
+    network = _build_hugging_face(node.NAME, node.PRETRAINED)
+    return PretrainedFeatures(network, _read_hugging_face, node.FROZEN)
 
 
 @BACKBONE_REGISTRY.register()

@@ -53,11 +53,20 @@ def refuse_overwriting(targets: Iterable[Path], inputs: Iterable[str | os.PathLi
             raise InputError(f"{target} would overwrite an input: name another --output")
 
 
+def refuse_control_characters(name: str | PurePath) -> None:
+    """Checks that a name can be printed.
+
+    Raises:
+        InputError: It has control characters.
+    """
+    if any(unicodedata.category(letter) in _CONTROL or letter in _REORDERING for letter in str(name)):
+        raise InputError(f"file name {str(name)!a} has control characters: rename the file")
+
+
 def _relative_name(name: str | PurePath) -> PurePath:
     if not isinstance(name, str | PurePath):
         raise InputError(f"file name {name!r} is not text: correct it in the file that lists it")
-    if any(unicodedata.category(letter) in _CONTROL or letter in _REORDERING for letter in str(name)):
-        raise InputError(f"file name {str(name)!a} has control characters: rename the file")
+    refuse_control_characters(name)
     path = PurePath(name)
     if not path.parts:
         raise InputError("a file name is empty: correct it in the file that lists it")

@@ -1,27 +1,27 @@
 """Instances or panoptic segments drawn over pictures and video frames."""
 
-import math
-
 import cv2
 import numpy as np
 
+from detectron2.data import Metadata
 from detectron2.structures import Instances
 from detectron2.utils.video_visualizer import VideoVisualizer
 from detectron2.utils.visualizer import ColorMode, Visualizer
 
-# Smaller pictures are drawn enlarged, so that labels do not cover the objects.
-MIN_SIDE = 320
-# What is drawn of an instance, beside its class and score.
+from .pictures import enlargement
+
+_MIN_SIDE = 320  # pixels; smaller pictures are drawn enlarged, so that labels do not cover the objects
+# The parts of an instance that are drawn, next to its class and score.
 PARTS = ("both", "masks", "boxes")
 _BOX_COLOR = (255, 255, 255)
 
 
 def choose_parts(instances: Instances, parts: str) -> Instances:
-    """Leaves out what is not to be drawn.
+    """Drops the fields that are not drawn.
 
     Args:
-        instances: results of a picture; those of a box-only model have no masks.
-        parts: one of ``PARTS``.
+        instances: Results of a picture; those of a box-only model have no masks.
+        parts: One of ``PARTS``.
 
     Returns:
         The instances without ``pred_boxes`` ("masks") or without ``pred_masks`` ("boxes").
@@ -34,19 +34,20 @@ def choose_parts(instances: Instances, parts: str) -> Instances:
     return chosen
 
 
-def draw_picture(picture: np.ndarray, result: dict, metadata, parts: str = "both") -> np.ndarray:
-    """Draws masks and/or boxes, class names and scores; of a panoptic result things and stuff.
+def draw_picture(picture: np.ndarray, result: dict, metadata: Metadata, parts: str = "both") -> np.ndarray:
+    """Draws masks and boxes, class names and scores; of a panoptic result things and stuff.
 
     Args:
         picture: RGB uint8 (H, W, 3).
-        result: of the picture, on the CPU: "panoptic_seg" where there is one, else "instances".
-        metadata: class names and colours.
-        parts: what is drawn of instances, one of ``PARTS``.
+        result: Of the picture, on the CPU; "panoptic_seg" is drawn if it exists, else "instances".
+        metadata: Class names and colors.
+        parts: Parts of an instance that are drawn, one of ``PARTS``.
 
     Returns:
-        RGB uint8 (k * H, k * W, 3), a new array; k is 1 unless the shorter side is below ``MIN_SIDE``.
+        RGB uint8 (k * H, k * W, 3), a new array; k enlarges pictures whose shorter side is below 320 pixels.
     """
-    scale = math.ceil(MIN_SIDE / min(picture.shape[:2]))
+    height, width = picture.shape[:2]
+    scale = enlargement(height, width, _MIN_SIDE)
     visualizer = Visualizer(picture, metadata, scale=scale, instance_mode=ColorMode.IMAGE)
     if "panoptic_seg" in result:
         return visualizer.draw_panoptic_seg(*result["panoptic_seg"]).get_image()
@@ -54,14 +55,14 @@ def draw_picture(picture: np.ndarray, result: dict, metadata, parts: str = "both
 
 
 class FrameDrawer:
-    """Draws successive frames of one video; an object keeps its colour while it is followed."""
+    """Draws successive frames of one video; an object keeps its color while it is followed."""
 
-    def __init__(self, metadata, parts: str = "both"):
+    def __init__(self, metadata: Metadata, parts: str = "both"):
         self._visualizer = VideoVisualizer(metadata, ColorMode.IMAGE)
         self._parts = parts
 
     def __call__(self, frame: np.ndarray, result: dict) -> np.ndarray:
-        """Takes a frame and its result as in :func:`draw_picture`; frames are BGR uint8 (H, W, 3)."""
+        """Returns a copy of a frame, BGR uint8 (H, W, 3), with its result as in :func:`draw_picture`."""
         rgb = np.ascontiguousarray(frame[:, :, ::-1])
         if "panoptic_seg" in result:
             drawn = self._visualizer.draw_panoptic_seg_predictions(rgb, *result["panoptic_seg"])
@@ -69,7 +70,7 @@ class FrameDrawer:
         return self._draw_instances(rgb, result["instances"])
 
     def _draw_instances(self, rgb: np.ndarray, instances: Instances) -> np.ndarray:
-        # It needs boxes to follow objects, and draws none next to masks.
+        # The visualizer follows objects by their boxes, but draws no boxes next to masks.
         chosen = choose_parts(instances, "boxes" if self._parts == "boxes" else "both")
         drawn = self._visualizer.draw_instance_predictions(rgb, chosen)
         picture = np.ascontiguousarray(drawn.get_image()[:, :, ::-1])

@@ -13,6 +13,7 @@ SHELLS = {
     "tools/analyze_dataset.py": "--levels",
     "tools/analyze_errors.py": "--results",
     "tools/check_panoptic.py": "--panoptic",
+    "tools/draw_correspondences.py": "--seed",
     "tools/convert_checkpoint.py": "--allow-pickle",
     "tools/convert_cityscapes.py": "--splits",
     "tools/export_backbone.py": "--for-config",
@@ -22,6 +23,8 @@ SHELLS = {
     "tools/run_freesolo.py": "--free-mask-opts",
     "tools/self_training_labels.py": "--processes",
     "tools/split_dataset.py": "--fraction",
+    "tools/visualize_labels.py": "--limit",
+    "tools/visualize_solo.py": "--level",
 }
 
 

@@ -41,6 +41,14 @@ def test_small_picture_is_enlarged():
     assert draw_picture(picture, {"instances": empty}, METADATA).shape == (400, 600, 3)
 
 
+def test_strips_are_enlarged_by_the_longer_side():
+    empty = Instances((2, 3000))
+    empty.pred_boxes, empty.scores = Boxes(torch.zeros(0, 4)), torch.zeros(0)
+    empty.pred_classes = torch.zeros(0, dtype=torch.int64)
+    strip = np.full((2, 3000, 3), 128, np.uint8)
+    assert draw_picture(strip, {"instances": empty}, METADATA).shape == (2, 3000, 3)
+
+
 def test_picture_without_instances_or_names():
     picture = np.full((*SIZE, 3), 128, np.uint8)
     empty = {"instances": one_instance(0)["instances"][torch.zeros(1, dtype=torch.bool)]}

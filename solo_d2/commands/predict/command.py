@@ -9,12 +9,14 @@ import torch
 from solo_d2.config.loading import load_config
 from solo_d2.engine.cli import prepare_parser
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.json_file import write_json
+from solo_d2.utils.output_paths import output_paths, refuse_overwriting
+from solo_d2.visualization.pictures import writable_name
 from solo_d2.visualization.results import PARTS
 
 from .frames import segment_video
 from .inputs import IMAGE_SUFFIXES, InputImage, find_images
 from .pictures import Job, Outcome, segment_pictures
-from .results import save_json
 from .video import VideoSource
 
 DEFAULT_CONFIG = "SOLOv2/solov2_R50_3x"
@@ -95,33 +97,30 @@ def choose_devices(num_gpus: int) -> list[str | None]:
 
 
 def picture_targets(images: list[InputImage], output: Path) -> list[Path]:
-    """Where each overlay goes; raises ``InputError`` where it would replace its input."""
+    """Returns the file of each overlay; raises ``InputError`` if it would replace an input."""
     is_file = output.suffix.lower() in IMAGE_SUFFIXES and not output.is_dir()
     if is_file and len(images) > 1:
         raise InputError(f"--output {output} is one file, but there are {len(images)} pictures")
-    targets = [output] if is_file else [output / image.name for image in images]
-    inputs = {image.path.resolve() for image in images}
-    for target in targets:
-        if target.resolve() in inputs:
-            raise InputError(f"--output {output} would overwrite the input {target}")
+    names = [writable_name(image.name) for image in images]
+    targets = [output] if is_file else output_paths(output, names)
+    refuse_overwriting(targets, [image.path for image in images])
     if not is_file and output.is_file():
         raise InputError(f"--output {output} is a file, not a folder or a picture's name")
     return targets
 
 
 def video_target(source: VideoSource, video: str | None, output: Path) -> Path:
-    """The mp4 file to write; raises ``InputError`` where it would replace its input."""
+    """Returns the mp4 file to write; raises ``InputError`` if it would replace its input."""
     is_file = output.suffix.lower() == ".mp4" and not output.is_dir()
-    target = output if is_file else output / f"{Path(source.name).stem}.mp4"
-    if video and target.resolve() == Path(video).resolve():
-        raise InputError(f"--output {output} would overwrite the input {video}")
+    (target,) = [output] if is_file else output_paths(output, [f"{Path(source.name).stem}.mp4"])
+    refuse_overwriting([target], [video] if video else [])
     return target
 
 
 def report(outcome: Outcome, unit: str, target: Path, args: argparse.Namespace) -> None:
     """Says what was written; exits with code 1 if a picture could not be read."""
     if args.json and outcome.num_done:
-        save_json(outcome.rows, Path(args.json))
+        write_json(args.json, outcome.rows)
         print(f"{len(outcome.rows)} instances -> {args.json}")
     hint = "" if args.output else " (--output names another place)"
     print(f"{outcome.num_done} {unit}(s) segmented -> {target}{hint}")

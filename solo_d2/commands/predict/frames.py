@@ -7,11 +7,12 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+from solo_d2.utils.video_file import open_sink
 from solo_d2.visualization.results import FrameDrawer
 
 from .pictures import Job, Outcome
 from .results import category_ids, coco_rows
-from .video import VideoSource, open_sink
+from .video import VideoSource
 
 Item = TypeVar("Item")
 

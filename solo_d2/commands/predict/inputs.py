@@ -7,6 +7,7 @@ from pathlib import Path
 
 from solo_d2.data.image_paths import IMAGE_SUFFIXES, number_images
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.output_paths import output_paths, refuse_control_characters
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,16 @@ def find_images(arguments: Sequence[str]) -> list[InputImage]:
         arguments: paths, patterns with ``*``, ``?`` or ``[]`` (``~`` allowed), or folders.
 
     Raises:
-        InputError: an argument that names nothing, or a folder or pattern without pictures.
+        InputError: An argument names nothing, a folder or pattern has no pictures, or a path has control
+            characters.
     """
     named: dict[Path, Path] = {}
     for argument in arguments:
         for path, name in _expand(Path(argument).expanduser()):
             named.setdefault(path, name)
-    names = _unique_names(list(named.values()))
+    for path in named:
+        refuse_control_characters(path)
+    names = output_paths("", named.values())
     ids = number_images(list(named))
     return [InputImage(*fields) for fields in zip(named, names, ids, strict=True)]
 
@@ -60,17 +64,3 @@ def _expand(argument: Path) -> list[tuple[Path, Path]]:
 
 def _is_image(path: Path) -> bool:
     return path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES
-
-
-def _unique_names(names: list[Path]) -> list[Path]:
-    """Names that occur twice get ``_2``, ``_3``, ... before the suffix."""
-    taken: set[Path] = set()
-    unique = []
-    for name in names:
-        candidate, number = name, 1
-        while candidate in taken:
-            number += 1
-            candidate = name.with_name(f"{name.stem}_{number}{name.suffix}")
-        taken.add(candidate)
-        unique.append(candidate)
-    return unique

@@ -12,10 +12,11 @@ from tqdm import tqdm
 from detectron2.config import CfgNode
 from solo_d2.predictor import Predictor, to_array
 from solo_d2.utils.errors import InputError
+from solo_d2.visualization.pictures import RESULT_QUALITY, save_picture
 from solo_d2.visualization.results import draw_picture
 
 from .inputs import InputImage
-from .results import category_ids, coco_rows, save_picture
+from .results import category_ids, coco_rows
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def _segment_batch(batch: Sequence[tuple[InputImage, Path]], predictor: Predicto
     found = predictor.predict([array for *_, array in readable], channels="RGB")
     categories = category_ids(predictor.metadata)
     for (image, target, array), result in zip(readable, found, strict=True):
-        save_picture(draw_picture(array, result, predictor.metadata, parts), target)
+        save_picture(draw_picture(array, result, predictor.metadata, parts), target, RESULT_QUALITY)
         outcome.rows += coco_rows(result["instances"], image.image_id, image.name.as_posix(), categories)
         outcome.num_done += 1
     return outcome

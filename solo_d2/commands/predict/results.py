@@ -1,15 +1,10 @@
-"""Results on disk: overlay pictures and a COCO results file, whole or not at all."""
+"""Instances as rows of a COCO results file."""
 
-import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 
-import numpy as np
-from PIL import Image
-
+from detectron2.data import Metadata
 from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 from detectron2.structures import Instances
-from solo_d2.utils.atomic_file import atomic_write, write_text
 
 
 def coco_rows(
@@ -36,26 +31,7 @@ def coco_rows(
     return rows
 
 
-def category_ids(metadata) -> dict[int, int]:
+def category_ids(metadata: Metadata) -> dict[int, int]:
     """Contiguous class index to data set category id, as far as the metadata knows."""
     from_dataset = metadata.get("thing_dataset_id_to_contiguous_id", {})
     return {index: category for category, index in from_dataset.items()}
-
-
-def save_picture(picture: np.ndarray, path: Path) -> None:
-    """Writes an RGB uint8 picture (H, W, 3) in the format of its suffix."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    suffix = path.suffix.lower()
-    with atomic_write(path) as temporary:
-        Image.fromarray(picture).save(
-            temporary, format=Image.registered_extensions()[suffix], **_save_options(suffix)
-        )
-
-
-def _save_options(suffix: str) -> dict:
-    return {"quality": 95} if suffix in (".jpg", ".jpeg", ".webp") else {}
-
-
-def save_json(rows: Sequence[dict], path: Path) -> None:
-    """Writes COCO results."""
-    write_text(path, [json.dumps(list(rows))])

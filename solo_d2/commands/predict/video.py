@@ -1,8 +1,7 @@
-"""Frames out of a video file or camera, and frames into an mp4 file."""
+"""Frames of a video file or of a camera."""
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -40,6 +39,7 @@ class VideoSource:
             if not Path(source).is_file():
                 raise InputError(f"video {source} does not exist")
         self._capture = cv2.VideoCapture(source)
+        self._next: np.ndarray | None = None
         opened, self._next = self._capture.read() if self._capture.isOpened() else (False, None)
         if not opened:
             self._capture.release()
@@ -69,61 +69,3 @@ def silence_opencv() -> None:
     logging = getattr(cv2.utils, "logging", cv2)  # OpenCV 5, or 4
     logging.setLogLevel(0)  # silent
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", FFMPEG_QUIET)
-
-
-class VideoSink:
-    """Writes BGR frames of one size to an mp4 file."""
-
-    def __init__(self, path: Path, fps: float):
-        self.path = path
-        self.num_frames = 0
-        self._fps = fps
-        self._unfinished = path.with_name(f".{path.stem}.unfinished{path.suffix}")
-        self._writer: cv2.VideoWriter | None = None
-
-    def write(self, frame: np.ndarray) -> None:
-        """Appends a BGR uint8 frame (H, W, 3).
-
-        Raises:
-            InputError: this OpenCV cannot write mp4 files there.
-        """
-        if self._writer is None:
-            size = (frame.shape[1], frame.shape[0])
-            codec = cv2.VideoWriter_fourcc(*"mp4v")
-            self._writer = cv2.VideoWriter(str(self._unfinished), codec, self._fps, size)
-            if not self._writer.isOpened():
-                raise InputError(f"{self.path}: OpenCV cannot write an mp4 video there")
-        self._writer.write(frame)
-        self.num_frames += 1
-
-    def finish(self) -> None:
-        """Closes the file and gives it its name; an interrupted video keeps its frames so far."""
-        if self._writer is not None:
-            self._writer.release()
-            os.replace(self._unfinished, self.path)
-
-    def discard(self) -> None:
-        if self._writer is not None:
-            self._writer.release()
-            self._unfinished.unlink(missing_ok=True)
-
-
-@contextmanager
-def open_sink(path: Path, fps: float) -> Iterator[VideoSink]:
-    """A :class:`VideoSink` that is finished at the end or on Ctrl-C and discarded on an error.
-
-    Args:
-        path: ``.mp4`` file to write; its folder is made.
-        fps: frames per second.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sink = VideoSink(path, fps)
-    try:
-        yield sink
-    except KeyboardInterrupt:
-        sink.finish()
-        raise
-    except BaseException:
-        sink.discard()
-        raise
-    sink.finish()

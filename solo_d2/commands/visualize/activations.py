@@ -11,7 +11,7 @@ import argparse
 
 import numpy as np
 
-from solo_d2.engine.cli import prepare_parser
+from solo_d2.engine import cli
 from solo_d2.methods.grid.activations import observe
 from solo_d2.predictor import Predictor, to_array
 from solo_d2.utils.errors import InputError
@@ -25,9 +25,7 @@ _KINDS = ("activations", "channels", "kernels")
 
 def build_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
     """Returns the parser of the command."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = cli.build_parser(description)
     add = parser.add_argument
     add("--config-file", required=True, metavar="FILE", help="model config")
     add("--input", nargs="+", required=True, metavar="PATH", help="pictures")
@@ -36,7 +34,7 @@ def build_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
     add("--objects", type=int, default=5, help="rows of the kernels' picture (%(default)s)")
     add("--threshold", type=float, default=0.1, help="score a cell needs to be framed (%(default)s)")
     add("--opts", nargs=argparse.REMAINDER, default=[], metavar="KEY VALUE", help="config overrides, last")
-    return prepare_parser(parser)
+    return parser
 
 
 def draw(predictor: Predictor, path: str, arguments: argparse.Namespace) -> dict[str, np.ndarray]:

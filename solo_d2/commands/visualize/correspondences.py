@@ -13,7 +13,7 @@ from detectron2.config import CfgNode
 from detectron2.modeling import build_model
 from solo_d2.data.mappers import TwoViewMapper
 from solo_d2.data.stream import seeded_by_position
-from solo_d2.engine.cli import prepare_parser
+from solo_d2.engine import cli
 from solo_d2.engine.weights import build_checkpointer
 from solo_d2.methods.densecl.model import DenseCL
 from solo_d2.predictor import available_device, load_config, to_array
@@ -28,9 +28,7 @@ _KIND = "correspondences"
 
 def build_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
     """Returns the parser of the command."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = cli.build_parser(description)
     add = parser.add_argument
     add("--config-file", required=True, metavar="FILE", help="config of the pre-training")
     add("--input", nargs="+", required=True, metavar="PATH", help="pictures")
@@ -38,7 +36,7 @@ def build_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
     add("--threshold", type=float, default=0.9, help="least cosine of a pair drawn (%(default)s)")
     add("--seed", type=int, default=0, help="of the views (%(default)s)")
     add("--opts", nargs=argparse.REMAINDER, default=[], metavar="KEY VALUE", help="config overrides, last")
-    return prepare_parser(parser)
+    return parser
 
 
 def build_trained(cfg: CfgNode) -> DenseCL:

@@ -10,7 +10,7 @@ OUTPUT/sub/a.png.jpg; a name that leaves its folder, such as ../a.png, gives OUT
 import argparse
 from pathlib import Path
 
-from solo_d2.engine.cli import prepare_parser
+from solo_d2.engine import cli
 from solo_d2.predictor import to_array
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.output_paths import output_paths, refuse_overwriting
@@ -20,16 +20,14 @@ from solo_d2.visualization.pictures import save_picture
 
 def build_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
     """Returns the parser of the command."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = cli.build_parser(description)
     add = parser.add_argument
     add("--labels", nargs="+", required=True, metavar="FILE.json", help="COCO files with masks")
     add("--images", required=True, metavar="DIR", help="folder that their file names are relative to")
     add("--output", default="output/labels", metavar="DIR", help="(%(default)s)")
     add("--limit", type=int, default=16, metavar="N", help="only the first N images (%(default)s)")
     add("--threshold", type=float, default=0.0, metavar="SCORE", help="lowest score drawn (%(default)s)")
-    return prepare_parser(parser)
+    return parser
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from solo_d2.utils.output_paths import output_paths, refuse_overwriting
+from solo_d2.utils.output_paths import output_paths, refuse_control_characters, refuse_overwriting
 
 
 def targets_by_input(
@@ -18,9 +18,11 @@ def targets_by_input(
         kinds: Pictures of one input.
 
     Raises:
-        InputError: A name has control characters, or a file would overwrite an input.
+        InputError: A path has control characters, or a file would overwrite an input.
     """
     different = list(dict.fromkeys(inputs))
+    for path in different:
+        refuse_control_characters(path)
     named = output_paths(output, [f"{Path(path).stem}.jpg" for path in different])
     targets = {
         path: {kind: name.with_stem(f"{name.stem}_{kind}") for kind in kinds}

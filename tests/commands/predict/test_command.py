@@ -112,6 +112,19 @@ def test_damaged_picture_among_others_is_exit_code_1(run, make_pictures, model_o
     assert sorted(p.name for p in Path("out").iterdir()) == ["a.png", "c.png"]
 
 
+def test_a_picture_without_a_known_suffix_becomes_png(run, make_pictures, model_options):
+    folder = make_pictures("a.png", "noext.png", "b.png")
+    (folder / "b.png").rename(folder / "noext")
+    (folder / "a.png").rename(folder / "a.jpg_original")
+    flags = ["--config-file", TINY_CONFIG, "--output", "out", "--confidence-threshold", "0"]
+    flags += ["--json", "r.json", "--input", *(folder / n for n in ("noext", "noext.png", "a.jpg_original"))]
+    code, said = run(*flags, "--opts", *model_options)
+    assert code == 0, said
+    assert {p.name for p in Path("out").iterdir()} == {"noext.png", "noext_2.png", "a.jpg_original.png"}
+    names = {row["file_name"] for row in json.loads(Path("r.json").read_text())}
+    assert names == {"noext", "noext.png", "a.jpg_original"}
+
+
 def one_line(said: str) -> str:
     lines = [line for line in said.splitlines() if line.strip()]
     assert len(lines) == 1, said

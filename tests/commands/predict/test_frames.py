@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from solo_d2.commands.predict.frames import batched, segment_video
-from solo_d2.commands.predict.video import VideoSource, open_sink
+from solo_d2.commands.predict.video import VideoSource
+from solo_d2.utils.video_file import open_sink
 
 
 @pytest.fixture

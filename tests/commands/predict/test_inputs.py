@@ -42,6 +42,13 @@ def test_equal_names_stay_apart(make_pictures):
     assert [name for name, _ in named(folder / "*" / "*.png")] == ["a.png", "a_2.png", "a_2_2.png"]
 
 
+def test_control_characters_are_refused(make_pictures):
+    folder = make_pictures("a\x1b[31m.png")
+    for argument in (folder, folder / "*.png", folder / "a\x1b[31m.png"):
+        with pytest.raises(InputError, match="has control characters: rename the file"):
+            find_images([str(argument)])
+
+
 def test_numeric_stems_are_ids_and_others_fill_the_gaps(make_pictures):
     folder = make_pictures("0000002.png", "1.png", "b.png", "c.png", "sub/0001.png")
     assert named(folder) == [

@@ -1,16 +1,15 @@
-"""COCO rows and files that are whole or not there."""
+"""Rows of a COCO results file."""
 
 import json
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from pycocotools import mask as mask_api
 
 from detectron2.data import Metadata
 from detectron2.structures import Boxes, Instances
-from solo_d2.commands.predict.results import category_ids, coco_rows, save_json, save_picture
+from solo_d2.commands.predict.results import category_ids, coco_rows
 
 
 def make_instances(count: int) -> Instances:
@@ -40,18 +39,3 @@ def test_no_instances_no_rows():
 def test_category_ids():
     assert category_ids(Metadata(thing_dataset_id_to_contiguous_id={1: 0, 90: 1})) == {0: 1, 1: 90}
     assert category_ids(Metadata()) == {}
-
-
-@pytest.mark.parametrize("name", ["a.jpg", "sub/b.png", "c.webp", "d.bmp", "e.tif"])
-def test_picture_is_written_whole(tmp_path, name):
-    picture = np.full((5, 7, 3), (250, 10, 20), np.uint8)
-    save_picture(picture, tmp_path / name)
-    with Image.open(tmp_path / name) as read:
-        assert np.abs(np.asarray(read.convert("RGB")).astype(int) - picture).max() < 12
-    assert [p.name for p in (tmp_path / name).parent.iterdir()] == [(tmp_path / name).name]
-
-
-def test_json_is_written_whole(tmp_path):
-    save_json([{"a": 1}], tmp_path / "sub" / "r.json")
-    assert json.loads((tmp_path / "sub" / "r.json").read_text()) == [{"a": 1}]
-    assert len(list((tmp_path / "sub").iterdir())) == 1

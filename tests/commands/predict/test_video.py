@@ -1,4 +1,4 @@
-"""Frames in and out of mp4 files."""
+"""Frames out of mp4 files."""
 
 import os
 import subprocess
@@ -7,8 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from solo_d2.commands.predict.video import VideoSource, open_sink
+from solo_d2.commands.predict.video import VideoSource
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.video_file import open_sink
 
 
 def frames(count: int, size=(48, 64)):
@@ -31,21 +32,6 @@ def test_round_trip(tmp_path):
     for got, wanted in zip(read, frames(4), strict=True):
         assert got.shape == wanted.shape
         assert np.abs(got.mean((0, 1)) - wanted.mean((0, 1))).max() < 8, "BGR stays BGR"
-
-
-def test_nothing_unfinished_stays_behind(tmp_path):
-    with pytest.raises(RuntimeError), open_sink(tmp_path / "a.mp4", 10.0) as sink:
-        sink.write(next(frames(1)))
-        raise RuntimeError("model failed")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_interrupt_keeps_the_frames_so_far(tmp_path):
-    with pytest.raises(KeyboardInterrupt), open_sink(tmp_path / "a.mp4", 10.0) as sink:
-        for frame in frames(3):
-            sink.write(frame)
-        raise KeyboardInterrupt
-    assert len(list(VideoSource(str(tmp_path / "a.mp4")))) == 3
 
 
 def test_bad_sources(tmp_path):

@@ -8,19 +8,19 @@ from PIL import Image
 from detectron2.modeling import build_model
 from solo_d2.predictor import load_config
 
-CONFIG = Path(__file__).resolve().parents[2] / "configs" / "quick" / "solov2_tiny.yaml"
+CONFIG = Path(__file__).resolve().parents[3] / "configs" / "quick" / "solov2_tiny.yaml"
 OPTIONS = ["INPUT.MIN_SIZE_TEST", "64", "MODEL.SOLOV2.NUM_GRIDS", "[6, 5, 3]"]
 
 
 @pytest.fixture
-def run(run_tool, tmp_path):
+def run(run_command, tmp_path):
     torch.manual_seed(0)
     weights = tmp_path / "model.pth"
     torch.save({"model": build_model(load_config(CONFIG, OPTIONS)).state_dict()}, weights)
 
     def call(*arguments):
         flags = ["--config-file", CONFIG, *arguments, "--output", tmp_path / "out"]
-        run_tool("visualize_solo", *flags, "--opts", *OPTIONS, "MODEL.WEIGHTS", weights)
+        run_command("visualize activations", *flags, "--opts", *OPTIONS, "MODEL.WEIGHTS", weights)
 
     return call
 

@@ -9,12 +9,12 @@ from detectron2.modeling import build_model
 from solo_d2.export.backbone import as_checkpoint, backbone_weights
 from solo_d2.predictor import load_config
 
-CONFIG = Path(__file__).resolve().parents[2] / "configs" / "quick" / "densecl_tiny.yaml"
+CONFIG = Path(__file__).resolve().parents[3] / "configs" / "quick" / "densecl_tiny.yaml"
 OPTIONS = ["MODEL.DENSECL.HIDDEN_DIM", "16", "MODEL.DENSECL.QUEUE_SIZE", "8", "INPUT.VIEWS.SIZE", "96"]
 
 
 @pytest.fixture
-def run(run_tool, tmp_path):
+def run(run_command, tmp_path):
     torch.manual_seed(0)
     model = build_model(load_config(CONFIG, OPTIONS))
     torch.save({"model": model.state_dict()}, tmp_path / "model.pth")
@@ -24,7 +24,7 @@ def run(run_tool, tmp_path):
     def call(weights, *arguments):
         options = ["--opts", *OPTIONS, *(["MODEL.WEIGHTS", tmp_path / weights] if weights else [])]
         flags = ["--config-file", CONFIG, "--input", tmp_path / "a.png", "--output", tmp_path / "out"]
-        run_tool("draw_correspondences", *flags, *arguments, *options)
+        run_command("visualize correspondences", *flags, *arguments, *options)
 
     return call
 
@@ -62,13 +62,13 @@ def test_weights_for_other_pixels_are_reported(run, tmp_path, caplog):
     assert "INPUT.FORMAT is RGB, these weights want BGR" in caplog.text
 
 
-def test_mistakes_are_one_line(run, run_tool, tmp_path, capsys):
+def test_mistakes_are_one_line(run, run_command, tmp_path, capsys):
     with pytest.raises(SystemExit) as info:
         run("")
     error = capsys.readouterr().err
     assert info.value.code == 2 and "no weights" in error and error.count("\n") == 1
     with pytest.raises(SystemExit):
-        run_tool(
-            "draw_correspondences", "--config-file", CONFIG.with_name("solov2_tiny.yaml"), "--input", "a"
+        run_command(
+            "visualize correspondences", "--config-file", CONFIG.with_name("solov2_tiny.yaml"), "--input", "a"
         )
     assert "by a DenseCL config, not SOLOv2" in capsys.readouterr().err

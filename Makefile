@@ -1,18 +1,20 @@
-# make setup | demo | test | test-slow | lint | bench | sanitize | clean: each sets up what it needs.
+# make setup | demo | test | test-slow | coverage | lint | types | bench | sanitize | clean: each sets up what it needs.
 PYTHON ?= python3
 VENV   ?= .venv
+# constraints-detectron2.txt is the tested set for an environment that has the real Detectron2.
+CONSTRAINTS ?= constraints.txt
 PY     := $(VENV)/bin/python
-PIP    := $(PY) -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+PIP    := $(PY) -m pip --disable-pip-version-check install --quiet --constraint $(CONSTRAINTS)
 DEMO   := output/demo
 SCENES := datasets/scenes
 CONFIG := configs/quick/solov2_tiny.yaml
 
-.PHONY: setup demo test test-slow lint bench sanitize clean
+.PHONY: setup demo test test-slow coverage lint types bench sanitize clean
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/.ready
 
-$(VENV)/.ready: setup.py pyproject.toml constraints.txt d2lite/setup.py
+$(VENV)/.ready: setup.py pyproject.toml $(CONSTRAINTS) d2lite/setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) torch setuptools wheel
 	$(PY) -c "import detectron2" 2>/dev/null || $(PIP) --no-build-isolation --editable ./d2lite
@@ -49,9 +51,16 @@ test: setup
 test-slow: setup
 	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses auto -m slow
 
+# Of each package by its own tests; PACKAGES="ops methods/solo" measures some.
+coverage: setup
+	OMP_NUM_THREADS=1 $(PY) tests/measure_coverage.py $(PACKAGES)
+
 lint: setup
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+
+types: setup
+	$(VENV)/bin/mypy
 
 bench: setup
 	$(PY) benchmarks/bench_solov2.py

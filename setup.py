@@ -122,7 +122,7 @@ setup(
     ext_modules=[Extension("solo_d2._C", [])] if HAS_TORCH else [],
     cmdclass={"build_ext": BuildKernels, "build_py": BuildWithConfigs},
     package_data={"solo_d2.model_zoo": ["models.json"]},
-    python_requires=">=3.10",
+    python_requires=">=3.11",
     install_requires=[
         "torch>=2.4",
         "numpy>=1.26",
@@ -139,6 +139,14 @@ setup(
     ],
     extras_require={
         "fast-eval": ["faster-coco-eval>=1.6"],
-        "dev": ["hypothesis>=6", "mypy>=1.8", "pytest>=8", "pytest-xdist>=3", "ruff>=0.6"],
+        "dev": [
+            "hypothesis>=6",
+            "mypy>=1.8",
+            "pytest>=8",
+            "pytest-cov>=7",
+            "pytest-xdist>=3",
+            "ruff==0.17.5",
+            "types-PyYAML",
+        ],
     },
 )

@@ -54,7 +54,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["detectron2", "detectron2.*"]),
-    python_requires=">=3.10",
+    python_requires=">=3.11",
     install_requires=[
         "cloudpickle>=2.2",
         "fvcore>=0.1.5.post20221221",

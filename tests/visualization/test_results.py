@@ -1,4 +1,4 @@
-"""Overlays: changed where the mask is, steady colours over frames."""
+"""Overlays: changed where the mask is, steady colors over frames."""
 
 import numpy as np
 import pytest

@@ -15,7 +15,7 @@ from detectron2.data import (
 )
 from detectron2.data.samplers import RepeatFactorTrainingSampler, TrainingSampler
 from detectron2.utils import comm
-from solo_d2.utils.errors import InputError
+from solo_d2.utils.errors import InputError, printable
 from solo_d2.utils.image_file import UNREADABLE
 
 from .augmentations.copy_paste import CopyPaste
@@ -70,12 +70,13 @@ class _MappedStream(Dataset):
         failures: list[Failure] = []
         for offset in range(MAX_UNREADABLE_IN_A_ROW):
             record = self._records[(item.index + offset) % len(self._records)]
-            name = str(record.get("file_name", f"entry {item.index + offset}"))
+            name = printable(str(record.get("file_name", f"entry {item.index + offset}")))
             try:
                 with seeded_by_position(self._seed, item.position):
                     sample = self._mapper(record)
             except UNREADABLE as error:
-                reason = " ".join(f"{type(error).__name__}: {error}".split())
+                named = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+                reason = " ".join(named.split())
                 failures.append(Failure(name, reason, unreadable=True))
                 continue
             if sample is not None:

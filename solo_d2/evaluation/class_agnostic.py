@@ -97,7 +97,7 @@ def read_truth(json_file: str | os.PathLike) -> COCO:
         {"iscrowd": 0, **annotation, "category_id": _OBJECT} for annotation in content.get("annotations", [])
     ]
     categories = [{"id": _OBJECT, "name": "object"}]
-    truth = index_truth({**content, "categories": categories, "annotations": annotations})
+    truth = index_truth({**content, "categories": categories, "annotations": annotations}, json_file)
     for annotation in annotations:
         if "area" not in annotation:
             annotation["area"] = _area(truth, annotation)

@@ -3,23 +3,60 @@
 import contextlib
 import io
 import math
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from solo_d2.structures.coco_masks import BrokenRecord, check_segmentation
+from solo_d2.utils.errors import InputError
 
-def index_truth(content: Mapping) -> COCO:
+# pycocotools counts an image's pixels in 32 bits.
+_LONGEST_SIDE = 65_535
+
+
+def index_truth(content: Mapping, source: str | os.PathLike) -> COCO:
     """Indexes a COCO annotation set.
 
     Args:
         content: The parsed file; used as it is, without a copy of its lists.
+        source: Where it came from, for messages.
+
+    Raises:
+        InputError: A mask is nothing that pycocotools can be given.
     """
+    check_masks(content["annotations"], content["images"], source)
     truth = COCO()
     truth.dataset = {"info": {}, **content}
     with contextlib.redirect_stdout(io.StringIO()):
         truth.createIndex()
     return truth
+
+
+def check_masks(annotations: Iterable[Mapping], images: Iterable[Mapping], source: str | os.PathLike) -> None:
+    """Checks that pycocotools can be given the masks of annotations or results.
+
+    Args:
+        annotations: With "image_id" and perhaps "segmentation"; those of other images are not looked at.
+        images: With "id" and, if they have masks, "height" and "width".
+        source: Where they came from, for messages.
+
+    Raises:
+        InputError: A mask is malformed or far outside its image, or the image has an impossible size.
+    """
+    sizes = {image["id"]: (image.get("height"), image.get("width")) for image in images}
+    for position, annotation in enumerate(annotations):
+        if not annotation.get("segmentation") or annotation["image_id"] not in sizes:
+            continue
+        label = f"{source}: annotation or result {annotation.get('id', f'#{position}')}"
+        height, width = sizes[annotation["image_id"]]
+        if not all(isinstance(side, int) and 0 < side <= _LONGEST_SIDE for side in (height, width)):
+            raise InputError(f"{label}: its image has an impossible size, {height} x {width}")
+        try:
+            check_segmentation(annotation["segmentation"], height, width)
+        except BrokenRecord as reason:
+            raise InputError(f"{label}: {reason}") from None
 
 
 def coco_statistics(

@@ -15,7 +15,7 @@ from pycocotools.coco import COCO
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.json_file import read_json
 
-from .coco_statistics import coco_statistics, index_truth
+from .coco_statistics import check_masks, coco_statistics, index_truth
 
 # Name of a row -> what is swapped in it.
 SWAPS = {
@@ -120,7 +120,7 @@ def _read_truth(json_file: str | os.PathLike) -> COCO:
     sections = ("images", "annotations", "categories")
     if not isinstance(content, dict) or not all(isinstance(content.get(key), list) for key in sections):
         raise InputError(f"{json_file} is no COCO annotation file: it needs {', '.join(sections)}")
-    return index_truth(content)
+    return index_truth(content, json_file)
 
 
 def _read_results(results_file: str | os.PathLike, truth: COCO) -> list[dict]:
@@ -138,4 +138,5 @@ def _read_results(results_file: str | os.PathLike, truth: COCO) -> list[dict]:
             f"{results_file} has results for image {min(unknown, key=str)}, which the annotation file lacks: "
             "give the file the model was evaluated with"
         )
+    check_masks(results, truth.dataset["images"], results_file)
     return results

@@ -180,7 +180,8 @@ def _overlaps(truth: np.ndarray, predicted: np.ndarray) -> tuple[dict[tuple[int,
     lengths = np.diff(starts, append=pairs.size)
     distinct, which = np.unique(pairs[starts], return_inverse=True)
     areas = np.bincount(which, weights=lengths, minlength=len(distinct)).astype(np.int64)
-    overlaps, predicted_area = {}, {}
+    overlaps: dict[tuple[int, int], int] = {}
+    predicted_area: dict[int, int] = {}
     for pair, area in zip(distinct.tolist(), areas.tolist(), strict=True):
         truth_id, predicted_id = pair >> 32, pair & 0xFFFFFFFF
         overlaps[truth_id, predicted_id] = area

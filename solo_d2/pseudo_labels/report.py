@@ -47,10 +47,8 @@ def write_report(
     """
     lines = ["# FreeSOLO", "", f"`{command}`", "", f"Images: {pipeline.images}. Seed: {pipeline.seed}.", ""]
     lines += _numbers(pipeline) + _times(pipeline, runner)
-    drawn = {
-        title: path for title, path in pipeline.label_stages.items() if read_picture and Path(path).is_file()
-    }
-    rows = _draw(pipeline, list(drawn.values()), read_picture) if drawn else []
+    drawn = {title: path for title, path in pipeline.label_stages.items() if Path(path).is_file()}
+    rows = _draw(pipeline, list(drawn.values()), read_picture) if drawn and read_picture else []
     if rows:
         save_picture(label_sheet(rows), pipeline.output / _SHEET)
         lines += ["## Pictures", "", f"Columns: image, {', '.join(drawn)}.", "", f"![labels]({_SHEET})", ""]

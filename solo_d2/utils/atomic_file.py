@@ -49,7 +49,7 @@ def atomic_write(
             with open(temporary, "rb+") as file:
                 os.fsync(file.fileno())
         os.replace(temporary, path)
-    except (OSError, *causes) as error:
+    except (OSError, *causes) as error:  # type: ignore[misc]  # mypy does not unpack it
         reason = getattr(error, "strerror", None) or (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(
             f"{path} could not be written ({reason[:_REASON_LENGTH]}): its folder must exist, be writable "

@@ -1,9 +1,19 @@
-"""The one exception for mistakes that the person at the keyboard can mend."""
+"""The one exception for mistakes that the person at the keyboard can fix."""
 
 
 class InputError(ValueError):
     """A wrong flag, path, config value, annotation or weight file.
 
-    The message is one line that says what is wrong and how to mend it. Entry points
-    (``solo_d2.engine.cli.run_cli``) print it without a traceback and exit with code 2.
+    The message is one line that says what is wrong and how to fix it; it is made printable.
+    Entry points (``solo_d2.engine.cli.run_cli``) print it without a traceback and exit with code 2.
     """
+
+    def __init__(self, message: str):
+        super().__init__(printable(message))
+
+
+def printable(text: str) -> str:
+    """Returns text on one line: line breaks, control characters and lone surrogates become escapes."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

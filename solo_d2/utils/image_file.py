@@ -19,6 +19,7 @@ _REASON_LENGTH = 160
 _DEEP = ("I", "F")
 # EXIF orientations that swap height and width.
 _LYING = (5, 6, 7, 8)
+_EXIF_OF_PNG = {"exif", "Raw profile type exif"}
 
 
 class UnreadableImage(InputError):
@@ -84,6 +85,8 @@ def read_size(path: str | os.PathLike) -> tuple[int, int]:
     with open_image(path) as image:
         if image.format == "TIFF":  # which Pillow turns itself, some versions when it is loaded
             image.load()
+        if image.format == "PNG" and not _EXIF_OF_PNG & image.info.keys():
+            return image.height, image.width  # Pillow would decode the file to look for EXIF at its end
         width, height = image.size
         return (width, height) if _orientation(image) in _LYING else (height, width)
 

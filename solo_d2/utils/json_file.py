@@ -42,4 +42,8 @@ def write_json(path: str | os.PathLike, content: object, indent: int | None = No
         content: Values of JSON's types.
         indent: Spaces per level; None writes one line.
     """
-    write_text(path, [json.dumps(content, indent=indent), "\n" if indent else ""])
+    try:
+        text = json.dumps(content, indent=indent)
+    except RecursionError:
+        raise InputError(f"{path} could not be written: its content is nested too deeply") from None
+    write_text(path, [text, "\n" if indent else ""])

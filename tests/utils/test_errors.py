@@ -1,8 +1,26 @@
+import pickle
+
 import pytest
 
-from solo_d2.utils.errors import InputError
+from solo_d2.utils.errors import InputError, printable
 
 
 def test_it_is_a_value_error():
     with pytest.raises(ValueError, match="what and how"):
         raise InputError("what and how")
+
+
+@pytest.mark.parametrize(
+    "text, shown",
+    [
+        ("Größe 1 ×", "Größe 1 ×"),
+        ("a\nb\r", "a\\nb\\r"),
+        ("\x1b[31mred\x00", "\\x1b[31mred\\x00"),
+        ("\ud800", "\\ud800"),
+    ],
+)
+def test_names_from_files_cannot_write_to_the_terminal(text, shown):
+    assert printable(text) == shown and printable(shown) == shown
+    error = InputError(text)
+    assert str(error) == shown
+    assert str(pickle.loads(pickle.dumps(error))) == shown  # as worker processes pass it on

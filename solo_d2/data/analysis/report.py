@@ -1,5 +1,7 @@
 """The text that ``tools/analyze_dataset.py`` prints."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from .recommendation import Recommendation
@@ -75,13 +77,19 @@ def _overview(table: InstanceTable, min_size: int, max_size: int) -> list[str]:
     ]
 
 
-def _level_table(title: str, table: InstanceTable, size, grids, ranges) -> list[str]:
+def _level_table(
+    title: str,
+    table: InstanceTable,
+    size: tuple[int, int],
+    grids: Sequence[int],
+    ranges: Sequence[tuple[int, int]],
+) -> list[str]:
     lines = [f"{title}:", "  grid   scale range  instances  sharing their centre cell"]
-    for level in level_statistics(table, *size, grids, ranges):
+    for level in level_statistics(table, size[0], size[1], grids, ranges):
         low, high = level.scale_range
         share = level.collisions / max(1, level.instances)
         lines.append(
             f"  {level.grid:>4} {low:>6}..{high:<6} {level.instances:>9}  {level.collisions:>9} ({share:.1%})"
         )
-    lost = collision_fraction(table, *size, grids, ranges)
+    lost = collision_fraction(table, size[0], size[1], grids, ranges)
     return [*lines, f"  {lost:.1%} of all instances have no cell of their own on any level"]

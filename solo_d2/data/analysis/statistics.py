@@ -151,7 +151,7 @@ def level_statistics(
     for grid, bounds, cell in zip(grids, ranges, cells, strict=True):
         member = (scales >= bounds[0]) & (scales <= bounds[1])
         collisions = int(_shared(cell[member]).sum())
-        levels.append(LevelStatistics(grid, tuple(bounds), int(member.sum()), collisions))
+        levels.append(LevelStatistics(grid, (bounds[0], bounds[1]), int(member.sum()), collisions))
     return levels
 
 

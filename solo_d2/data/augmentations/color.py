@@ -109,14 +109,14 @@ class StrongColor(T.Augmentation):
         if _happens(self.gray_prob):
             changes.append((adjust_saturation, 0.0))
         if _happens(self.blur_prob):
-            changes.append((blur, np.random.uniform(*self.blur_sigma)))
+            changes.append((blur, np.random.uniform(self.blur_sigma[0], self.blur_sigma[1])))
         return ColorTransform(changes, self.image_format)
 
     def _draw_jitter(self) -> list[Change]:
         """Brightness, contrast, saturation and hue, in random order; what cannot change is left out."""
         *spreads, turns = self.jitter
         adjustments = (adjust_brightness, adjust_contrast, adjust_saturation)
-        changes = [
+        changes: list[Change] = [
             (adjust, np.random.uniform(max(0.0, 1 - spread), 1 + spread))
             for adjust, spread in zip(adjustments, spreads, strict=True)
             if spread

@@ -51,20 +51,25 @@ def convert_cityscapes(root: str | os.PathLike, split: str, workers: int | None 
             f"{labels} holds no */*{_LABEL_SUFFIX}: unpack Cityscapes' gtFine_trainvaltest.zip into {root}"
         )
     convert = partial(_convert_image, images)
-    content = {"info": {"description": f"Cityscapes fine, {split}"}, "images": [], "annotations": []}
-    content["categories"] = [
-        {"id": number, "name": name} for number, name in zip(CITYSCAPES_IDS, CITYSCAPES_NAMES, strict=True)
-    ]
-    for image_id, (image, annotations) in enumerate(
-        map_in_processes(convert, files, workers, _CHUNK), start=1
-    ):
-        content["images"].append({"id": image_id, **image})
-        for annotation in annotations:
-            number = len(content["annotations"]) + 1
-            content["annotations"].append({"id": number, "image_id": image_id, **annotation})
+    listed: list[dict] = []
+    annotations: list[dict] = []
+    converted = map_in_processes(convert, files, workers, _CHUNK)
+    for image_id, (image, found) in enumerate(converted, start=1):
+        listed.append({"id": image_id, **image})
+        for annotation in found:
+            annotations.append({"id": len(annotations) + 1, "image_id": image_id, **annotation})
+    content = {
+        "info": {"description": f"Cityscapes fine, {split}"},
+        "images": listed,
+        "annotations": annotations,
+        "categories": [
+            {"id": number, "name": name}
+            for number, name in zip(CITYSCAPES_IDS, CITYSCAPES_NAMES, strict=True)
+        ],
+    }
     path = root / "annotations" / f"instances_{split}.json"
     write_json(path, content)
-    logger.info("%s: %d images, %d instances", path, len(content["images"]), len(content["annotations"]))
+    logger.info("%s: %d images, %d instances", path, len(listed), len(annotations))
     return path
 
 

@@ -1,18 +1,22 @@
 """Checks every record of a COCO annotation file, mends what follows from the rest and drops what does not."""
 
+import itertools
 import logging
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeGuard
 
 import numpy as np
 
+from solo_d2.structures.coco_masks import NO_MASK, BrokenRecord, Measures, is_number, measure_segmentation
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.image_file import UnreadableImage, read_size
 
-from .coco_masks import NO_MASK, BrokenRecord, Measures, is_number, measure_segmentation
 from .problems import Problems, shorten
 
+# Evaluation computes with 64-bit integers and floats.
+_LARGEST_ID = 2**53
 _SECTIONS = ("images", "annotations", "categories")
 
 
@@ -39,7 +43,7 @@ class Findings:
 
 
 def clean_coco(
-    content: object, source: str | os.PathLike, image_root: str | os.PathLike, boxes_only: bool = False
+    content: Any, source: str | os.PathLike, image_root: str | os.PathLike, boxes_only: bool = False
 ) -> tuple[dict, Findings]:
     """Checks an annotation file's content.
 
@@ -93,7 +97,7 @@ def _clean_categories(records: list, findings: Findings) -> list[dict]:
     categories: dict[int, dict] = {}
     for position, record in enumerate(records):
         number = record.get("id") if isinstance(record, dict) else None
-        if not isinstance(number, int):
+        if not isinstance(number, int) or abs(number) > _LARGEST_ID:
             findings.skipped.add("category without a whole-number id", f"category #{position}")
         elif number in categories:
             findings.skipped.add("category id used twice", f"category {number}")
@@ -119,22 +123,25 @@ def _clean_images(records: list, image_root: Path, findings: Findings) -> dict:
                 raise BrokenRecord("image without an id")
             if number in images:
                 raise BrokenRecord("image id used twice")
-            path = image_root / record["file_name"]
-            if not path.is_file():
-                raise BrokenRecord("image file missing")
-            images[number] = _with_size(record, path, label, findings)
+            images[number] = _with_size(record, image_root / record["file_name"], label, findings)
         except BrokenRecord as reason:
             findings.skipped.add(str(reason), label)
     return images
 
 
 def _with_size(record: dict, path: Path, label: str, findings: Findings) -> dict:
-    if all(isinstance(record.get(k), int) and record[k] > 0 for k in ("height", "width")):
-        return record
+    """The record of an image, whose size is that of its file."""
+    if not os.path.isfile(path):  # unlike Path.is_file, for any text
+        raise BrokenRecord("image file missing")
     try:
         height, width = read_size(path)
     except UnreadableImage:
-        raise BrokenRecord("image size missing and image file unreadable") from None
+        raise BrokenRecord("image file unreadable") from None
+    listed = (record.get("height"), record.get("width"))
+    if listed == (height, width):
+        return record
+    if all(isinstance(value, int) and value > 0 for value in listed):
+        raise BrokenRecord("image whose listed size is not that of its file (upright)")
     findings.mended.add("image size read from the image file", label)
     return {**record, "height": height, "width": width}
 
@@ -161,13 +168,14 @@ def _clean_annotations(
             continue
         kept.append(record)
         # COCO's evaluation takes id 0 for "unmatched".
-        if isinstance(number, int) and number > 0 and number not in taken:
+        if isinstance(number, int) and 0 < number <= _LARGEST_ID and number not in taken:
             taken[number] = record
         else:
-            findings.mended.add("annotation with a missing, zero or reused id renumbered", label)
+            findings.mended.add("annotation with a missing, impossible or reused id renumbered", label)
             unnumbered.append(record)
-    for number, record in enumerate(unnumbered, start=max(taken, default=0) + 1):
-        record["id"] = number
+    free = (number for number in itertools.count(1) if number not in taken)
+    for record in unnumbered:
+        record["id"] = next(free)
     return kept
 
 
@@ -214,7 +222,7 @@ def _clean_annotation(
         raise BrokenRecord("category_id of no usable category")
     height, width = images[image_id]["height"], images[image_id]["width"]
     measures = _measure(record, height, width, boxes_only)
-    changes = {"segmentation": measures.segmentation}
+    changes: dict[str, object] = {"segmentation": measures.segmentation}
     if measures.mended:
         findings.mended.add(measures.mended, label)
     area = record.get("area")
@@ -237,11 +245,11 @@ def _measure(record: dict, height: int, width: int, boxes_only: bool) -> Measure
     """Measures of an annotation's mask, or of its box where that is enough and there is no mask."""
     box = record.get("bbox")
     if boxes_only and not record.get("segmentation") and _box_is_usable(box, height, width):
-        return Measures([], float(box[2] * box[3]), tuple(box))
+        return Measures([], float(box[2] * box[3]), (box[0], box[1], box[2], box[3]))
     return measure_segmentation(record.get("segmentation"), height, width)
 
 
-def _box_is_usable(box: object, height: int, width: int) -> bool:
+def _box_is_usable(box: object, height: int, width: int) -> TypeGuard[list[float]]:
     """Whether [x, y, width, height] is numeric, has an area, and touches the image."""
     if not isinstance(box, list) or len(box) != 4 or not all(is_number(value) for value in box):
         return False

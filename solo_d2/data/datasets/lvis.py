@@ -5,6 +5,7 @@ from pathlib import Path
 
 from detectron2.data import MetadataCatalog
 from detectron2.structures import BoxMode
+from solo_d2.structures.coco_masks import is_near_image
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.json_file import read_json
 
@@ -38,22 +39,27 @@ def load_lvis(json_file: str, image_root: str, name: str) -> list[dict]:
         records = {image["id"]: _record(image, image_root) for image in content["images"]}
         skipped = 0
         for annotation in content.get("annotations", ()):  # a test split has none
-            instance = _instance(annotation, indices)
+            record = records[annotation["image_id"]]
+            instance = _instance(annotation, indices, record["height"], record["width"])
             if instance is None:
                 skipped += 1
             else:
-                records[annotation["image_id"]]["annotations"].append(instance)
+                record["annotations"].append(instance)
         MetadataCatalog.get(name).set(
             thing_classes=[category["name"] for category in categories],
             thing_dataset_id_to_contiguous_id=indices,
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(
             f"dataset {name}: {json_file} is no LVIS annotation file ({type(error).__name__}: {error}); "
             "download it again"
         ) from error
     if skipped:
-        logger.warning("%s: skipped %d annotations whose polygons have no three points", json_file, skipped)
+        logger.warning(
+            "%s: skipped %d annotations whose polygons have no three points or are far outside their images",
+            json_file,
+            skipped,
+        )
     return [records[number] for number in sorted(records)]
 
 
@@ -70,12 +76,14 @@ def _record(image: dict, image_root: str) -> dict:
     }
 
 
-def _instance(annotation: dict, indices: dict[int, int]) -> dict | None:
+def _instance(annotation: dict, indices: dict[int, int], height: int, width: int) -> dict | None:
     """One instance in Detectron2's format; None without a usable polygon."""
     polygons = [
         polygon
         for polygon in annotation["segmentation"]
-        if len(polygon) >= _SMALLEST_POLYGON and len(polygon) % 2 == 0
+        if len(polygon) >= _SMALLEST_POLYGON
+        and len(polygon) % 2 == 0
+        and is_near_image(polygon, height, width)
     ]
     if not polygons:
         return None

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from solo_d2.structures.coco_masks import is_number
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.image_file import UnreadableImage, read_size
 from solo_d2.utils.json_file import read_json
 from solo_d2.utils.panoptic_png import LARGEST_ID, VOID, read_ids
 from solo_d2.utils.parallel import map_in_processes
 
-from .coco_masks import is_number
 from .problems import Problems
 
 _SECTIONS = ("images", "annotations", "categories")

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from solo_d2.utils.errors import printable
+
 _EXAMPLES = 3
 
 
@@ -28,7 +30,7 @@ class Problems:
             kind: What is wrong, in the same words for all cases of its kind.
             place: The record or file it concerns.
         """
-        self._places.setdefault(kind, []).append(place)
+        self._places.setdefault(kind, []).append(printable(place))
 
     def lines(self) -> list[str]:
         """Returns a line per kind, such as "4 x empty mask (annotation 3, annotation 7, ...)"."""

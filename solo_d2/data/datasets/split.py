@@ -8,9 +8,8 @@ import hashlib
 from collections.abc import Iterable
 from itertools import pairwise
 
+from solo_d2.structures.coco_masks import is_number
 from solo_d2.utils.errors import InputError
-
-from .coco_masks import is_number
 
 
 def split_by_images(content: dict, fraction: float, seed: int) -> dict:

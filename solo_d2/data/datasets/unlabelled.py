@@ -35,7 +35,7 @@ def register_unlabelled(
 def unlabelled_records(source: str | os.PathLike, image_root: str | os.PathLike | None = None) -> list[dict]:
     """Lists images as records with "file_name" and "image_id"; arguments and errors as above."""
     images = list_images(source, image_root or "")
-    records = [
+    records: list[dict] = [
         {"file_name": str(images.root / name), "image_id": image_id}
         for name, image_id in zip(images.names, images.ids, strict=True)
     ]

@@ -45,8 +45,8 @@ class TwoViewMapper:
         check_range("INPUT.VIEWS.SCALE", scale, greatest=1.0)
         check_range("INPUT.VIEWS.ASPECT_RATIO", aspect_ratio)
         self._size = size
-        self._scale = tuple(scale)
-        self._aspect_ratio = tuple(aspect_ratio)
+        self._scale = (scale[0], scale[1])
+        self._aspect_ratio = (aspect_ratio[0], aspect_ratio[1])
         self._color = color
         self._flip_prob = flip_prob
 
@@ -79,7 +79,8 @@ class TwoViewMapper:
 
     def view(self, image: np.ndarray) -> Tensor:
         """Draws a view (3, S, S) uint8 of an image (H, W, 3) uint8 in the color's channel order."""
-        box = random_crop_box(*image.shape[:2], self._scale, self._aspect_ratio)
+        height, width = image.shape[:2]
+        box = random_crop_box(height, width, self._scale, self._aspect_ratio)
         view = crop_and_resize(image, box, self._size)
         view = self._color.get_transform(view).apply_image(view)
         if np.random.random() < self._flip_prob:

@@ -3,7 +3,7 @@ import logging
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from solo_d2.data.datasets.coco_cleaning import clean_coco
 from solo_d2.utils.errors import InputError
@@ -98,7 +98,7 @@ def test_ids_missing_zero_reused_and_repeated_records(content, tmp_path):
         _annotation(40),
     ]
     cleaned, findings = _clean(content, tmp_path)
-    assert [record["id"] for record in cleaned["annotations"]] == [1, 41, 42, 43, 40]
+    assert [record["id"] for record in cleaned["annotations"]] == [1, 2, 3, 4, 40]
     assert dict(findings.skipped) == {"annotation listed twice": ["annotation 1"]}
     assert len(next(iter(dict(findings.mended).values()))) == 3
 
@@ -120,6 +120,53 @@ def test_images(content, tmp_path):
     assert dict(findings.skipped)["image id used twice"] == ["b.png"]
     assert dict(findings.skipped)["image_id of no usable image"] == ["annotation 2"]
     assert len(dict(findings.skipped)["image without a file name"]) == 2
+
+
+def test_listed_sizes_are_compared_with_the_files(content, tmp_path):
+    (tmp_path / "cut.png").write_bytes((tmp_path / "a.png").read_bytes()[:20])
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    for name in ("turned.jpg", "wrong.jpg"):
+        Image.new("RGB", (30, 20)).save(tmp_path / name, exif=exif)
+    listed = [("b.png", 2**16, 2**16), ("b.png", 10**400, 1), ("wrong.jpg", 20, 30), ("cut.png", 20, 30)]
+    listed += [("turned.jpg", 30, 20), ("turned.jpg", None, 30), ("a.png", 0, -1)]
+    for number, (name, height, width) in enumerate(listed, start=10):
+        content["images"].append({"id": number, "file_name": name, "height": height, "width": width})
+    cleaned, findings = _clean(content, tmp_path)
+    assert dict(findings.skipped) == {
+        "image whose listed size is not that of its file (upright)": ["b.png", "b.png", "wrong.jpg"],
+        "image file unreadable": ["cut.png"],
+    }
+    assert dict(findings.mended) == {"image size read from the image file": ["turned.jpg", "a.png"]}
+    assert [(i["height"], i["width"]) for i in cleaned["images"][2:]] == [(30, 20), (30, 20), (20, 30)]
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "nul\0.png", "\ud800.png", "a.png/b.png", "new\nline.png"])
+def test_impossible_file_names(content, tmp_path, name):
+    content["images"].append({"id": 3, "file_name": name, "height": 20, "width": 30})
+    _, findings = _clean(content, tmp_path)
+    ((reason, (shown,)),) = findings.skipped
+    assert reason == "image file missing" and shown.isprintable()
+
+
+@pytest.mark.parametrize("number", [2**53 + 1, 2**63, 2**64, 10**400, -5])
+def test_ids_that_evaluation_cannot_compute_with(content, tmp_path, number):
+    content["annotations"].append(_annotation(number, segmentation=[[1, 1, 9, 1, 9, 9, 1, 9]]))
+    content["categories"].append({"id": 10**400, "name": "x"})
+    cleaned, findings = _clean(content, tmp_path)
+    assert [record["id"] for record in cleaned["annotations"]] == [1, 2]
+    assert [reason for reason, _ in findings.mended] == [
+        "annotation with a missing, impossible or reused id renumbered"
+    ]
+    assert [reason for reason, _ in findings.skipped] == ["category without a whole-number id"]
+
+
+@pytest.mark.parametrize("key", ["area", "bbox"])
+@pytest.mark.parametrize("value", [10**400, 1e300, float("nan")])
+def test_impossible_numbers_are_measured(content, tmp_path, key, value):
+    content["annotations"][0][key] = value if key == "area" else [2, 3, value, 6]
+    cleaned, _ = _clean(content, tmp_path)
+    assert cleaned["annotations"][0] == {**_annotation(1), "area": 60.0, "bbox": [2.0, 3.0, 10.0, 6.0]}
 
 
 def test_categories(content, tmp_path):

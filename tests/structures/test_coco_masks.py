@@ -1,8 +1,16 @@
+import time
+
 import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from solo_d2.data.datasets.coco_masks import BrokenRecord, is_number, measure_segmentation
+from solo_d2.structures.coco_masks import (
+    BrokenRecord,
+    check_segmentation,
+    is_near_image,
+    is_number,
+    measure_segmentation,
+)
 
 HEIGHT, WIDTH = 20, 30
 SQUARE = [2.0, 3.0, 12.0, 3.0, 12.0, 9.0, 2.0, 9.0]
@@ -75,6 +83,17 @@ def test_polygon_mending():
         ([[True, 2, 3, 4, 5, 6]], "not a number"),
         ([None], "not a number"),
         ([[-5, -5, -2, -5, -2, -2]], "empty mask"),
+        ([[10**400, 2, 3, 4, 5, 6]], "not a number"),
+        ([[1e300, 2, 3, 4, 5, 6]], "not a number"),
+        ([[1e12, 2, 3, 4, 5, 6]], "far outside"),
+        ([[5e7, 2, 3, 4, 5, 6]], "far outside"),
+        ([[-1e7, 2, 3, 4, 5, 6]], "far outside"),
+        ([[0, 0, 300, 20] * 2000], "far outside"),  # a long way, although near
+        ([[2, 10.75, 28, 10.75, 28, 11.05, 2, 11.05]], "empty mask"),  # a sliver of 8 pixels' area
+        ({"size": [HEIGHT, WIDTH], "counts": [2**63, 600]}, "malformed"),
+        ({"size": [HEIGHT, WIDTH], "counts": [10**400, 600]}, "malformed"),
+        ({"size": [HEIGHT, WIDTH], "counts": "\ud800"}, "malformed"),
+        ({"size": [10**400, WIDTH], "counts": [600]}, "size"),
         ({"size": [WIDTH, HEIGHT], "counts": [600]}, "size"),
         ({"counts": [600]}, "size"),
         ({"size": [HEIGHT, WIDTH]}, "malformed"),
@@ -97,4 +116,48 @@ def test_broken_segmentations(segmentation, reason):
 
 def test_is_number():
     assert is_number(1) and is_number(-2.5)
-    assert not any(is_number(value) for value in (True, None, "1", float("inf"), float("nan"), [1]))
+    no_numbers = (True, None, "1", float("inf"), float("nan"), [1], 10**400, -(10**400), 1e300)
+    assert not any(is_number(value) for value in no_numbers)
+
+
+def test_bounds_alone():
+    for usable in (
+        None,
+        [],
+        [SQUARE],
+        [[-5, -5, -2, -5, -2, -2]],
+        {"size": [HEIGHT, WIDTH], "counts": [600]},
+    ):
+        check_segmentation(usable, HEIGHT, WIDTH)
+    for broken in ("abc", [None], [[1e12, 2, 3, 4, 5, 6]], {"size": [HEIGHT, WIDTH], "counts": [500]}):
+        with pytest.raises(BrokenRecord):
+            check_segmentation(broken, HEIGHT, WIDTH)
+
+
+def test_polygons_taken_on_trust_cover_a_pixel():
+    """Slivers of every direction, width and length: what is not rasterized must not be empty."""
+    generator = np.random.default_rng(5)
+    for _ in range(3000):
+        angle, thick, long = generator.uniform(0, 3.2), generator.uniform(0.2, 3), generator.uniform(1, 70)
+        along = np.array([np.cos(angle), np.sin(angle)]) * long
+        across = np.array([-np.sin(angle), np.cos(angle)]) * thick
+        start = generator.uniform(80, 110, 2)
+        corners = np.stack([start, start + along, start + along + across, start + across])
+        polygon = [corners.ravel().tolist()]
+        pixels = coco_mask.area(coco_mask.merge(coco_mask.frPyObjects(polygon, 200, 200)))
+        try:
+            measure_segmentation(polygon, 200, 200)
+        except BrokenRecord:
+            assert pixels == 0
+        else:
+            assert pixels > 0
+
+
+def test_bounded_polygons_are_rasterized_at_once():
+    """The longest outline that is let through."""
+    side = 1000
+    polygon = [0, 0, 11 * side, -10 * side] * 90
+    assert is_near_image(polygon, side, side)
+    start = time.process_time()
+    measure_segmentation([[*polygon, 5, 9]], side, side)
+    assert time.process_time() - start < 5

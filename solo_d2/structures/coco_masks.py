@@ -1,18 +1,24 @@
 """Checks and measures of one COCO segmentation: polygons, compressed or uncompressed RLE.
 
-Compressed RLE is parsed here before pycocotools sees it, because its decoder trusts its input.
+pycocotools trusts its input: its memory and time grow with the length of an outline, however far outside the
+image, and its decoder of compressed RLE reads past a malformed end. So nothing reaches it unchecked.
 """
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Real
+from typing import TypeGuard
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
-# Polygons that lie in the image and enclose at least this area cover a pixel; smaller ones are rasterised.
-_CERTAIN_AREA = 4.0
 NO_MASK, EMPTY_MASK = "no segmentation", "empty mask"
+FAR_OUTSIDE = "polygon far outside its image"
+# Larger whole numbers are not exact as floats.
+_LARGEST_NUMBER = 2.0**53
+# How far a polygon may reach beyond its image, in longer sides of the image.
+_REACH = 10
+# Longest outline, in pixels and in longer sides: pycocotools takes 0.2 s and 200 MB for the former.
+_LONGEST_OUTLINE, _LONGEST_OUTLINE_IN_SIDES = 4e6, 1e4
 _COUNT_BITS = 5
 _MOST_DIGITS = 7  # 5-bit digits of a run length below 2^31, sign included
 
@@ -38,9 +44,11 @@ class Measures:
     mended: str = ""
 
 
-def is_number(value: object) -> bool:
-    """Whether a JSON value is a finite number (booleans are none)."""
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether a JSON value is a number that a float can hold exactly (booleans are none)."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return -_LARGEST_NUMBER <= value <= _LARGEST_NUMBER  # false for NaN
 
 
 def measure_segmentation(segmentation: object, height: int, width: int) -> Measures:
@@ -66,13 +74,53 @@ def measure_segmentation(segmentation: object, height: int, width: int) -> Measu
     raise BrokenRecord("segmentation is neither polygons nor RLE")
 
 
+def check_segmentation(segmentation: object, height: int, width: int) -> None:
+    """Checks that pycocotools can be given a segmentation; it may be empty.
+
+    Args:
+        segmentation: Value of the JSON key.
+        height: Of the image, in pixels.
+        width: Of the image, in pixels.
+
+    Raises:
+        BrokenRecord: It cannot.
+    """
+    if isinstance(segmentation, dict):
+        _read_runs(segmentation, height, width)
+    elif isinstance(segmentation, list):
+        for polygon in segmentation:
+            reason = _polygon_problem(polygon, height, width)
+            if reason:
+                raise BrokenRecord(reason)
+    elif segmentation is not None:
+        raise BrokenRecord("segmentation is neither polygons nor RLE")
+
+
+def is_near_image(polygon: Sequence[float], height: int, width: int) -> bool:
+    """Whether a polygon is bounded, so that its raster takes little time and memory.
+
+    Args:
+        polygon: Numbers x, y, x, y, ...; at least one.
+        height: Of the image, in pixels.
+        width: Of the image, in pixels.
+    """
+    side = max(height, width)
+    if not -_LARGEST_NUMBER <= sum(polygon) <= _LARGEST_NUMBER:
+        return False
+    if min(polygon) < -_REACH * side or max(polygon) > (1 + _REACH) * side:
+        return False
+    longest = min(_LONGEST_OUTLINE, _LONGEST_OUTLINE_IN_SIDES * side)
+    at_most = len(polygon) * (1 + 2 * _REACH) * side
+    return at_most <= longest or _outline(polygon) <= longest
+
+
 def _measure_polygons(polygons: list, height: int, width: int) -> Measures:
     mended = ""
     if all(is_number(value) for value in polygons):
         polygons, mended = [polygons], "polygon without its outer list wrapped"
     kept, problem = [], ""
     for polygon in polygons:
-        reason = _polygon_problem(polygon)
+        reason = _polygon_problem(polygon, height, width)
         if reason:
             problem = problem or reason
         else:
@@ -86,8 +134,9 @@ def _measure_polygons(polygons: list, height: int, width: int) -> Measures:
     high = np.clip(points.max(axis=0), 0, (width, height))
     inside = bool((points >= 0).all() and (points <= (width, height)).all())
     area = sum(_enclosed_area(polygon) for polygon in kept)
-    # Parts that overlap and parts outside the image do not count: the raster decides.
-    if len(kept) > 1 or not inside or area < _CERTAIN_AREA:
+    # A polygon whose area is no less than its outline is wide enough to cover a pixel. Otherwise the raster
+    # decides, also where parts may overlap or be outside the image.
+    if len(kept) > 1 or not inside or area < _outline(kept[0]):
         parts = coco_mask.frPyObjects(kept, height, width)
         area = float(coco_mask.area(coco_mask.merge(parts)))
         if area == 0:
@@ -96,12 +145,20 @@ def _measure_polygons(polygons: list, height: int, width: int) -> Measures:
     return Measures(kept, area, (left, top, right - left, bottom - top), mended)
 
 
-def _polygon_problem(polygon: object) -> str:
+def _polygon_problem(polygon: object, height: int, width: int) -> str:
     if not isinstance(polygon, list) or not all(is_number(value) for value in polygon):
         return "polygon with something that is not a number"
     if len(polygon) % 2:
         return "polygon with an odd number of coordinates"
-    return "polygon with fewer than three points" if len(polygon) < 6 else ""
+    if len(polygon) < 6:
+        return "polygon with fewer than three points"
+    return "" if is_near_image(polygon, height, width) else FAR_OUTSIDE
+
+
+def _outline(polygon: Sequence[float]) -> float:
+    """Length of a closed polygon's outline in pixels; of each edge the longer of width and height counts."""
+    points = np.asarray(polygon, np.float64).reshape(-1, 2)
+    return float(np.abs(points - np.roll(points, -1, axis=0)).max(axis=1).sum())
 
 
 def _enclosed_area(polygon: list[float]) -> float:
@@ -110,28 +167,34 @@ def _enclosed_area(polygon: list[float]) -> float:
 
 
 def _measure_rle(rle: dict, height: int, width: int) -> Measures:
-    size, counts = rle.get("size"), rle.get("counts")
-    if size != [height, width]:
+    area = float(_read_runs(rle, height, width)[1::2].sum())
+    if area == 0:
+        raise BrokenRecord(EMPTY_MASK)
+    plain = {"size": [height, width], "counts": rle["counts"]}
+    packed = plain if isinstance(rle["counts"], str) else coco_mask.frPyObjects(plain, height, width)
+    left, top, wide, high = (float(value) for value in coco_mask.toBbox(packed))
+    return Measures(plain, area, (left, top, wide, high))
+
+
+def _read_runs(rle: dict, height: int, width: int) -> np.ndarray:
+    """Run lengths, which add up to the image; raises ``BrokenRecord`` for anything else."""
+    counts, pixels = rle.get("counts"), height * width
+    if rle.get("size") != [height, width]:
         raise BrokenRecord("RLE whose size is not the image's")
     if isinstance(counts, str):
         runs = _parse_counts(counts)
-    elif isinstance(counts, list) and all(isinstance(run, int) for run in counts):
+    elif isinstance(counts, list) and all(isinstance(run, int) and run <= pixels for run in counts):
         runs = np.array(counts, np.int64)
     else:
         raise BrokenRecord("malformed RLE")
-    if (runs < 0).any() or runs.sum() != height * width:
+    if (runs < 0).any() or runs.sum() != pixels:
         raise BrokenRecord("malformed RLE")
-    area = float(runs[1::2].sum())
-    if area == 0:
-        raise BrokenRecord(EMPTY_MASK)
-    packed = rle if isinstance(counts, str) else coco_mask.frPyObjects(rle, height, width)
-    left, top, wide, high = (float(value) for value in coco_mask.toBbox(packed))
-    return Measures({"size": size, "counts": counts}, area, (left, top, wide, high))
+    return runs
 
 
 def _parse_counts(text: str) -> np.ndarray:
     """Run lengths of a compressed RLE: little-endian 5-bit digits, from the fourth on as differences."""
-    codes = np.frombuffer(text.encode("utf-8"), np.uint8).astype(np.int64) - 48
+    codes = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8).astype(np.int64) - 48
     if len(codes) == 0 or codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
         raise BrokenRecord("malformed RLE")
     last = (codes & 32) == 0

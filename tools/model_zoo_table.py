@@ -52,7 +52,7 @@ difference is reported. If a file stores mean and std, they are used; otherwise 
 
 FreeSOLO's repository names no lasting address of its model: it loads by path into
 `configs/zoo/freesolo/freesolo_R101.yaml`. Its class predictor has two rows: all masks of the training are of
-the first category, the second has none. Its licence is NVIDIA's Source Code License, non-commercial.
+the first category, the second has none. Its license is NVIDIA's Source Code License, non-commercial.
 
 **Nobody has run these files through this project on COCO here.** What is tested is that the same weights
 give the same computation: recorded weights of the public implementations go through these adapters and
@@ -133,7 +133,7 @@ def backbone_table(backbones: list[PublishedFile]) -> str:
 
 def provenance(source: Source) -> str:
     published = f" Results: {source.results}." if source.results else ""
-    return f"From [{source.title}]({source.repository}).{published} Licence of the files: {source.licence}.\n"
+    return f"From [{source.title}]({source.repository}).{published} License of the files: {source.license}.\n"
 
 
 def write_page(catalogue: Catalogue, measured: dict) -> str:

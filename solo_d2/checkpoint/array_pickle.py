@@ -7,7 +7,7 @@ builds those itself; any other name stops it before the name is looked up.
 import pickle
 import re
 from collections import OrderedDict
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import numpy as np
 
@@ -31,7 +31,7 @@ class _DType:
             kind = "Python objects" if text.startswith("O") else f"type {text}"
             raise ForbiddenObject(f"an array of {kind}")
         self._text = text
-        self._order = "="
+        self._order: Literal["<", ">", "=", "|"] = "="
 
     def __setstate__(self, state: tuple) -> None:
         _version, self._order, *_flags = state
@@ -60,7 +60,7 @@ def _scalar(dtype: _DType, data: bytes | str = b"") -> float | int:
     return _numbers(data, dtype)[0].item()
 
 
-def _buffer(data: bytes | str, dtype: _DType, shape: tuple, order: str) -> np.ndarray:
+def _buffer(data: bytes | str, dtype: _DType, shape: tuple[int, ...], order: Literal["C", "F"]) -> np.ndarray:
     return _numbers(data, dtype).reshape(shape, order=order).copy()
 
 

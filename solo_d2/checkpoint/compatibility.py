@@ -105,7 +105,7 @@ def find_problems(
     wrong = {n: s for n, s in found.misfits.items() if exact or not declared.is_per_class(n)}
     if wrong:
         shown = [f"{n} {there} in the file, {here} here" for n, (there, here) in wrong.items()]
-        keys = dict.fromkeys(declared.key_of_shape(name, *shapes) for name, shapes in wrong.items())
+        keys = list(dict.fromkeys(declared.key_of_shape(name, *shapes) for name, shapes in wrong.items()))
         count = " (the number of classes differs)" if all(map(declared.is_per_class, wrong)) else ""
         problems.append(f"{_list(shown, '; ')}{count}: change {_list(keys)}")
     missing = [
@@ -132,9 +132,9 @@ def find_remarks(found: Compatibility, *, folded_statistics: bool) -> list[str]:
     for name, (there, here) in found.misfits.items():
         if found.declared.is_per_class(name):
             classes.setdefault((there[0], here[0]), []).append(name)
-    for (there, here), names in classes.items():
+    for (old, new), names in classes.items():
         remarks.append(
-            f"only re-initializing {' and '.join(names)}: the file has {there} classes, the model {here}"
+            f"only re-initializing {' and '.join(names)}: the file has {old} classes, the model {new}"
         )
     if folded_statistics and any(name.endswith(_STATISTICS) for name in found.missing):
         remarks.append("it has no running statistics: the norms of this format contain them already")

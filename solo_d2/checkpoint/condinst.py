@@ -10,7 +10,6 @@ from .openmmlab import BACKBONE, conv_block
 from .preprocessing import CAFFE, TORCHVISION
 from .resnet import COUNTER
 
-_TEST_SIZE = {"short_side": 800, "long_side": 1333}
 _FCOS = "proposal_generator.fcos_head"
 _HEAD_AND_MASKS: tuple[Rule, ...] = (
     *flat_tower(f"{_FCOS}.cls_tower", "head.class_tower"),
@@ -33,7 +32,7 @@ ADELAIDET_CONDINST = Adapter(
     title="AdelaiDet's CondInst",
     marks=("proposal_generator.fcos_head.cls_logits.", "mask_branch.refine.", "backbone.fpn_"),
     rules=(*DETECTRON2_BACKBONE, *_HEAD_AND_MASKS),
-    preprocessing=replace(CAFFE, **_TEST_SIZE),
+    preprocessing=replace(CAFFE, short_side=800, long_side=1333),
     expendable=(
         COUNTER,
         PIXELS,
@@ -71,7 +70,7 @@ ADELAIDET_CONDINST_BIFPN = replace(
 
 
 def _bn_block(foreign: str, native: str) -> tuple[Rule, ...]:
-    """Returns rules of a convolution block with batch normalisation."""
+    """Returns rules of a convolution block with batch normalization."""
     return ((f"{foreign}.conv", native), (f"{foreign}.bn", f"{native}.norm"))
 
 
@@ -96,6 +95,6 @@ MMDET_CONDINST = Adapter(
         *_bn_block("mask_head.mask_feature_head.conv_branch.{k}", "mask_branch.tower.{k}"),
         ("mask_head.mask_feature_head.conv_pred", "mask_branch.predictor"),
     ),
-    preprocessing=replace(TORCHVISION, **_TEST_SIZE),
+    preprocessing=replace(TORCHVISION, short_side=800, long_side=1333),
     expendable=(COUNTER,),
 )

@@ -41,7 +41,8 @@ def open_envelope(checkpoint: Mapping, path: str = "the file") -> Envelope:
     Raises:
         InputError: If there are no weights.
     """
-    rest, weights, notes = {}, checkpoint, []
+    rest: dict = {}
+    weights, notes = checkpoint, []
     while (
         holder := next((key for key in _HOLDERS if isinstance(weights.get(key), Mapping)), None)
     ) is not None:

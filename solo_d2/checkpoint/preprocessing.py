@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
 
 from torch import Tensor
 
@@ -102,7 +103,8 @@ class Preprocessing:
         """Reads :meth:`as_dict`, also of earlier versions; unknown keys are ignored."""
         known = {field.name for field in fields(cls)}
         named = {_OLD_NAMES.get(key, key): value for key, value in stored.items()}
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in named.items() if k in known})
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in named.items()}
+        return cls(**{key: value for key, value in values.items() if key in known})
 
 
 def _key(name: str, keys: Mapping[str, str] | None) -> str:

@@ -5,7 +5,7 @@ from .name_rules import Rule, below
 from .preprocessing import CAFFE, TORCHVISION, Preprocessing
 
 BOTTOM_UP = "backbone.bottom_up."
-COUNTER = (r"\.num_batches_tracked$", "a counter of batch normalisation that frozen layers do not have")
+COUNTER = (r"\.num_batches_tracked$", "a counter of batch normalization that frozen layers do not have")
 _CLASSIFIER = (r"^(fc|linear|pred|fc1000)[._]", "the ImageNet classifier")
 
 TORCHVISION_RULES: tuple[Rule, ...] = (
@@ -70,7 +70,7 @@ TORCHVISION_RESNET = _backbone(
     below(TORCHVISION_RULES, "", BOTTOM_UP),
     TORCHVISION,
 )
-# OpenSelfSup, mmpretrain and detectors without a recognised head.
+# OpenSelfSup, mmpretrain and detectors without a recognized head.
 OPENMMLAB_RESNET = _backbone(
     "openmmlab-resnet",
     "OpenMMLab's ResNets",

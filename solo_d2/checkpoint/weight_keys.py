@@ -19,8 +19,7 @@ class DeclaredWeights:
         Args:
             architecture: The model's class.
         """
-        known = issubclass(architecture, MetaArchitecture)
-        self._architecture = architecture if known else MetaArchitecture
+        self._architecture = architecture if issubclass(architecture, MetaArchitecture) else MetaArchitecture
         self._keys = (*self._architecture.all_weight_keys(), *BACKBONE_WEIGHT_KEYS, OTHER_WEIGHTS)
         # A file may come from another method, as a pre-training's does, so the parts of all methods count.
         parts = {f"{part}.": part for part in _declared_parts()} | BACKBONE_WEIGHT_PARTS

@@ -1,7 +1,7 @@
 """A pre-trained backbone as a file that any Detectron2 model starts from (``MODEL.WEIGHTS``).
 
-The file has the names of Detectron2's converted ResNets (``stem.conv1.weight``, ``res2.0.conv1.weight``, ...)
-and asks to be matched by the ends of names, so that a plain ResNet and one below an FPN both take it.
+The file has the names of Detectron2's converted ResNets (``stem.conv1.weight``, ...).
+It asks to be matched by the ends of names, so that it fits both a plain ResNet and one below an FPN.
 """
 
 from collections.abc import Mapping
@@ -17,9 +17,9 @@ from solo_d2.engine.weights import preprocessing_of
 from solo_d2.utils.errors import InputError
 
 STEM = "stem.conv1.weight"
-# Where models keep their ResNet, the more special name first.
+# Where models keep their ResNet, the longer prefix first.
 _PREFIXES = ("backbone.bottom_up.", "backbone.", "")
-# What has to be the same for a ResNet's weights to mean the same.
+# Keys that must be equal for a ResNet's weights to mean the same.
 _ARCHITECTURE = (
     "DEPTH",
     "NUM_GROUPS",
@@ -31,10 +31,10 @@ _ARCHITECTURE = (
 
 
 def backbone_weights(model_weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Picks a model's ResNet and gives its weights their plain names; counters of batches are left out.
+    """Returns a model's ResNet weights under their plain names, without counters of batches.
 
     Args:
-        model_weights: state dict of a model with a ResNet, alone, below an FPN, or in DenseCL.
+        model_weights: State dict of a model with a ResNet, alone, below an FPN, or in DenseCL.
 
     Raises:
         InputError: If there is no ResNet.
@@ -115,8 +115,8 @@ def as_checkpoint(weights: dict[str, Tensor], preprocessing: Preprocessing | Non
     """Returns what to save: Detectron2's checkpointers match the names by their ends.
 
     Args:
-        weights: of :func:`backbone_weights` or :func:`fit_to_config`.
-        preprocessing: what they expect of images, None for unknown. This project's checkpointer reports
+        weights: Result of :func:`backbone_weights` or :func:`fit_to_config`.
+        preprocessing: What they expect of images, None for unknown. This project's checkpointer reports
             where a config does otherwise. Test sizes are left out: they are not the backbone's.
     """
     expected = replace(preprocessing or Preprocessing(), short_side=None, long_side=None).as_dict()

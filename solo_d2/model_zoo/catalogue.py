@@ -1,4 +1,4 @@
-"""The published files in ``models.json``: what they are, where they lie, what their publishers measured."""
+"""The published files in ``models.json``: what they are, where they are, what their publishers measured."""
 
 import functools
 import re
@@ -9,10 +9,10 @@ from pathlib import Path
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.json_file import read_json
 
-# What addresses of these files begin with: MODEL.WEIGHTS solo_d2://mmdet/solov2_R50_3x.
+# Beginning of the files' addresses, as in MODEL.WEIGHTS solo_d2://mmdet/solov2_R50_3x.
 PREFIX = "solo_d2://"
 _FILE = Path(__file__).with_name("models.json")
-# Publishers that put the beginning of the file's SHA-256 into its name do it like this.
+# Beginning of the file's SHA-256, as publishers put it into the name.
 _HASH = re.compile(r"-([0-9a-f]{8,64})\.\w+$")
 
 
@@ -21,18 +21,18 @@ class Source:
     """A publisher.
 
     Attributes:
-        title: its name.
-        repository: its code.
-        results: where in the repository the results stand.
-        files: what the addresses of its files begin with.
-        licence: of its files, as far as it says.
+        title: Its name.
+        repository: Address of its code.
+        results: Page of the repository that states the results.
+        files: Beginning of the addresses of its files.
+        license: License of its files, as far as it is stated.
     """
 
     title: str
     repository: str
     results: str
     files: str
-    licence: str
+    license: str
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,13 @@ class PublishedFile:
     """A trained model, or a backbone to train from.
 
     Attributes:
-        name: source and own name, such as "mmdet/solov2_R50_3x"; for a model also its config below ``zoo/``.
-        source: the publisher.
-        file: the file's address after the publisher's ``files``.
-        backbone: such as "R50" or "R101-DCN".
-        method: such as "SOLOv2 light"; "" for a backbone.
-        schedule: "1x" or "3x"; how a backbone was trained.
-        published_ap: COCO val2017 mask AP; for a backbone VOC box AP; None where none is stated.
+        name: Source and own name, such as "mmdet/solov2_R50_3x"; for a model also its config below ``zoo/``.
+        source: The publisher.
+        file: The file's address after the publisher's ``files``.
+        backbone: Name such as "R50" or "R101-DCN".
+        method: Name such as "SOLOv2 light"; "" for a backbone.
+        schedule: "1x" or "3x"; for a backbone how it was trained.
+        published_ap: COCO val2017 mask AP, for a backbone VOC box AP; None if none is stated.
     """
 
     name: str
@@ -63,12 +63,12 @@ class PublishedFile:
 
     @property
     def address(self) -> str:
-        """What MODEL.WEIGHTS takes."""
+        """The address that MODEL.WEIGHTS takes."""
         return PREFIX + self.name
 
     @property
     def sha256_start(self) -> str:
-        """The beginning of the file's SHA-256 that its name states; "" where it states none."""
+        """The beginning of the file's SHA-256 that its name states; "" if it states none."""
         found = _HASH.search(self.file)
         return found[1] if found else ""
 
@@ -82,10 +82,10 @@ class Catalogue:
     backbones: dict[str, PublishedFile]
 
     def find(self, name: str) -> PublishedFile:
-        """A file by name.
+        """Returns a file by name.
 
         Raises:
-            InputError: there is none; with the nearest names there are.
+            InputError: If there is none; the message suggests the nearest names.
         """
         files = self.models | self.backbones
         if name in files:
@@ -119,12 +119,12 @@ def load_catalogue() -> Catalogue:
 
 
 def architecture_of(published: PublishedFile) -> str:
-    """What models that differ only in their training have in common: method and backbone."""
+    """Returns what models that differ only in their training have in common: method and backbone."""
     return f"{published.method} {published.backbone}"
 
 
 def architectures() -> dict[str, str]:
-    """Each architecture and the first published model that has it."""
+    """Returns each architecture with the first published model that has it."""
     found: dict[str, str] = {}
     for model in load_catalogue().models.values():
         found.setdefault(architecture_of(model), model.name)

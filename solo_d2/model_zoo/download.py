@@ -1,4 +1,4 @@
-"""Downloads that go on where they broke off, and are checked before they count."""
+"""Downloads that resume and are verified."""
 
 import logging
 import os
@@ -17,25 +17,26 @@ from solo_d2.utils.hashing import hash_file
 logger = logging.getLogger(__name__)
 _CHUNK = 1 << 20  # bytes
 _TIMEOUT = 30  # seconds without an answer
-_ATTEMPTS = 3  # of a transfer that breaks off and grows in between
+_ATTEMPTS = 3  # of a transfer that breaks but makes progress
 
 
 def download(url: str, target: Path, sha256_start: str = "") -> Path:
-    """Fetches a file unless it is there; several processes may ask for it at once.
+    """Downloads a file unless it exists; several processes may ask for it at once.
 
-    What arrived stays in ``target`` + ".part", and the next call goes on from there, if the host still has
-    the same file. One that is there already, as put there by hand, has to have the right hash, too.
+    A partial file stays in ``target`` + ".part", and the next call resumes it if the host still has the same
+    file. An existing file, perhaps put there by hand, must have the right hash, too.
 
     Args:
-        url: http or https address.
-        target: where the file belongs; its folder is made.
-        sha256_start: hexadecimal digits the file's SHA-256 has to begin with; "" checks nothing.
+        url: Address, http or https.
+        target: Path of the file; its folder is made.
+        sha256_start: Hexadecimal digits that the file's SHA-256 must begin with; "" checks nothing.
 
     Returns:
         ``target``.
 
     Raises:
-        InputError: no connection, an incomplete or a wrong file; with what to fetch and where to put it.
+        InputError: If there is no connection, or the file is incomplete or wrong; the message says what to
+            fetch and where to put it.
     """
     if target.is_file():
         return _checked(target, sha256_start, url)
@@ -63,7 +64,7 @@ def download(url: str, target: Path, sha256_start: str = "") -> Path:
 
 
 def _fetch(url: str, part: Path) -> None:
-    """Transfers what is missing; goes on by itself while the file grows."""
+    """Transfers what is missing; retries while the file grows."""
     for attempt in range(_ATTEMPTS):
         before = part.stat().st_size if part.is_file() else 0
         try:
@@ -114,18 +115,18 @@ def _transfer(url: str, part: Path) -> None:
 
 
 def _version_file(part: Path) -> Path:
-    """Where the version of a partly fetched file is kept that its host stated."""
+    """Returns where the version that the host stated of a partial file is kept."""
     return part.with_name(f"{part.name}.version")
 
 
 def _version(response) -> str:
-    """What tells the versions of a host's file apart, for If-Range; "" where the host does not say."""
+    """Returns what tells versions of a host's file apart, for If-Range; "" if the host does not say."""
     tag = response.headers.get("ETag", "")
     return response.headers.get("Last-Modified", "") if not tag or tag.startswith("W/") else tag
 
 
 def _is_version(response, version: str) -> bool:
-    """Whether a response is of that version, as far as both are known; hosts need not repeat a date."""
+    """Tells whether a response is of that version, if both are known; hosts need not repeat a date."""
     return not version or _version(response) in ("", version)
 
 
@@ -148,7 +149,7 @@ def _start_of(response) -> int | None:
 
 
 def _total(response) -> int | None:
-    """The whole file's size in bytes; None where the host does not say."""
+    """Returns the whole file's size in bytes; None if the host does not say."""
     if response.status == 206:
         found = re.search(r"/(\d+)$", response.headers.get("Content-Range", ""))
         return int(found[1]) if found else None
@@ -157,7 +158,7 @@ def _total(response) -> int | None:
 
 
 def _check(part: Path, sha256_start: str, url: str) -> None:
-    """Raises for, and removes, what is a web page or not the file that its name promises."""
+    """Removes a web page or another file than the name promises, and raises ``InputError``."""
     with open(part, "rb") as file:
         start = file.read(64)
     try:
@@ -173,7 +174,7 @@ def _check(part: Path, sha256_start: str, url: str) -> None:
 
 
 def _checked(target: Path, sha256_start: str, url: str) -> Path:
-    """A file that is there already; raises where it is another one than its name promises."""
+    """Returns an existing file; raises ``InputError`` if it is another one than its name promises."""
     if wrong := _wrong_hash(target, sha256_start):
         raise InputError(
             f"{target} is not the file that was published: {wrong}. Delete it to have {url} fetched, or put "
@@ -183,7 +184,7 @@ def _checked(target: Path, sha256_start: str, url: str) -> Path:
 
 
 def _wrong_hash(path: Path, sha256_start: str) -> str:
-    """How a file's hash differs from the one stated; "" if it does not."""
+    """Returns how a file's hash differs from the stated one; "" if it does not."""
     digest = hash_file(path) if sha256_start else ""
     if digest.startswith(sha256_start):
         return ""

@@ -11,16 +11,16 @@ from .download import download
 
 
 def cached_path(published: PublishedFile) -> Path:
-    """Where a published file lies on this machine once it is fetched.
+    """Returns where a published file is kept on this machine: in iopath's cache.
 
-    Below iopath's cache, which the environment variable ``FVCORE_CACHE`` moves.
+    The environment variable ``FVCORE_CACHE`` moves the cache.
     """
     folder = published.name.partition("/")[0]
     return Path(get_cache_dir()) / "solo_d2" / folder / PurePosixPath(published.file).name
 
 
 class PublishedFileHandler(PathHandler):
-    """Resolves ``solo_d2://<name>`` to a local copy, fetching it when it is first asked for."""
+    """A handler of ``solo_d2://<name>`` that downloads the file on first use."""
 
     def _get_supported_prefixes(self):
         return [PREFIX]
@@ -44,5 +44,5 @@ class PublishedFileHandler(PathHandler):
 
 
 def register_prefix() -> None:
-    """Makes Detectron2's PathManager know ``solo_d2://``; calling it again changes nothing."""
+    """Registers ``solo_d2://`` in Detectron2's PathManager; calling it again changes nothing."""
     PathManager.register_handler(PublishedFileHandler(), allow_override=True)

@@ -12,9 +12,9 @@ from .catalogue import load_catalogue
 
 
 def get_config(name: str) -> CfgNode:
-    """The config of a published model or of a training recipe; see :func:`config_file`.
+    """Returns the config of a published model or of a training recipe; see :func:`config_file`.
 
-    MODEL.WEIGHTS of a published model is its own file, fetched on first use.
+    MODEL.WEIGHTS of a published model is its own file, downloaded on first use.
     """
     return load_config(config_file(name))
 
@@ -23,16 +23,16 @@ def get(name: str, pretrained: bool = True, device: str | torch.device | None = 
     """Builds a model.
 
     Args:
-        name: a published model, also as its config's path; with ``pretrained`` False any config, see
+        name: A published model, also as its config's path; with ``pretrained`` False any config, see
             :func:`config_file`.
-        pretrained: load the published weights, all of them; otherwise random ones.
-        device: where to; the first GPU, or the CPU without one, where None.
+        pretrained: Whether to load the published weights, all of them; otherwise the weights are random.
+        device: Device of the model; None for the first GPU, or the CPU without one.
 
     Returns:
         The model in evaluation mode.
 
     Raises:
-        InputError: an unknown name, or a file that cannot be fetched.
+        InputError: If the name is unknown or the file cannot be downloaded.
     """
     cfg = get_config(name)
     published = load_catalogue().find(name.removeprefix("zoo/").removesuffix(".yaml")) if pretrained else None

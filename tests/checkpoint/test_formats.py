@@ -1,4 +1,4 @@
-"""Recorded names and shapes of published files: recognised, renamed without rest, fitting their config."""
+"""Recorded names and shapes of published files: recognized, renamed without rest, fitting their config."""
 
 import pytest
 import torch
@@ -28,7 +28,7 @@ def test_names_are_distinct():
         adapter_named("mmdet4")
 
 
-def test_nothing_is_recognised_in_own_names():
+def test_nothing_is_recognized_in_own_names():
     assert detect(["head.category_predictor.weight", "backbone.bottom_up.stem.conv1.weight"]) is None
 
 

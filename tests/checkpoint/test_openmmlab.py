@@ -61,12 +61,14 @@ def test_original_numbers_its_last_block():
 
 
 def test_older_names_of_offsets():
-    """mmdet before 1.0: beside the backbone's convolutions, and as offset and mask together."""
+    """mmdet before 1.0: next to the backbone's convolutions, and as offset and mask together."""
     current = {name: index for index, name in enumerate(DEFORMABLE)}
     native = MMDET.to_native(current)
     inside = {name.replace(".conv_offset.", ".conv_offset_mask."): index for name, index in current.items()}
-    beside = {name.replace(".conv2.conv_offset.", ".conv2_offset."): index for name, index in current.items()}
-    for older in (inside, beside):
+    outside = {
+        name.replace(".conv2.conv_offset.", ".conv2_offset."): index for name, index in current.items()
+    }
+    for older in (inside, outside):
         assert older.keys() != current.keys()
         assert MMDET.to_native(older) == native
     assert MMDET.from_native(native) == current

@@ -75,7 +75,7 @@ def test_every_weight_of_torchvision_is_named(depth):
 
 @pytest.mark.parametrize("depth", [18, 50])
 def test_same_features_as_torchvision(depth):
-    """The computation, not only the names; where torchvision is at hand, as beside the real Detectron2."""
+    """The computation, not only the names; where torchvision is at hand, as next to the real Detectron2."""
     models = pytest.importorskip("torchvision.models")
     generator = torch.Generator().manual_seed(0)
     theirs = getattr(models, f"resnet{depth}")().eval()

@@ -79,7 +79,7 @@ def test_golden_table_of_mmdet():
     """Its SOLOv2 README: schedule, mask AP, and the file with its hash, row by row."""
     pages = sorted((SHARED / "papers").glob("002_*.txt"))
     if not pages:
-        pytest.skip("mmdet's table is not beside the repository")
+        pytest.skip("mmdet's table is not next to the repository")
     rows = [line.split("|") for line in pages[0].read_text().splitlines() if ".pth" in line]
     stated = {
         re.search(r"mmdetection/([\w./-]+\.pth)", row[8])[1]: (row[4].strip(), float(row[6])) for row in rows
@@ -95,7 +95,7 @@ def test_golden_table_of_mmdet():
 @pytest.mark.parametrize("published", FILES.values(), ids=lambda p: p.name)
 def test_form(published):
     assert re.fullmatch(r"https://[a-z.]+/[\w./-]+\.pth", published.url)
-    assert published.source.licence and published.source.repository.startswith("https://github.com/")
+    assert published.source.license and published.source.repository.startswith("https://github.com/")
     assert published.address == f"solo_d2://{published.name}"
     ap = published.published_ap
     assert ap is None or 20 < ap < 70

@@ -71,7 +71,7 @@ def format_of(published) -> str:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_its_weights_have_names_in_its_format(name, build_shapes):
-    """From the model's own names to its publisher's, recognised as such, and back to the same model."""
+    """From the model's own names to its publisher's, recognized as such, and back to the same model."""
     _, model = build_shapes(name)
     own = {key: value.shape for key, value in model.state_dict().items()}
     adapter = adapter_named(format_of(MODELS[name]))

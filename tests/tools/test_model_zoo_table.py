@@ -34,7 +34,7 @@ def test_every_published_file_has_its_row():
     for backbone in catalogue.backbones.values():
         assert f"| `{backbone.address}` |" in page
     for source in catalogue.sources.values():
-        assert source.licence in page
+        assert source.license in page
 
 
 def test_columns_appear_with_their_measurements(tool):

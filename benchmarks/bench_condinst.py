@@ -10,6 +10,7 @@ are instances. Both forms' masks are compared before the clock starts.
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -22,6 +23,7 @@ from solo_d2.config import get_cfg
 from solo_d2.layers import aligned_bilinear
 from solo_d2.methods.condinst.mask_head import DynamicMaskHead
 from solo_d2.ops import box_nms
+from solo_d2.utils.settings import build
 
 CONFIG = Path(__file__).resolve().parents[1] / "configs" / "CondInst" / "condinst_R50_1x.yaml"
 SIZE = (800, 1216)
@@ -32,12 +34,23 @@ TIME_SHARE_LIMIT, MEMORY_LIMIT = 0.2, 1.2
 NUM_BOXES, NUM_CLASSES = 5000, 80
 
 
+make_head = partial(
+    build,
+    DynamicMaskHead,
+    get_cfg(),
+    "MODEL.CONDINST.MASK_HEAD",
+    in_channels=8,
+    stride=8,
+    upsampling=2,
+)
+
+
 def make_inputs() -> tuple[torch.Tensor, ...]:
     """Features (1, 8, h, w), numbers (1, M, 169), locations (1, M, 2) and sizes (1, M) of one image."""
     generator = torch.Generator().manual_seed(0)
     return (
         torch.randn(1, 8, *FEATURE_SIZE, generator=generator),
-        0.1 * torch.randn(1, NUM_INSTANCES, DynamicMaskHead().num_params, generator=generator),
+        0.1 * torch.randn(1, NUM_INSTANCES, make_head().num_params, generator=generator),
         torch.rand(1, NUM_INSTANCES, 2, generator=generator) * torch.tensor([SIZE[1], SIZE[0]]),
         64.0 * 2 ** torch.randint(5, (1, NUM_INSTANCES), generator=generator),
     )
@@ -64,7 +77,7 @@ def grouped_convolutions(features, params, locations, sizes) -> torch.Tensor:
 def peak_memory_ratio(grouped: bool) -> float:
     """Growth of the process's peak memory during one call, in units of the result's memory (Linux)."""
     inputs = make_inputs()
-    function = grouped_convolutions if grouped else DynamicMaskHead()
+    function = grouped_convolutions if grouped else make_head()
     few = tuple(x[:, :2] if i else x for i, x in enumerate(inputs))
     function(*few)  # libraries are loaded, threads started
 
@@ -135,7 +148,7 @@ def main() -> None:
         print(peak_memory_ratio(grouped=sys.argv[2] == "1"))
         return
     args = parse_args(__doc__.split("\n")[0])
-    head, inputs = DynamicMaskHead(), make_inputs()
+    head, inputs = make_head(), make_inputs()
     torch.testing.assert_close(head(*inputs), grouped_convolutions(*inputs), atol=1e-4, rtol=1e-4)
     ours = median_ms(lambda: head(*inputs), args.repeats)
     what = f"mask head, {NUM_INSTANCES} instances, {FEATURE_SIZE[0]}x{FEATURE_SIZE[1]}"

@@ -28,6 +28,7 @@ from solo_d2.methods.free_mask.postprocess import FreeMaskPostprocessor
 from solo_d2.predictor import Predictor
 from solo_d2.pseudo_labels import Labeling, ShardStore, run_labeling
 from solo_d2.pseudo_labels.labeling import select_all
+from solo_d2.utils.settings import build
 
 # Height and width of the feature map, channels, stride: res5 of R50 at short side 800, of R18 at 320, and
 # res3 of R18 at 256.
@@ -87,7 +88,8 @@ def check_masks(ours: Tensor, baseline: Tensor) -> None:
 
 def feature_rows(repeats: int) -> list[dict]:
     """Time from features to masks."""
-    rows, options = [], FreeMaskPostprocessor(min_center_y=-1.0, maskness_thr=0.5)
+    settings = {"min_center_y": -1.0, "maskness_thr": 0.5}
+    rows, options = [], build(FreeMaskPostprocessor, get_cfg(), "MODEL.FREE_MASK", **settings)
     for size, channels, stride in CASES:
         feature = make_feature(size, channels)
         output = (size[0] * stride, size[1] * stride)

@@ -55,7 +55,8 @@ def picture_size(cfg) -> tuple[int, int]:
 def run_network(model: torch.nn.Module, images: torch.Tensor) -> None:
     """Backbone and heads; what depends on a picture's instances is left out."""
     features = model.backbone(images)
-    model.head([features[name] for name in model.in_features])
+    names = getattr(model, "instance_in_features", None) or model.in_features
+    model.head([features[name] for name in names])
     masks = getattr(model, "mask_branch", None) or getattr(model, "mask_head", None)
     if masks is not None:
         masks([features[name] for name in model.mask_in_features])

@@ -61,11 +61,11 @@ def merge_by_loops(
     panoptic = torch.zeros_like(semantic, dtype=torch.int32)
     count = 0
     for index in instances.scores.argsort(descending=True).tolist():
-        if instances.scores[index] < merge.score_threshold:
+        if instances.scores[index] < merge.instances_confidence_thresh:
             break
         mask = instances.pred_masks[index]
         taken = mask & (panoptic > 0)
-        if not mask.any() or taken.sum() / mask.sum() > merge.overlap_threshold:
+        if not mask.any() or taken.sum() / mask.sum() > merge.overlap_thresh:
             continue
         count += 1
         panoptic[mask & (panoptic == 0)] = count
@@ -82,7 +82,7 @@ def measure_merge(repeats: int) -> list[dict]:
     rows = []
     # All instances above the threshold is the worst case; Detectron2's threshold leaves half of these.
     for score_threshold in (0.0, 0.5):
-        merge = PanopticMerge(score_threshold=score_threshold)
+        merge = PanopticMerge(0.5, 4096, score_threshold)
         ours, baseline = merge(instances, semantic), merge_by_loops(merge, instances, semantic)
         assert torch.equal(ours[0], baseline[0]) and len(ours[1]) == baseline[1]
         kept = int((instances.scores >= score_threshold).sum())

@@ -9,6 +9,7 @@ usual tools (OpenCV resizing, tensor operations per mask); results of both are c
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -17,18 +18,24 @@ import torch
 import torch.nn.functional as F
 from timing import median_ms, parse_args, report, row
 
+from solo_d2.config import get_cfg
 from solo_d2.methods.grid.cell_masks import dynamic_conv
 from solo_d2.methods.grid.layout import GridLayout
 from solo_d2.methods.grid.postprocess import GridPostprocessor
 from solo_d2.methods.grid.targets import assign_grid_targets
 from solo_d2.ops import matrix_nms
+from solo_d2.utils.settings import build
 
 LAYOUT = GridLayout.from_lists(
     [8, 8, 16, 32, 32],
     [40, 36, 24, 16, 12],
     [(1, 96), (48, 192), (96, 384), (192, 768), (384, 2048)],
 )
+make_postprocessor = partial(
+    build, GridPostprocessor, get_cfg(), "MODEL.SOLOV2", mask_stride=4, with_masks=True
+)
 NUM_CLASSES = 80
+OPTIONS = {"num_classes": NUM_CLASSES, "sigma": 0.2, "mask_strides": (4,), "share_cells": True}
 SIZE = (800, 1216)
 NUM_INSTANCES, NUM_CANDIDATES, NUM_SURVIVORS = 50, 500, 100
 LARGE_SIZE = (1600, 2400)
@@ -88,7 +95,7 @@ def assign_by_loops(boxes, classes, masks) -> tuple[list, list]:
 
 def assign_ours(boxes, classes, masks):
     feature_size = (SIZE[0] // 4, SIZE[1] // 4)
-    return assign_grid_targets(LAYOUT, [boxes], [classes], [masks], feature_size, num_classes=NUM_CLASSES)
+    return assign_grid_targets(LAYOUT, [boxes], [classes], [masks], feature_size, **OPTIONS)
 
 
 def make_predictions(size: tuple[int, int], num_candidates: int):
@@ -179,7 +186,7 @@ def peak_memory_mb() -> float:
         return int(status.split("VmHWM:")[1].split()[0])
 
     before = peak_kb()
-    infer_ours(GridPostprocessor(), scores, kernels, feature, LARGE_SIZE)
+    infer_ours(make_postprocessor(), scores, kernels, feature, LARGE_SIZE)
     return (peak_kb() - before) / 1024
 
 
@@ -201,7 +208,7 @@ def main() -> None:
         )
     ]
 
-    inference = GridPostprocessor(update_thr=0.0, max_per_img=NUM_SURVIVORS)
+    inference = make_postprocessor(update_thr=0.0, max_per_img=NUM_SURVIVORS)
     predictions = make_predictions(SIZE, NUM_CANDIDATES)
     result = infer_ours(inference, *predictions, SIZE)
     for name, baseline, repeats in (

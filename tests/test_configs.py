@@ -56,7 +56,7 @@ def leaf_keys(node: CfgNode, prefix: str = "") -> set[str]:
 
 @functools.cache
 def names_read() -> frozenset[str]:
-    """Attribute names and literal item names that are read outside ``solo_d2/config``."""
+    """Names of attributes and literal items, and in capitals those of parameters (``utils.settings``)."""
     files = [ROOT / "train_net.py"]
     for folder in ("solo_d2", "tools", "demo"):
         files += (ROOT / folder).rglob("*.py")
@@ -68,6 +68,10 @@ def names_read() -> frozenset[str]:
                     found.add(node.attr)
                 elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                     found.add(node.value)
+                elif isinstance(node, ast.arg):
+                    found.add(node.arg.upper())
+                elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                    found.add(node.target.id.upper())
     return frozenset(found)
 
 

@@ -17,6 +17,7 @@ from detectron2.data.samplers import RepeatFactorTrainingSampler, TrainingSample
 from detectron2.utils import comm
 from solo_d2.utils.errors import InputError, printable
 from solo_d2.utils.image_file import UNREADABLE
+from solo_d2.utils.settings import build
 
 from .augmentations.copy_paste import CopyPaste
 from .mappers.copy_paste import CopyPasteMapper
@@ -183,8 +184,8 @@ class TrainLoader:
 
     @classmethod
     def _copy_paste_from_config(cls, cfg: CfgNode) -> CopyPaste | None:
-        node = cfg.INPUT.COPY_PASTE
-        return CopyPaste(prob=node.PROB, max_covered=node.MAX_COVERED) if node.ENABLED else None
+        name = "INPUT.COPY_PASTE"
+        return build(CopyPaste, cfg, name) if cfg.INPUT.COPY_PASTE.ENABLED else None
 
     def __iter__(self) -> Iterator[list[dict]]:
         """Yields batches from iteration ``start_iter`` on, without end.

@@ -10,7 +10,7 @@ from .conv_tower import (
 )
 from .deform_conv import DeformConv, ModulatedDeformConv, convert_deform_convs, deform_conv2d
 from .pyramid_fusion import PyramidFusion
-from .resize import aligned_bilinear, rescale_pyramid, resize, upsample
+from .resize import aligned_bilinear, flatten_levels, rescale_pyramid, resize, upsample
 
 __all__ = [
     "ConvTower",
@@ -24,6 +24,7 @@ __all__ = [
     "convert_deform_convs",
     "coordinate_channels",
     "deform_conv2d",
+    "flatten_levels",
     "init_conv",
     "rescale_pyramid",
     "resize",

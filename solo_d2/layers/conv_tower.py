@@ -1,5 +1,6 @@
 """Convolution blocks of the heads: coordinate channels, convolution, normalization, ReLU."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -45,40 +46,45 @@ _INIT_STD = 0.01
 _DEFORM_CONVS = {"DCN": DeformConv, "DCNv2": ModulatedDeformConv}
 
 
-def init_conv(conv: nn.Module, bias: float = 0.0) -> nn.Module:
-    """Initializes a head convolution in place with N(0, 0.01) weights and a constant bias; returns it."""
+def init_conv(conv: nn.Module, prior_prob: float = 0.5) -> nn.Module:
+    """Initializes a head convolution in place, with N(0, 0.01) weights, and returns it.
+
+    Args:
+        conv: The convolution.
+        prior_prob: Probability that the bias alone stands for (focal loss paper, section 3.3); 0.5 is bias 0.
+    """
     nn.init.normal_(conv.weight, std=_INIT_STD)
     if conv.bias is not None:
-        nn.init.constant_(conv.bias, bias)
+        nn.init.constant_(conv.bias, 0.0 - math.log((1 - prior_prob) / prior_prob))  # 0.5: not -0.0
     return conv
 
 
 class DeformConvBlock(nn.Module):
     """A deformable convolution whose offsets (and factors, "DCNv2") are predicted from its own input."""
 
-    def __init__(self, dcn_type: str, in_channels: int, kernel_size: int, **conv):
+    def __init__(self, type_dcn: str, in_channels: int, kernel_size: int, **conv):
         """
         Args:
-            dcn_type: "DCN" or "DCNv2".
+            type_dcn: "DCN" or "DCNv2".
             in_channels: Input channels.
             kernel_size: Odd side of the kernel.
             **conv: Further arguments of Detectron2's deformable convolutions.
 
         Raises:
-            InputError: If ``dcn_type`` is unknown.
+            InputError: If ``type_dcn`` is unknown.
         """
         super().__init__()
-        if dcn_type not in _DEFORM_CONVS:
-            raise InputError(f"TYPE_DCN must be one of {', '.join(_DEFORM_CONVS)}, not '{dcn_type}'.")
+        if type_dcn not in _DEFORM_CONVS:
+            raise InputError(f"type_dcn must be one of {', '.join(_DEFORM_CONVS)}, not '{type_dcn}'.")
         taps = kernel_size**2
         self.num_offsets = 2 * taps
-        self.num_factors = taps if dcn_type == "DCNv2" else 0
+        self.num_factors = taps if type_dcn == "DCNv2" else 0
         padding = kernel_size // 2
         self.offset = Conv2d(in_channels, self.num_offsets + self.num_factors, kernel_size, padding=padding)
         nn.init.zeros_(self.offset.weight)
         nn.init.zeros_(self.offset.bias)
         self.conv = init_conv(
-            _DEFORM_CONVS[dcn_type](in_channels, kernel_size=kernel_size, padding=padding, **conv)
+            _DEFORM_CONVS[type_dcn](in_channels, kernel_size=kernel_size, padding=padding, **conv)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -94,7 +100,7 @@ def conv_block(
     out_channels: int,
     norm: Norm,
     kernel_size: int = 3,
-    dcn_type: str = "",
+    type_dcn: str = "",
     *,
     bias: bool = False,
 ) -> nn.Module:
@@ -106,13 +112,13 @@ def conv_block(
         norm: A name Detectron2's ``get_norm`` knows ("GN", "BN", "SyncBN", ...), a function from channels to
             a module, or "" for none, in which case the convolution has a bias ("DCN" has none even then).
         kernel_size: Odd side of the kernel.
-        dcn_type: "DCN" or "DCNv2" for a deformable convolution, "" for an ordinary one.
+        type_dcn: "DCN" or "DCNv2" for a deformable convolution, "" for an ordinary one.
         bias: Whether an ordinary convolution has a bias beside a normalization, too.
     """
     parts = {"norm": get_norm(norm, out_channels), "activation": F.relu}
-    if dcn_type:
-        parts["bias"] = norm == "" and dcn_type == "DCNv2"
-        return DeformConvBlock(dcn_type, in_channels, kernel_size, out_channels=out_channels, **parts)
+    if type_dcn:
+        parts["bias"] = norm == "" and type_dcn == "DCNv2"
+        return DeformConvBlock(type_dcn, in_channels, kernel_size, out_channels=out_channels, **parts)
     return init_conv(
         Conv2d(
             in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=bias or norm == "", **parts
@@ -133,7 +139,7 @@ class ConvTower(nn.Sequential):
         num_coord_convs: int = 0,
         axes: str = "xy",
         num_dcn_convs: int = 0,
-        dcn_type: str = "DCN",
+        type_dcn: str = "DCN",
         bias: bool = False,
     ):
         """
@@ -145,15 +151,15 @@ class ConvTower(nn.Sequential):
             num_coord_convs: How many of the first convolutions also see coordinates.
             axes: Which coordinates; see :func:`append_coordinates`.
             num_dcn_convs: How many of the last convolutions are deformable.
-            dcn_type: Their kind, "DCN" or "DCNv2".
+            type_dcn: Their kind, "DCN" or "DCNv2".
             bias: Whether ordinary convolutions have a bias beside a normalization, too.
         """
         blocks = []
         for index in range(num_convs):
             width = channels if index else in_channels
             width += len(axes) if index < num_coord_convs else 0
-            kind = dcn_type if index >= num_convs - num_dcn_convs else ""
-            blocks.append(conv_block(width, channels, norm, dcn_type=kind, bias=bias))
+            kind = type_dcn if index >= num_convs - num_dcn_convs else ""
+            blocks.append(conv_block(width, channels, norm, type_dcn=kind, bias=bias))
         super().__init__(*blocks)
         self.num_coord_convs = num_coord_convs
         self.axes = axes

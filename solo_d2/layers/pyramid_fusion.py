@@ -10,11 +10,11 @@ from .conv_tower import Norm, append_coordinates, conv_block
 class _FusionBranch(nn.Module):
     """Brings one pyramid level to the finest level's scale by convolutions and x2 upsamplings."""
 
-    def __init__(self, in_channels: int, channels: int, num_upsamplings: int, norm: Norm, dcn_type: str):
+    def __init__(self, in_channels: int, channels: int, num_upsamplings: int, norm: Norm, type_dcn: str):
         super().__init__()
         widths = [in_channels] + [channels] * max(num_upsamplings, 1)
         self.convs = nn.ModuleList(
-            conv_block(width, channels, norm, dcn_type=dcn_type) for width in widths[:-1]
+            conv_block(width, channels, norm, type_dcn=type_dcn) for width in widths[:-1]
         )
         self.upsample = (
             nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
@@ -39,7 +39,7 @@ class PyramidFusion(nn.Module):
         norm: Norm,
         *,
         coordinates: bool = True,
-        dcn_type: str = "",
+        type_dcn: str = "",
     ):
         """
         Args:
@@ -48,13 +48,13 @@ class PyramidFusion(nn.Module):
             channels: Width of the fusion blocks and of the result.
             norm: Normalization of every convolution.
             coordinates: Whether the deepest level sees them.
-            dcn_type: "DCN" or "DCNv2" makes every convolution deformable, "" none.
+            type_dcn: "DCN" or "DCNv2" makes every convolution deformable, "" none.
         """
         super().__init__()
         self.coordinates = coordinates
         last = num_levels - 1
         self.branches = nn.ModuleList(
-            _FusionBranch(in_channels + 2 * (coordinates and i == last), channels, i, norm, dcn_type)
+            _FusionBranch(in_channels + 2 * (coordinates and i == last), channels, i, norm, type_dcn)
             for i in range(num_levels)
         )
 

@@ -1,7 +1,8 @@
-"""Bilinear resizing of feature maps and pyramid levels."""
+"""Feature maps of pyramid levels: resized bilinearly, and flattened."""
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -52,3 +53,10 @@ def aligned_bilinear(maps: Tensor, factor: int) -> Tensor:
     dense = F.interpolate(padded, size=size, mode="bilinear", align_corners=True)
     shift = factor // 2
     return F.pad(dense, (shift, 0, shift, 0), mode="replicate")[..., : factor * height, : factor * width]
+
+
+def flatten_levels(levels: Sequence[Tensor]) -> Tensor:
+    """Joins maps (B, D, H_l, W_l) to (B, K, D): level by level, row by row."""
+    flat = [level.flatten(2) for level in levels]
+    joined = torch.cat(flat, dim=2) if len(flat) > 1 else flat[0]  # one level needs no copy
+    return joined.transpose(1, 2)

@@ -1,9 +1,9 @@
 """Losses that two or more methods use, each a function of tensors."""
 
-from .category import category_focal_loss
-from .dice import dice_loss
+from .focal_and_dice import average_over_ranks, category_focal_loss, dice_loss
 
 __all__ = [
+    "average_over_ranks",
     "category_focal_loss",
     "dice_loss",
 ]

@@ -7,8 +7,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from detectron2.modeling import META_ARCH_REGISTRY, Backbone
+from detectron2.config import CfgNode
+from detectron2.modeling import META_ARCH_REGISTRY, Backbone, build_backbone
 from detectron2.structures import BitMasks, ImageList, Instances
+from detectron2.utils.events import get_event_storage, has_event_storage
+from solo_d2.layers import convert_deform_convs
 
 Shape = tuple[int, ...]
 
@@ -103,6 +106,19 @@ def find_meta_architecture(name: str) -> type[MetaArchitecture]:
     return found if issubclass(found, MetaArchitecture) else MetaArchitecture
 
 
+def build_any_device_backbone(cfg: CfgNode) -> Backbone:
+    """Builds ``MODEL.BACKBONE.NAME``; its deformable convolutions run on any device.
+
+    Names and shapes of the parameters are those of Detectron2's backbone.
+    """
+    return convert_deform_convs(build_backbone(cfg))
+
+
+def training_iteration() -> int | None:
+    """Returns the current iteration of a training, from 0, resumed or not; None outside a training."""
+    return get_event_storage().iter if has_event_storage() else None
+
+
 class DenseSegmenter(MetaArchitecture):
     """Template of a model that maps images to instances without boxes or proposals.
 
@@ -129,7 +145,7 @@ class DenseSegmenter(MetaArchitecture):
             A dict of losses when training, else one {"instances": Instances} per image.
         """
         images = self.preprocess(batched_inputs)
-        features = self.extract_features(images, batched_inputs)
+        features = self.backbone(images.tensor)
         if self.training:
             return self.training_losses(features, batched_inputs)
         output_sizes = [
@@ -139,8 +155,26 @@ class DenseSegmenter(MetaArchitecture):
         return self.results(features, images.image_sizes, output_sizes)
 
     def training_losses(self, features: dict[str, Tensor], batched_inputs: list[dict]) -> dict[str, Tensor]:
-        """Returns :meth:`losses` of the inputs' instances; a wrapper adds losses of its own here."""
-        return self.losses(features, [x["instances"].to(self.device) for x in batched_inputs])
+        """Returns :meth:`losses`, of which the first also depends on every map that no head reads.
+
+        Distributed training waits for the gradients of all parameters, so such maps take part with a gradient
+        of 0. A wrapper adds losses of its own here.
+        """
+        losses = self.losses(features, batched_inputs)
+        unread = [x.float().mean() for name, x in features.items() if name not in self.read_features]
+        if unread:
+            first = next(iter(losses))
+            losses[first] = losses[first] + 0 * sum(unread)
+        return losses
+
+    @property
+    def read_features(self) -> set[str]:
+        """Names of the backbone's outputs that the heads and losses read in training."""
+        raise NotImplementedError
+
+    def ground_truth(self, batched_inputs: list[dict]) -> list[Instances]:
+        """Returns the inputs' instances on the model's device."""
+        return [x["instances"].to(self.device) for x in batched_inputs]
 
     def results(
         self,
@@ -162,12 +196,13 @@ class DenseSegmenter(MetaArchitecture):
         batch.tensor = batch.tensor.contiguous(memory_format=torch.channels_last)
         return batch
 
-    def extract_features(self, images: ImageList, batched_inputs: list[dict]) -> dict[str, Tensor]:
-        """Returns the maps that the heads and losses read, by name: the backbone's outputs."""
-        return self.backbone(images.tensor)
+    def losses(self, features: dict[str, Tensor], batched_inputs: list[dict]) -> dict[str, Tensor]:
+        """Returns named scalar losses; every one depends on its parameters even without any instance.
 
-    def losses(self, features: dict[str, Tensor], instances: Sequence[Instances]) -> dict[str, Tensor]:
-        """Returns named scalar losses; every one depends on its parameters even without any instance."""
+        Args:
+            features: The backbone's outputs by name.
+            batched_inputs: As :meth:`forward` takes them.
+        """
         raise NotImplementedError
 
     def inference(

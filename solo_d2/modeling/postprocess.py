@@ -1,8 +1,6 @@
-"""From the padded network input's maps to the size of the results.
+"""From masks at feature resolution to Detectron2 ``Instances`` at image resolution.
 
-Masks that are computed, packed into bits and forgotten, few at a time.
-
-Masks at feature resolution to Detectron2 ``Instances`` at image resolution.
+Soft masks are large, so they are computed in chunks of which only packed bits are kept.
 
 M: results; h, w: mask feature size; all sizes are (height, width) in pixels.
 """
@@ -15,6 +13,7 @@ from torch import Tensor
 from detectron2.structures import Boxes, Instances
 from solo_d2.layers import aligned_bilinear, resize
 from solo_d2.ops import pack_masks
+from solo_d2.structures import boxes_from_masks, extent
 
 
 def restore_size(
@@ -200,28 +199,6 @@ def boxes_from_soft_masks(
         profile = profile[..., : image_size[axis]]
         if image_size != output_size:
             profile = resize(profile, (1, output_size[axis]))
-        bounds.append(_extent(profile[:, 0, 0] > threshold))
+        bounds.append(extent(profile[:, 0, 0] > threshold))
     (x0, x1), (y0, y1) = bounds
     return torch.stack([x0, y0, x1, y1], dim=1).float()
-
-
-def boxes_from_masks(masks: Tensor) -> Tensor:
-    """Computes tight boxes.
-
-    Args:
-        masks: (M, H, W) bool.
-
-    Returns:
-        (M, 4) float32 XYXY, the right and lower bounds one past the last pixel; zeros for an empty mask.
-    """
-    x0, x1 = _extent(masks.any(1))
-    y0, y1 = _extent(masks.any(2))
-    return torch.stack([x0, y0, x1, y1], dim=1).float()
-
-
-def _extent(occupied: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns the first and one past the last true index of each (M, L) row, 0 and 0 where none is."""
-    positions = torch.arange(1, occupied.shape[1] + 1, device=occupied.device)
-    ends = torch.where(occupied, positions, 0).amax(1)
-    starts = torch.where(occupied, positions, occupied.shape[1] + 1).amin(1) - 1
-    return torch.where(ends > 0, starts, 0), ends

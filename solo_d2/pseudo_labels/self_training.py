@@ -5,21 +5,21 @@ from dataclasses import dataclass
 from detectron2.config import CfgNode
 from detectron2.structures import Instances
 from solo_d2.modeling.postprocess import drop_wide
+from solo_d2.utils.settings import build
 
 
 @dataclass(frozen=True)
 class ConfidentPredictions:
-    """Chooses labels; names and defaults as in ``solo_d2.methods.free_mask.config``."""
+    """Chooses labels; see ``solo_d2.methods.free_mask.config``."""
 
-    update_thr: float = 0.3
-    max_per_img: int = 20
-    max_box_width: float = 0.95
+    update_thr: float
+    max_per_img: int
+    max_box_width: float
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> "ConfidentPredictions":
         """Reads ``PSEUDO_LABELS``."""
-        node = cfg.PSEUDO_LABELS
-        return cls(node.UPDATE_THR, node.MAX_PER_IMG, node.MAX_BOX_WIDTH)
+        return build(cls, cfg, "PSEUDO_LABELS")
 
     def __call__(self, instances: Instances) -> Instances:
         """Returns the predictions of an image that become labels, best first; they have not to be sorted."""

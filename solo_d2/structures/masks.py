@@ -1,4 +1,4 @@
-"""Mass centers and reduced copies of binary masks.
+"""Mass centers, boxes and reduced copies of binary masks.
 
 N: masks; h, w: their size in pixels.
 """
@@ -95,3 +95,25 @@ def sample_masks(masks: Tensor, stride: int, size: tuple[int, int]) -> Tensor:
     """
     grid = masks[:, stride // 2 :: stride, stride // 2 :: stride]
     return F.pad(grid, (0, size[1] - grid.shape[2], 0, size[0] - grid.shape[1]))
+
+
+def boxes_from_masks(masks: Tensor) -> Tensor:
+    """Computes tight boxes.
+
+    Args:
+        masks: (N, h, w) bool.
+
+    Returns:
+        (N, 4) float32 XYXY, the right and lower bounds one past the last pixel; zeros for an empty mask.
+    """
+    x0, x1 = extent(masks.any(1))
+    y0, y1 = extent(masks.any(2))
+    return torch.stack([x0, y0, x1, y1], dim=1).float()
+
+
+def extent(occupied: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns the first and one past the last true index of each (N, L) row, 0 and 0 where none is."""
+    positions = torch.arange(1, occupied.shape[1] + 1, device=occupied.device)
+    ends = torch.where(occupied, positions, 0).amax(1)
+    starts = torch.where(occupied, positions, occupied.shape[1] + 1).amin(1) - 1
+    return torch.where(ends > 0, starts, 0), ends

@@ -69,7 +69,7 @@ def test_resumed_training_is_the_same_to_the_last_bit(classes, tmp_path):
     resumed.train()
     ends = [trainer.bare_model.state_dict() for trainer in (whole, resumed)]
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
-    assert ends[0]["num_steps"] == 4 and ends[0]["queue.cursor"] == 16 % 10
+    assert ends[0]["queue.cursor"] == 16 % 10
     rates = [group["lr"] for group in resumed.optimizer.param_groups]
     assert max(rates) < resumed.cfg.SOLVER.BASE_LR  # the cosine is nearly down
 

@@ -43,10 +43,10 @@ def test_first_convolutions_see_coordinates(num_coord_convs, axes):
     torch.testing.assert_close(tower(x), expected)
 
 
-@pytest.mark.parametrize("dcn_type", ["DCN", "DCNv2"])
+@pytest.mark.parametrize("type_dcn", ["DCN", "DCNv2"])
 @pytest.mark.parametrize("num_dcn_convs", [1, 3])
-def test_last_convolutions_are_deformable(dcn_type, num_dcn_convs):
-    tower = ConvTower(6, 32, 3, "GN", num_coord_convs=1, num_dcn_convs=num_dcn_convs, dcn_type=dcn_type)
+def test_last_convolutions_are_deformable(type_dcn, num_dcn_convs):
+    tower = ConvTower(6, 32, 3, "GN", num_coord_convs=1, num_dcn_convs=num_dcn_convs, type_dcn=type_dcn)
     kinds = [isinstance(block, DeformConvBlock) for block in tower]
     assert kinds == [False] * (3 - num_dcn_convs) + [True] * num_dcn_convs
     loss = tower(torch.randn(2, 6, 5, 7)).square().sum()
@@ -54,10 +54,10 @@ def test_last_convolutions_are_deformable(dcn_type, num_dcn_convs):
     assert all(p.grad is not None for p in tower.parameters())
 
 
-@pytest.mark.parametrize("dcn_type, factor", [("DCN", 1.0), ("DCNv2", 0.5)])
-def test_deformable_block_starts_as_an_ordinary_one(dcn_type, factor):
+@pytest.mark.parametrize("type_dcn, factor", [("DCN", 1.0), ("DCNv2", 0.5)])
+def test_deformable_block_starts_as_an_ordinary_one(type_dcn, factor):
     """Offsets start at 0 and factors at sigmoid(0)."""
-    block = conv_block(4, 32, "GN", dcn_type=dcn_type)
+    block = conv_block(4, 32, "GN", type_dcn=type_dcn)
     x = torch.randn(2, 4, 5, 7)
     expected = nn.functional.conv2d(x, block.conv.weight, padding=1)
     torch.testing.assert_close(block(x), block.conv.norm(factor * expected).relu(), atol=1e-4, rtol=1e-4)
@@ -65,4 +65,4 @@ def test_deformable_block_starts_as_an_ordinary_one(dcn_type, factor):
 
 def test_unknown_kind_of_deformable_convolution_is_named():
     with pytest.raises(InputError, match="DCN, DCNv2, not 'DCNv3'"):
-        conv_block(4, 32, "GN", dcn_type="DCNv3")
+        conv_block(4, 32, "GN", type_dcn="DCNv3")

@@ -32,5 +32,5 @@ def test_equals_loops(alpha, gamma):
 
 def test_half_precision_gives_float32_and_no_label_gives_zero():
     logits = torch.zeros(0, 3, dtype=torch.bfloat16, requires_grad=True)
-    loss = category_focal_loss(logits, torch.zeros(0, dtype=torch.int64))
+    loss = category_focal_loss(logits, torch.zeros(0, dtype=torch.int64), 0.25, 2.0)
     assert loss == 0 and loss.dtype == torch.float32 and loss.requires_grad

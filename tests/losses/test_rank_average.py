@@ -6,7 +6,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from solo_d2.losses.category import average_over_ranks
+from solo_d2.losses import average_over_ranks
 
 
 def test_alone_nothing_changes():

@@ -17,8 +17,11 @@ class Identity(nn.Module):
 
 
 class Recorder(DenseSegmenter):
-    def losses(self, features, instances):
-        return {"loss": features["p2"].sum() * 0, "count": torch.tensor([len(x) for x in instances])}
+    read_features = frozenset(["p2"])
+
+    def losses(self, features, batched_inputs):
+        counts = [len(x) for x in self.ground_truth(batched_inputs)]
+        return {"loss": features["p2"].sum() * 0, "count": torch.tensor(counts)}
 
     def inference(self, features, image_sizes, output_sizes):
         self.seen = features["p2"], image_sizes, output_sizes
@@ -79,15 +82,17 @@ def test_has_mask_of_a_batch():
     assert has_mask(images).tolist() == [True, False, True]
 
 
-def test_subclasses_may_add_features():
-    class Extended(Recorder):
-        def extract_features(self, images, batched_inputs):
-            ids = torch.tensor([x["image_id"] for x in batched_inputs])
-            return super().extract_features(images, batched_inputs) | {"ids": ids}
+def test_levels_that_no_head_reads_get_a_gradient_of_zero():
+    class Scaled(Identity):
+        def __init__(self):
+            super().__init__()
+            self.factors = nn.ParameterDict({name: nn.Parameter(torch.ones(())) for name in ("p2", "p3")})
 
-        def losses(self, features, instances):
-            return {"ids": features["ids"]}
+        def forward(self, x):
+            return {name: factor * x for name, factor in self.factors.items()}
 
-    model = Extended(backbone=Identity(), pixel_mean=[0.0] * 3, pixel_std=[1.0] * 3).train()
-    batch = [{"image": torch.zeros(3, 8, 8), "instances": make_instances(), "image_id": i} for i in (4, 2)]
-    assert model(batch)["ids"].tolist() == [4, 2]
+    model = Recorder(backbone=Scaled(), pixel_mean=[0.0] * 3, pixel_std=[1.0] * 3).train()
+    losses = model([{"image": torch.ones(3, 8, 8), "instances": make_instances()}])
+    assert set(losses) == {"loss", "count"}
+    losses["loss"].backward()
+    assert [factor.grad.item() for factor in model.backbone.factors.values()] == [0, 0]

@@ -6,12 +6,12 @@ import torch.nn.functional as F
 
 from solo_d2.modeling import postprocess as instances
 from solo_d2.modeling.postprocess import (
-    boxes_from_masks,
     boxes_from_soft_masks,
     build_instances,
     empty_instances,
     resize_masks,
 )
+from solo_d2.structures import boxes_from_masks
 
 
 def boxes_by_loops(masks):

@@ -33,8 +33,8 @@ def test_equals_loop(limits):
 
 
 def test_an_empty_mask_is_no_label():
-    assert len(ConfidentPredictions()(make_predictions([0.9], [0.0]))) == 0
+    assert len(ConfidentPredictions(0.3, 20, 0.95)(make_predictions([0.9], [0.0]))) == 0
 
 
 def test_no_prediction():
-    assert len(ConfidentPredictions()(make_predictions([], []))) == 0
+    assert len(ConfidentPredictions(0.3, 20, 0.95)(make_predictions([], []))) == 0

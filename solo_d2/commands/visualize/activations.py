@@ -12,7 +12,7 @@ import argparse
 import numpy as np
 
 from solo_d2.engine import cli
-from solo_d2.methods.grid.activations import observe
+from solo_d2.methods.grid.activations import compute_activations
 from solo_d2.predictor import Predictor, to_array
 from solo_d2.utils.errors import InputError
 from solo_d2.visualization.activations import View, draw_all
@@ -40,7 +40,7 @@ def build_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
 def draw(predictor: Predictor, path: str, arguments: argparse.Namespace) -> dict[str, np.ndarray]:
     """Draws an image's pictures, by name."""
     model_input = predictor.model_input(to_array(path, predictor.input_format))
-    activations, images = observe(predictor.model, model_input)
+    activations, images = compute_activations(predictor.model, model_input)
     view = View(from_tensor(model_input["image"], predictor.input_format), tuple(images.tensor.shape[-2:]))
     level = activations.busiest_level() if arguments.level is None else arguments.level
     num_levels = len(activations.layout.levels)

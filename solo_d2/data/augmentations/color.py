@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from detectron2.config import CfgNode
 from detectron2.data import transforms as T
 from solo_d2.utils.errors import InputError
 
@@ -15,7 +14,6 @@ Change = tuple[Callable[[np.ndarray, float], np.ndarray], float]
 """A function of an RGB image and an amount, and that amount."""
 
 _FORMATS = ("RGB", "BGR")
-_OWNERS = " of INPUT.STRONG_COLOR or INPUT.VIEWS"
 
 
 class ColorTransform(T.Transform):
@@ -53,12 +51,12 @@ class StrongColor(T.Augmentation):
     def __init__(
         self,
         *,
-        jitter: Sequence[float] = (0.4, 0.4, 0.4, 0.1),
-        jitter_prob: float = 0.8,
-        gray_prob: float = 0.2,
-        blur_sigma: Sequence[float] = (0.1, 2.0),
-        blur_prob: float = 0.5,
-        image_format: str = "RGB",
+        jitter: Sequence[float],
+        jitter_prob: float,
+        gray_prob: float,
+        blur_sigma: Sequence[float],
+        blur_prob: float,
+        format: str,
     ):
         """
         Args:
@@ -67,39 +65,25 @@ class StrongColor(T.Augmentation):
             gray_prob: Probability of a grey image.
             blur_sigma: Range of the blur's standard deviation, in pixels.
             blur_prob: Probability of a blur.
-            image_format: "RGB" or "BGR".
+            format: "RGB" or "BGR", of the images.
 
         Raises:
             InputError: If the format is another one, or jitter or blur is out of range.
         """
         super().__init__()
-        if image_format not in _FORMATS:
-            raise InputError(
-                f"INPUT.FORMAT is {image_format!r}; colours can be changed in {' and '.join(_FORMATS)} only"
-            )
+        if format not in _FORMATS:
+            raise InputError(f"format is {format!r}; colors can be changed in {' and '.join(_FORMATS)} only")
         if len(jitter) != 4 or min(jitter) < 0 or jitter[3] > 0.5:
             raise InputError(
-                f"JITTER{_OWNERS} is four numbers, none below 0, the last at most 0.5, not {tuple(jitter)}"
+                f"jitter is four numbers, none below 0, the last at most 0.5, not {tuple(jitter)}"
             )
-        check_range(f"BLUR_SIGMA{_OWNERS}", blur_sigma)
+        check_range("blur_sigma", blur_sigma)
         self.jitter = tuple(jitter)
         self.jitter_prob = jitter_prob
         self.gray_prob = gray_prob
         self.blur_sigma = tuple(blur_sigma)
         self.blur_prob = blur_prob
-        self.image_format = image_format
-
-    @classmethod
-    def from_config(cls, node: CfgNode, image_format: str) -> "StrongColor":
-        """Reads ``INPUT.STRONG_COLOR`` or ``INPUT.VIEWS``, which have the arguments' names in capitals."""
-        return cls(
-            jitter=node.JITTER,
-            jitter_prob=node.JITTER_PROB,
-            gray_prob=node.GRAY_PROB,
-            blur_sigma=node.BLUR_SIGMA,
-            blur_prob=node.BLUR_PROB,
-            image_format=image_format,
-        )
+        self.format = format
 
     def get_transform(self, image: np.ndarray) -> ColorTransform:
         """Draws a transform; ``image`` is not looked at."""
@@ -110,7 +94,7 @@ class StrongColor(T.Augmentation):
             changes.append((adjust_saturation, 0.0))
         if _happens(self.blur_prob):
             changes.append((blur, np.random.uniform(self.blur_sigma[0], self.blur_sigma[1])))
-        return ColorTransform(changes, self.image_format)
+        return ColorTransform(changes, self.format)
 
     def _draw_jitter(self) -> list[Change]:
         """Brightness, contrast, saturation and hue, in random order; what cannot change is left out."""

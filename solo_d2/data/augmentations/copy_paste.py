@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from detectron2.structures import BitMasks, Boxes, Instances
-from solo_d2.modeling.postprocess import boxes_from_masks
+from solo_d2.structures import boxes_from_masks
 from solo_d2.utils.errors import InputError
 
 # Fields that are neither merged by name nor pasted blindly.
@@ -22,15 +22,15 @@ _DEFAULTS = {"gt_has_mask": True}
 
 @dataclass(frozen=True)
 class CopyPaste:
-    """Pastes a random choice of a sample's instances; names and defaults as in ``INPUT.COPY_PASTE``.
+    """Pastes a random choice of a sample's instances; see ``INPUT.COPY_PASTE``.
 
     Attributes:
         prob: Probability that anything is pasted.
         max_covered: Instances of which more than this fraction gets covered are dropped.
     """
 
-    prob: float = 0.5
-    max_covered: float = 0.9
+    prob: float
+    max_covered: float
 
     def wanted(self) -> bool:
         """Draws whether to paste."""

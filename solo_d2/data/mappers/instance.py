@@ -18,6 +18,7 @@ from detectron2.structures import BitMasks, Instances, PolygonMasks
 from solo_d2.data.augmentations.color import StrongColor
 from solo_d2.data.augmentations.resize import KeepOnePixel
 from solo_d2.utils.image_file import read_image
+from solo_d2.utils.settings import build
 
 _ANNOTATIONS = ("annotations", "sem_seg_file_name")
 # What transforms need of an annotation.
@@ -39,9 +40,8 @@ class InstanceMapper(DatasetMapper):
         arguments["augmentations"] = [
             KeepOnePixel(a) if isinstance(a, T.ResizeShortestEdge) else a for a in arguments["augmentations"]
         ]
-        node = cfg.INPUT.STRONG_COLOR
-        if node.ENABLED and is_train:
-            strong_color = StrongColor.from_config(node, cfg.INPUT.FORMAT)
+        if cfg.INPUT.STRONG_COLOR.ENABLED and is_train:
+            strong_color = build(StrongColor, cfg, "INPUT.STRONG_COLOR", "INPUT")
             arguments["augmentations"] = [*arguments["augmentations"], strong_color]
         return arguments
 

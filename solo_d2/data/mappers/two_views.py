@@ -10,6 +10,7 @@ from solo_d2.data.augmentations.color import StrongColor, check_range
 from solo_d2.data.augmentations.photometric import crop_and_resize, random_crop_box
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.image_file import read_image
+from solo_d2.utils.settings import arguments, build
 
 from .instance import as_planes
 
@@ -52,14 +53,8 @@ class TwoViewMapper:
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict:
-        node = cfg.INPUT.VIEWS
-        return {
-            "size": node.SIZE,
-            "scale": node.SCALE,
-            "aspect_ratio": node.ASPECT_RATIO,
-            "color": StrongColor.from_config(node, cfg.INPUT.FORMAT),
-            "flip_prob": node.FLIP_PROB,
-        }
+        color = build(StrongColor, cfg, "INPUT.VIEWS", "INPUT")
+        return arguments(cls, cfg, "INPUT.VIEWS", color=color)
 
     def __call__(self, record: dict) -> dict:
         """Maps one record; the record is not changed.
@@ -73,7 +68,7 @@ class TwoViewMapper:
         Raises:
             UnreadableImage: The image cannot be read or has more than 8 bits per value.
         """
-        image = read_image(record["file_name"], self._color.image_format)
+        image = read_image(record["file_name"], self._color.format)
         views = {name: self.view(image) for name in ("image", "key_image")}
         return {"file_name": record["file_name"], "image_id": record.get("image_id"), **views}
 

@@ -1,11 +1,6 @@
-"""Keys of CondInst (Tian et al., "Instance and Panoptic Segmentation Using Conditional Convolutions").
+"""Keys of CondInst and of FCOS (https://arxiv.org/abs/1904.01355), the detector that it stands on.
 
-Names and meanings follow the public Detectron2-style CondInst models where those have the key. The detector's
-keys are ``MODEL.FCOS``.
-
-Keys of FCOS (https://arxiv.org/abs/1904.01355), the detector under CondInst, and of its backbones.
-
-Names and meanings follow the public Detectron2-style FCOS models, so that their config files read the same.
+Names and meanings follow the public Detectron2-style models, so that their config files read the same.
 """
 
 from detectron2.config import CfgNode

@@ -3,7 +3,6 @@
 B: batch; C: classes; K: locations of all levels; D: controller numbers per location.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detectron2.layers import Conv2d
-from solo_d2.layers import ConvTower, init_conv
+from solo_d2.layers import ConvTower, flatten_levels, init_conv
 from solo_d2.layers.conv_tower import Norm
 
 
@@ -56,33 +55,32 @@ class FCOSHead(nn.Module):
         in_channels: int,
         num_levels: int,
         num_classes: int,
+        num_cls_convs: int,
+        num_box_convs: int,
+        num_share_convs: int,
+        norm: Norm,
+        prior_prob: float,
+        box_on: bool,
         num_params: int = 0,
-        num_cls_convs: int = 4,
-        num_box_convs: int = 4,
-        num_share_convs: int = 0,
-        norm: Norm = "GN",
-        prior_prob: float = 0.01,
-        box_on: bool = True,
     ):
         """
         Args:
             in_channels: Channels of every pyramid level and of the towers.
             num_levels: Pyramid levels.
             num_classes: C.
-            num_params: D; 0 for a detector alone.
             num_cls_convs: Depth of the class tower.
             num_box_convs: Depth of the box tower, which centerness and controller stand on, too.
             num_share_convs: Depth of a tower below both.
             norm: Normalization of the towers.
             prior_prob: Initial foreground probability of every location and class.
             box_on: Whether boxes are predicted.
+            num_params: D; 0 for a detector alone.
         """
         super().__init__()
         self.shared_tower = ConvTower(in_channels, in_channels, num_share_convs, norm, bias=True)
         self.class_tower = ConvTower(in_channels, in_channels, num_cls_convs, norm, bias=True)
         self.box_tower = ConvTower(in_channels, in_channels, num_box_convs, norm, bias=True)
-        prior_bias = -math.log((1 - prior_prob) / prior_prob)
-        self.class_predictor = _predictor(in_channels, num_classes, prior_bias)
+        self.class_predictor = _predictor(in_channels, num_classes, prior_prob)
         self.centerness_predictor = _predictor(in_channels, 1)
         self.box_predictor = _predictor(in_channels, 4) if box_on else None
         num_scales = num_levels if box_on else 0
@@ -93,8 +91,7 @@ class FCOSHead(nn.Module):
         """Takes one (B, in_channels, H_l, W_l) per level, finest first."""
         levels = [self._predict_level(feature, i) for i, feature in enumerate(features)]
         class_logits, centerness, distances, params = (
-            torch.cat([x.flatten(2) for x in part], dim=2).transpose(1, 2) if part[0] is not None else None
-            for part in zip(*levels, strict=True)
+            flatten_levels(part) if part[0] is not None else None for part in zip(*levels, strict=True)
         )
         return PointPredictions(
             class_logits=class_logits,
@@ -120,5 +117,5 @@ class FCOSHead(nn.Module):
         )
 
 
-def _predictor(in_channels: int, out_channels: int, bias: float = 0.0) -> nn.Module:
-    return init_conv(Conv2d(in_channels, out_channels, 3, padding=1), bias=bias)
+def _predictor(in_channels: int, out_channels: int, prior_prob: float = 0.5) -> nn.Module:
+    return init_conv(Conv2d(in_channels, out_channels, 3, padding=1), prior_prob)

@@ -1,6 +1,4 @@
-"""Generalized IoU of boxes around one point (https://arxiv.org/abs/1902.09630).
-
-The losses of FCOS and what they are divided by (FCOS; CondInst paper, section 2.3).
+"""The losses of FCOS and what they are divided by (FCOS; CondInst paper, section 2.3).
 
 B: images; K: locations per image; C: classes. Every loss is a masked sum over all locations, so no shape
 depends on the data; counts are averages over the processes of a training.
@@ -12,14 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from solo_d2.losses import category_focal_loss
-from solo_d2.losses.category import average_over_ranks
+from solo_d2.losses import average_over_ranks, category_focal_loss
 
 from .points import PointTargets
 
 
 def distance_giou_loss(distances: Tensor, targets: Tensor, eps: float = 1e-7) -> Tensor:
-    """Computes 1 - GIoU of two boxes given by their distances from the same point.
+    """Computes 1 - GIoU (https://arxiv.org/abs/1902.09630) of two boxes around the same point.
 
     Args:
         distances: (..., 4) float, to the left, upper, right and lower side, not negative, in any unit.
@@ -45,8 +42,8 @@ def _area(distances: Tensor) -> Tensor:
 class PointLoss:
     """Focal loss on classes, GIoU loss on boxes, cross entropy on centerness."""
 
-    loss_alpha: float = 0.25
-    loss_gamma: float = 2.0
+    loss_alpha: float
+    loss_gamma: float
 
     def category(self, logits: Tensor, targets: PointTargets) -> Tensor:
         """Focal loss of (B, K, C) logits, summed, per positive location: a float32 scalar."""

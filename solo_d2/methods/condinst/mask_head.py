@@ -1,6 +1,6 @@
-"""CondInst's bottom branch, and the semantic branch that only trains (CondInst paper, sections 2.1, 2.3).
+"""CondInst's bottom branch and mask head, and the semantic branch that only trains (sections 2.1 to 2.3).
 
-CondInst's mask head: a few 1x1 convolutions whose weights were predicted for one instance.
+The mask head is a few 1x1 convolutions whose weights are predicted for each instance.
 
 B: images; M: instances per image; E: channels of the bottom branch; D: numbers per instance; h, w: map size.
 
@@ -9,7 +9,6 @@ position, and s the instance's size of interest, the first layer's W (p - x) / s
 shared x plus a number per instance, so neither features nor coordinates are ever copied per instance.
 """
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -28,11 +27,11 @@ class MaskBranch(nn.Module):
         self,
         *,
         in_channels: int,
-        num_levels: int = 3,
-        channels: int = 128,
-        num_convs: int = 4,
-        out_channels: int = 8,
-        norm: Norm = "BN",
+        num_levels: int,
+        channels: int,
+        num_convs: int,
+        out_channels: int,
+        norm: Norm,
     ):
         """
         Args:
@@ -70,9 +69,9 @@ class SemanticBranch(nn.Sequential):
         *,
         in_channels: int,
         num_classes: int,
-        channels: int = 128,
-        norm: Norm = "BN",
-        prior_prob: float = 0.01,
+        channels: int,
+        norm: Norm,
+        prior_prob: float,
     ):
         """
         Args:
@@ -82,7 +81,7 @@ class SemanticBranch(nn.Sequential):
             norm: Normalization of the convolutions.
             prior_prob: Initial foreground probability of every pixel and class.
         """
-        predictor = init_conv(Conv2d(channels, num_classes, 1), bias=-math.log((1 - prior_prob) / prior_prob))
+        predictor = init_conv(Conv2d(channels, num_classes, 1), prior_prob)
         super().__init__(ConvTower(in_channels, channels, 2, norm), predictor)
 
 
@@ -98,12 +97,12 @@ class DynamicMaskHead(nn.Module):
     def __init__(
         self,
         *,
-        in_channels: int = 8,
-        channels: int = 8,
-        num_layers: int = 3,
-        coordinates: str = "relative",
-        stride: int = 8,
-        upsampling: int = 2,
+        in_channels: int,
+        channels: int,
+        num_layers: int,
+        coordinates: str,
+        stride: int,
+        upsampling: int,
     ):
         """
         Args:
@@ -119,12 +118,10 @@ class DynamicMaskHead(nn.Module):
         """
         super().__init__()
         if coordinates not in COORDINATES:
-            raise InputError(
-                f"MASK_HEAD.COORDINATES must be one of {', '.join(COORDINATES)}, not '{coordinates}'."
-            )
+            raise InputError(f"coordinates must be one of {', '.join(COORDINATES)}, not '{coordinates}'.")
         self.num_coordinates = 0 if coordinates == "none" else 2
         if in_channels + self.num_coordinates == 0:
-            raise InputError("MASK_HEAD.COORDINATES 'none' needs MASK_BRANCH.OUT_CHANNELS of at least 1.")
+            raise InputError("coordinates 'none' needs in_channels of at least 1.")
         widths = [in_channels + self.num_coordinates, *[channels] * (num_layers - 1), 1]
         self.layer_shapes = list(zip(widths[1:], widths[:-1], strict=True))
         self.coordinates = coordinates

@@ -4,6 +4,7 @@ B: images; K: locations per image; C: classes; S: mask slots per image in traini
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,10 +14,15 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.structures import Instances
 from solo_d2.losses import category_focal_loss, dice_loss
-from solo_d2.modeling.backbones import build_any_device_backbone
-from solo_d2.modeling.meta_architecture import DenseSegmenter, ground_truth_masks, has_mask
+from solo_d2.modeling.meta_architecture import (
+    DenseSegmenter,
+    build_any_device_backbone,
+    ground_truth_masks,
+    has_mask,
+)
 from solo_d2.structures import sample_masks
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.settings import arguments, build, naming_keys
 
 from .config import CONDINST_WEIGHT_KEYS
 from .head import FCOSHead, PointPredictions
@@ -45,11 +51,11 @@ class CondInst(DenseSegmenter):
         mask_branch: nn.Module | None,
         mask_head: DynamicMaskHead,
         semantic_branch: nn.Module | None,
-        layout: PointGenerator,
+        point_generator: PointGenerator,
         in_features: Sequence[str],
         mask_in_features: Sequence[str],
         num_classes: int,
-        radius: float,
+        pos_radius: float,
         sizes_of_interest: Sequence[float],
         loss: PointLoss,
         sampler: PositiveSampler,
@@ -62,34 +68,27 @@ class CondInst(DenseSegmenter):
             mask_branch: Features to what the mask heads read; None: they see coordinates only.
             mask_head: Applies the predicted weights.
             semantic_branch: Finest feature to class logits per pixel, for training; None: no such loss.
-            layout: Strides and size ranges of the levels.
+            point_generator: Strides and size ranges of the levels.
             in_features: Backbone outputs the head reads, finest first.
             mask_in_features: Backbone outputs the mask branch reads, finest first.
             num_classes: C.
-            radius: Half side of the center region in strides.
+            pos_radius: Half side of the center region in strides.
             sizes_of_interest: Per level the unit of relative coordinates, in pixels.
             loss: The detector's losses.
             sampler: Positives that get a mask loss.
             postprocess: Predictions to instances.
             **kwargs: Of :class:`DenseSegmenter`.
-
-        Raises:
-            InputError: If levels are missing, or box NMS is to work without boxes.
         """
         super().__init__(**kwargs)
-        if len(sizes_of_interest) != len(layout.strides):
-            raise InputError("CONDINST.SIZES_OF_INTEREST needs one entry per entry of FCOS.FPN_STRIDES.")
-        if postprocess.nms_type == "box" and head.box_predictor is None:
-            raise InputError("CONDINST.NMS_TYPE box needs boxes: set FCOS.BOX_ON True or NMS_TYPE matrix.")
         self.head = head
         self.mask_branch = mask_branch
         self.mask_head = mask_head
         self.semantic_branch = semantic_branch
-        self.layout = layout
+        self.point_generator = point_generator
         self.in_features = list(in_features)
         self.mask_in_features = list(mask_in_features)
         self.num_classes = num_classes
-        self.radius = radius
+        self.pos_radius = pos_radius
         self.register_buffer("sizes_of_interest", torch.tensor(sizes_of_interest, dtype=torch.float32), False)
         self.loss = loss
         self.sampler = sampler
@@ -97,47 +96,61 @@ class CondInst(DenseSegmenter):
         self.to_channels_last()
 
     @classmethod
-    def from_config(cls, cfg: CfgNode) -> dict:
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """Builds the parts.
+
+        Raises:
+            InputError: If levels are missing, or box NMS is to work without boxes.
+        """
         node, fcos = cfg.MODEL.CONDINST, cfg.MODEL.FCOS
+        if len(node.SIZES_OF_INTEREST) != len(fcos.FPN_STRIDES):
+            raise InputError(
+                "MODEL.CONDINST.SIZES_OF_INTEREST needs one entry per entry of MODEL.FCOS.FPN_STRIDES."
+            )
+        if node.NMS_TYPE == "box" and not fcos.BOX_ON:
+            raise InputError(
+                "MODEL.CONDINST.NMS_TYPE box needs boxes: set MODEL.FCOS.BOX_ON True or NMS_TYPE matrix."
+            )
         backbone = build_any_device_backbone(cfg)
         shapes = backbone.output_shape()
         mask_head = mask_head_from_config(cfg, shapes)
-        return {
-            "backbone": backbone,
-            "pixel_mean": cfg.MODEL.PIXEL_MEAN,
-            "pixel_std": cfg.MODEL.PIXEL_STD,
-            "head": FCOSHead(
-                in_channels=shapes[fcos.IN_FEATURES[0]].channels,
-                num_levels=len(fcos.IN_FEATURES),
-                num_classes=fcos.NUM_CLASSES,
-                num_params=mask_head.num_params,
-                num_cls_convs=fcos.NUM_CLS_CONVS,
-                num_box_convs=fcos.NUM_BOX_CONVS,
-                num_share_convs=fcos.NUM_SHARE_CONVS,
-                norm=fcos.NORM,
-                prior_prob=fcos.PRIOR_PROB,
-                box_on=fcos.BOX_ON,
-            ),
+        head = build(
+            FCOSHead,
+            cfg,
+            "MODEL.FCOS",
+            in_channels=shapes[fcos.IN_FEATURES[0]].channels,
+            num_levels=len(fcos.IN_FEATURES),
+            num_params=mask_head.num_params,
+        )
+        both = ("MODEL.CONDINST", "MODEL.FCOS")
+        return arguments(
+            cls,
+            cfg,
+            *both,
+            "MODEL",
+            backbone=backbone,
+            head=head,
             **mask_branches_from_config(cfg, shapes),
-            "mask_head": mask_head,
-            "layout": PointGenerator.from_lists(fcos.FPN_STRIDES, fcos.SIZES_OF_INTEREST),
-            "in_features": fcos.IN_FEATURES,
-            "mask_in_features": node.MASK_BRANCH.IN_FEATURES,
-            "num_classes": fcos.NUM_CLASSES,
-            "radius": fcos.POS_RADIUS,
-            "sizes_of_interest": node.SIZES_OF_INTEREST,
-            "loss": PointLoss(loss_alpha=fcos.LOSS_ALPHA, loss_gamma=fcos.LOSS_GAMMA),
-            "sampler": PositiveSampler(
-                max_proposals=node.MAX_PROPOSALS, topk_proposals_per_im=node.TOPK_PROPOSALS_PER_IM
-            ),
-            "postprocess": postprocessor_from_config(cfg),
-        }
+            mask_head=mask_head,
+            point_generator=build(PointGenerator.from_lists, cfg, "MODEL.FCOS"),
+            mask_in_features=node.MASK_BRANCH.IN_FEATURES,
+            loss=build(PointLoss, cfg, "MODEL.FCOS"),
+            sampler=build(PositiveSampler, cfg, "MODEL.CONDINST"),
+            postprocess=build(PointPostprocessor, cfg, *both, with_masks=not cfg.TEST.BOX_ONLY),
+        )
 
-    def losses(self, features: dict[str, Tensor], instances: Sequence[Instances]) -> dict[str, Tensor]:
+    @property
+    def read_features(self) -> set[str]:
+        if self.mask_branch is not None:
+            return {*self.in_features, *self.mask_in_features}
+        return {*self.in_features, *(self.mask_in_features[:1] if self.semantic_branch is not None else ())}
+
+    def losses(self, features: dict[str, Tensor], batched_inputs: list[dict]) -> dict[str, Tensor]:
         """Returns the detector's losses, "loss_mask" and, with a semantic branch, "loss_semantic"."""
+        instances = self.ground_truth(batched_inputs)
         predictions = self.head([features[f] for f in self.in_features])
         mask_features = self._mask_features(features)
-        points = self.layout.locate(predictions.sizes, mask_features.device)
+        points = self.point_generator.generate(predictions.sizes, mask_features.device)
         masks = [ground_truth_masks(x) for x in instances]
         learnable = has_mask(instances)
         targets = self.assign_targets(points, instances, masks)
@@ -163,13 +176,13 @@ class CondInst(DenseSegmenter):
     ) -> PointTargets:
         """Assigns one batch's ground truth to locations; see :func:`assign_point_targets`."""
         return assign_point_targets(
-            self.layout,
+            self.point_generator,
             points,
             boxes=[x.gt_boxes.tensor for x in instances],
             classes=[x.gt_classes for x in instances],
             masks=masks,
             num_classes=self.num_classes,
-            radius=self.radius,
+            pos_radius=self.pos_radius,
         )
 
     def _mask_features(self, features: dict[str, Tensor]) -> Tensor:
@@ -250,7 +263,7 @@ class CondInst(DenseSegmenter):
     ) -> list[Instances]:
         predictions = self.head([features[f] for f in self.in_features])
         mask_features = self._mask_features(features)
-        points = self.layout.locate(predictions.sizes, mask_features.device)
+        points = self.point_generator.generate(predictions.sizes, mask_features.device)
         sizes = zip(image_sizes, output_sizes, strict=True)
         return [
             self._infer_image(
@@ -295,57 +308,28 @@ def mask_head_from_config(cfg: CfgNode, shapes: dict[str, ShapeSpec]) -> Dynamic
     stride = shapes[node.MASK_BRANCH.IN_FEATURES[0]].stride
     if stride % node.MASK_OUT_STRIDE:
         raise InputError(
-            f"CONDINST.MASK_OUT_STRIDE {node.MASK_OUT_STRIDE} has to divide {stride}, the stride of "
+            f"MODEL.CONDINST.MASK_OUT_STRIDE {node.MASK_OUT_STRIDE} must divide {stride}, the stride of "
             f"{node.MASK_BRANCH.IN_FEATURES[0]}."
         )
-    return DynamicMaskHead(
-        in_channels=node.MASK_BRANCH.OUT_CHANNELS,
-        channels=node.MASK_HEAD.CHANNELS,
-        num_layers=node.MASK_HEAD.NUM_LAYERS,
-        coordinates=node.MASK_HEAD.COORDINATES,
-        stride=stride,
-        upsampling=stride // node.MASK_OUT_STRIDE,
-    )
+    with naming_keys({"in_channels": "MODEL.CONDINST.MASK_BRANCH.OUT_CHANNELS"}):
+        return build(
+            DynamicMaskHead,
+            cfg,
+            "MODEL.CONDINST.MASK_HEAD",
+            in_channels=node.MASK_BRANCH.OUT_CHANNELS,
+            stride=stride,
+            upsampling=stride // node.MASK_OUT_STRIDE,
+        )
 
 
 def mask_branches_from_config(cfg: CfgNode, shapes: dict[str, ShapeSpec]) -> dict[str, nn.Module | None]:
     """Builds the bottom branch and the semantic branch, None where the config has none."""
-    node, fcos = cfg.MODEL.CONDINST.MASK_BRANCH, cfg.MODEL.FCOS
-    common = {
-        "in_channels": shapes[node.IN_FEATURES[0]].channels,
-        "channels": node.CHANNELS,
-        "norm": node.NORM,
-    }
+    node, name = cfg.MODEL.CONDINST.MASK_BRANCH, "MODEL.CONDINST.MASK_BRANCH"
+    in_channels = shapes[node.IN_FEATURES[0]].channels
     mask_branch = semantic_branch = None
     if node.OUT_CHANNELS:
-        mask_branch = MaskBranch(
-            num_levels=len(node.IN_FEATURES),
-            num_convs=node.NUM_CONVS,
-            out_channels=node.OUT_CHANNELS,
-            **common,
-        )
+        num_levels = len(node.IN_FEATURES)
+        mask_branch = build(MaskBranch, cfg, name, in_channels=in_channels, num_levels=num_levels)
     if node.SEMANTIC_LOSS_ON:
-        semantic_branch = SemanticBranch(num_classes=fcos.NUM_CLASSES, prior_prob=fcos.PRIOR_PROB, **common)
+        semantic_branch = build(SemanticBranch, cfg, name, "MODEL.FCOS", in_channels=in_channels)
     return {"mask_branch": mask_branch, "semantic_branch": semantic_branch}
-
-
-def postprocessor_from_config(cfg: CfgNode) -> PointPostprocessor:
-    node, fcos = cfg.MODEL.CONDINST, cfg.MODEL.FCOS
-    return PointPostprocessor(
-        score_thr=fcos.INFERENCE_TH_TEST,
-        thresh_with_ctr=fcos.THRESH_WITH_CTR,
-        sqrt_score=fcos.SQRT_SCORE,
-        pre_nms_topk=fcos.PRE_NMS_TOPK_TEST,
-        clip_before_nms=fcos.CLIP_BEFORE_NMS,
-        nms_th=fcos.NMS_TH,
-        post_nms_topk=fcos.POST_NMS_TOPK_TEST,
-        nms_type=node.NMS_TYPE,
-        nms_pre=node.NMS_PRE,
-        nms_kernel=node.NMS_KERNEL,
-        nms_sigma=node.NMS_SIGMA,
-        nms_thr=node.NMS_THR,
-        update_thr=node.UPDATE_THR,
-        mask_thr=node.MASK_THR,
-        mask_stride=node.MASK_OUT_STRIDE,
-        with_masks=not cfg.TEST.BOX_ONLY,
-    )

@@ -30,7 +30,7 @@ class Points:
 
 @dataclass(frozen=True)
 class PointGenerator:
-    """The pyramid levels of a point-based detector.
+    """Generates the locations of a point-based detector's pyramid levels.
 
     Attributes:
         strides: Input pixels per location of each level, finest first.
@@ -42,26 +42,26 @@ class PointGenerator:
     size_ranges: tuple[tuple[float, float], ...]
 
     @classmethod
-    def from_lists(cls, strides: Sequence[int], sizes_of_interest: Sequence[float]) -> "PointGenerator":
-        """Builds a layout from strides and the bounds between neighboring levels.
+    def from_lists(cls, fpn_strides: Sequence[int], sizes_of_interest: Sequence[float]) -> "PointGenerator":
+        """Builds a generator from strides and the bounds between neighboring levels.
 
         Raises:
             InputError: If there is not one bound less than strides.
         """
-        if len(sizes_of_interest) != len(strides) - 1:
+        if len(sizes_of_interest) != len(fpn_strides) - 1:
             raise InputError(
-                "FCOS.SIZES_OF_INTEREST needs one entry less than FCOS.FPN_STRIDES, but they have "
-                f"{len(sizes_of_interest)} and {len(strides)}."
+                "sizes_of_interest needs one entry less than fpn_strides, but they have "
+                f"{len(sizes_of_interest)} and {len(fpn_strides)}."
             )
         bounds = [-1.0, *sizes_of_interest, float("inf")]
-        return cls(tuple(strides), tuple(zip(bounds[:-1], bounds[1:], strict=True)))
+        return cls(tuple(fpn_strides), tuple(zip(bounds[:-1], bounds[1:], strict=True)))
 
     @staticmethod
     def offset(stride: int) -> int:
         """Position in pixels of a level's first location on each axis."""
         return stride // 2
 
-    def locate(self, sizes: Sequence[Size], device: torch.device) -> Points:
+    def generate(self, sizes: Sequence[Size], device: torch.device) -> Points:
         """Returns the locations of levels of the given heights and widths."""
         locations, strides, levels = [], [], []
         for level, (stride, (height, width)) in enumerate(zip(self.strides, sizes, strict=True)):

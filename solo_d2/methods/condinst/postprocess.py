@@ -42,34 +42,32 @@ class Candidates:
 class PointPostprocessor:
     """Thresholds of inference; see ``MODEL.FCOS`` and ``MODEL.CONDINST`` in config.py.
 
-    ``with_masks`` False gives boxes only (``TEST.BOX_ONLY``) and, with box NMS, computes no mask.
+    ``with_masks`` False gives boxes only and, with box NMS, computes no mask.
 
     Raises:
         InputError: If ``nms_type`` is unknown.
     """
 
-    score_thr: float = 0.05
-    thresh_with_ctr: bool = True
-    sqrt_score: bool = True
-    pre_nms_topk: int = 1000
-    clip_before_nms: bool = False
-    nms_th: float = 0.6
-    post_nms_topk: int = 100
-    nms_type: str = "box"
-    nms_pre: int = 500
-    nms_kernel: str = "gaussian"
-    nms_sigma: float = 2.0
-    nms_thr: float = 0.5
-    update_thr: float = 0.05
-    mask_thr: float = 0.5
-    mask_stride: int = 4
-    with_masks: bool = True
+    inference_th_test: float
+    thresh_with_ctr: bool
+    sqrt_score: bool
+    pre_nms_topk_test: int
+    clip_before_nms: bool
+    nms_th: float
+    post_nms_topk_test: int
+    nms_type: str
+    nms_pre: int
+    nms_kernel: str
+    nms_sigma: float
+    nms_thr: float
+    update_thr: float
+    mask_thr: float
+    mask_out_stride: int
+    with_masks: bool
 
     def __post_init__(self):
         if self.nms_type not in BOX_OR_MASK_NMS:
-            raise InputError(
-                f"CONDINST.NMS_TYPE must be one of {', '.join(BOX_OR_MASK_NMS)}, not '{self.nms_type}'."
-            )
+            raise InputError(f"nms_type must be one of {', '.join(BOX_OR_MASK_NMS)}, not '{self.nms_type}'.")
 
     def __call__(
         self,
@@ -93,7 +91,7 @@ class PointPostprocessor:
             output_size: Height and width of the results.
 
         Returns:
-            At most ``post_nms_topk`` instances, best first; see :func:`build_instances`. Boxes are the
+            At most ``post_nms_topk_test`` instances, best first; see :func:`build_instances`. Boxes are the
             detector's with box NMS, else the masks' bounds.
         """
         candidates = self._select(class_scores, centerness, points)
@@ -110,7 +108,7 @@ class PointPostprocessor:
             candidates.category,
             image_size=image_size,
             output_size=output_size,
-            mask_stride=self.mask_stride,
+            mask_stride=self.mask_out_stride,
             threshold=self.mask_thr,
             with_masks=self.with_masks,
             boxes=boxes,
@@ -118,14 +116,14 @@ class PointPostprocessor:
         )
 
     def _select(self, class_scores: Tensor, centerness: Tensor, points: Points) -> Candidates:
-        """Finds what is above the threshold, at most ``pre_nms_topk`` of each level."""
+        """Finds what is above the threshold, at most ``pre_nms_topk_test`` of each level."""
         product = class_scores * centerness[:, None]
         ranked = product if self.thresh_with_ctr else class_scores
         lengths = [height * width for height, width in points.sizes]
         found, start = [], 0
         for level in ranked.split(lengths):
-            point, category = (level > self.score_thr).nonzero(as_tuple=True)
-            best = level[point, category].topk(min(self.pre_nms_topk, len(point))).indices
+            point, category = (level > self.inference_th_test).nonzero(as_tuple=True)
+            best = level[point, category].topk(min(self.pre_nms_topk_test, len(point))).indices
             found.append((point[best] + start, category[best]))
             start += len(level)
         point, category = (torch.cat(part) for part in zip(*found, strict=True))
@@ -143,7 +141,7 @@ class PointPostprocessor:
         boxes = clipped if self.clip_before_nms else boxes
         visible = (clipped[:, 2:] > clipped[:, :2]).all(1) & boxes.isfinite().all(1)
         candidates, boxes = candidates[visible], boxes[visible]
-        kept = box_nms(boxes, candidates.category, self.nms_th, self.post_nms_topk)
+        kept = box_nms(boxes, candidates.category, self.nms_th, self.post_nms_topk_test)
         return candidates[kept], boxes[kept]
 
     def _suppress_masks(self, candidates: Candidates, soft_masks: SoftMasks) -> tuple[Candidates, Tensor]:
@@ -160,7 +158,7 @@ class PointPostprocessor:
             self.nms_sigma,
             self.nms_thr,
         )
-        best = scores.argsort(descending=True, stable=True)[: self.post_nms_topk]
+        best = scores.argsort(descending=True, stable=True)[: self.post_nms_topk_test]
         best = best[scores[best] >= self.update_thr]
         return Candidates(candidates.point[best], candidates.category[best], scores[best]), masks[index[best]]
 

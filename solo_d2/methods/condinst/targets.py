@@ -1,16 +1,10 @@
-"""Which locations learn which instances (CondInst paper, section 2.2).
+"""Assigns instances to locations, samples those with a mask loss, and paints semantic maps.
 
-B: images; N: instances of the batch; L: levels; K: locations per image; M: locations per axis and center.
+CondInst paper, sections 2.2 and 2.3. B: images; N: instances of the batch; L: levels; K: locations per
+image; M: locations per axis and center; S: slots per image; h, w: a map's size.
+
 An instance can only own locations near its mass center, so each has L * M * M candidates; which of them it
 claims is a mask over that fixed shape, and the smallest box wins what several claim.
-
-Instances to a semantic map: the target of CondInst's auxiliary loss (CondInst paper, section 2.3).
-
-N: instances of an image; h, w: the map's size.
-
-Which positive locations get a mask loss (CondInst paper, section 2.3).
-
-B: images; K: locations per image; S: slots per image.
 """
 
 import math
@@ -29,26 +23,26 @@ from .points import PointGenerator, Points, PointTargets
 
 @torch.no_grad()
 def assign_point_targets(
-    layout: PointGenerator,
+    generator: PointGenerator,
     points: Points,
     boxes: Sequence[Tensor],
     classes: Sequence[Tensor],
     masks: Sequence[Tensor],
     *,
     num_classes: int,
-    radius: float = 1.5,
+    pos_radius: float,
 ) -> PointTargets:
     """Assigns ground truth to locations.
 
     Args:
-        layout: The model's levels.
+        generator: The model's levels.
         points: Their locations.
         boxes: Per image (n, 4) float XYXY in network-input pixels.
         classes: Per image (n,) int64.
         masks: Per image (n, h, w) bool at the image's own, unpadded size. An empty one has its center at the
             origin, as in the published models.
         num_classes: The label of background.
-        radius: Half side of the center region in strides; the region ends at the box.
+        pos_radius: Half side of the center region in strides; the region ends at the box.
 
     Returns:
         The targets, on the device of the ground truth.
@@ -58,7 +52,7 @@ def assign_point_targets(
     centers = torch.cat([mass_centers(m)[0] for m in masks])
 
     num_points = len(points.locations)
-    cell, claimed = _claims(layout, points, all_boxes, centers, radius)
+    cell, claimed = _claims(generator, points, all_boxes, centers, pos_radius)
     image_index = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
     owner = _smallest_owner(
         cell + copy_to_device(image_index, cell.device)[:, None] * num_points,
@@ -71,7 +65,7 @@ def assign_point_targets(
     x, y = points.locations.unbind(1)
     x0, y0, x1, y1 = F.pad(all_boxes, (0, 0, 0, 1))[owner].unbind(-1)  # index -1 is the background
     distances = torch.stack([x - x0, y - y0, x1 - x, y1 - y], dim=-1)
-    per_instance = len(layout.strides) * math.ceil(2 * radius) ** 2
+    per_instance = len(generator.strides) * math.ceil(2 * pos_radius) ** 2
     return PointTargets(
         labels=F.pad(all_classes, (0, 1), value=num_classes)[owner],
         owner=owner,
@@ -82,15 +76,15 @@ def assign_point_targets(
 
 
 def _claims(
-    layout: PointGenerator, points: Points, boxes: Tensor, centers: Tensor, radius: float
+    generator: PointGenerator, points: Points, boxes: Tensor, centers: Tensor, radius: float
 ) -> tuple[Tensor, Tensor]:
     """Returns candidate locations (N, L * M * M) int64 in [0, K) and whether each instance claims them."""
     device = boxes.device
-    strides = copy_to_device(layout.strides, device)
-    offsets = copy_to_device([layout.offset(stride) for stride in layout.strides], device)
+    strides = copy_to_device(generator.strides, device)
+    offsets = copy_to_device([generator.offset(stride) for stride in generator.strides], device)
     heights, widths = copy_to_device(points.sizes, device).unbind(1)
     starts = (heights * widths).cumsum(0) - heights * widths
-    ranges = copy_to_device(layout.size_ranges, device)
+    ranges = copy_to_device(generator.size_ranges, device)
 
     half = radius * strides[:, None]
     low = torch.maximum(centers[:, None] - half, boxes[:, None, :2])  # (N, L, 2)
@@ -173,8 +167,8 @@ class PositiveSampler:
             every instance gets at least one. -1: all positives.
     """
 
-    max_proposals: int = -1
-    topk_proposals_per_im: int = 64
+    max_proposals: int
+    topk_proposals_per_im: int
 
     @torch.no_grad()
     def __call__(self, targets: PointTargets, scores: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detectron2.modeling import Backbone
+from solo_d2.layers import flatten_levels
 from solo_d2.utils.errors import InputError
 
 
@@ -40,13 +41,13 @@ class ContrastiveNeck(nn.Module):
     """Two layers over the pooled feature and, with weights of their own, over each cell."""
 
     def __init__(
-        self, in_channels: int, hidden_dim: int, out_dim: int, *, dense: bool = True, grid_size: int = 0
+        self, in_channels: int, hidden_dim: int, feat_dim: int, *, dense: bool = True, grid_size: int = 0
     ):
         """
         Args:
             in_channels: C.
             hidden_dim: Width between the two layers.
-            out_dim: D.
+            feat_dim: D.
             dense: Whether there is a dense branch.
             grid_size: Cells along a side, to which features are pooled; 0: as many as the feature has.
 
@@ -55,10 +56,10 @@ class ContrastiveNeck(nn.Module):
         """
         super().__init__()
         if grid_size < 0:
-            raise InputError(f"MODEL.DENSECL.GRID_SIZE must be at least 0, not {grid_size}.")
+            raise InputError(f"grid_size must be at least 0, not {grid_size}.")
         self.grid_size = grid_size
-        self.whole = _two_layers(in_channels, hidden_dim, out_dim)
-        self.dense = _two_layers(in_channels, hidden_dim, out_dim) if dense else None
+        self.whole = _two_layers(in_channels, hidden_dim, feat_dim)
+        self.dense = _two_layers(in_channels, hidden_dim, feat_dim) if dense else None
 
     def forward(self, feature: Tensor, with_mean: bool = False) -> Projections:
         """
@@ -82,13 +83,13 @@ class ContrastiveNeck(nn.Module):
         """
         if self.grid_size > min(feature.shape[2:]):
             raise InputError(
-                f"MODEL.DENSECL.GRID_SIZE {self.grid_size} asks for more cells than these views have, "
-                f"{tuple(feature.shape[2:])}: lower it, set it to 0, or raise INPUT.VIEWS.SIZE"
+                f"grid_size {self.grid_size} asks for more cells than these views have, "
+                f"{tuple(feature.shape[2:])}: lower it, set it to 0, or enlarge the views"
             )
         size = (self.grid_size, self.grid_size)
         if self.grid_size and tuple(feature.shape[2:]) != size:
             feature = F.adaptive_avg_pool2d(feature, size)
-        return feature.flatten(2).transpose(1, 2)
+        return flatten_levels([feature])
 
 
 class ContrastiveEncoder(nn.Module):

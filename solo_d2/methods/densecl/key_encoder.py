@@ -1,13 +1,9 @@
-"""The batches of all processes as one, in an order of its own (He et al., "Momentum Contrast", section 3.3).
+"""MoCo's key encoder: a momentum copy, a queue of its keys, and batches shuffled over the processes.
 
-Batch statistics differ between processes. Were a query and its key normalized among the same other images,
-they would tell which key belongs to which query.
+He et al., "Momentum Contrast", https://arxiv.org/abs/1911.05722. n: images of one process; W: processes.
 
-n: images of one process; W: processes.
-
-A queue of keys as a buffer: a dictionary larger than the batch (He et al., "Momentum Contrast").
-
-A slowly following copy of a module (MoCo's key encoder, https://arxiv.org/abs/1911.05722).
+Keys are encoded in a shuffled order (section 3.3 there): if a query and its key were normalized among the
+same other images, the batch statistics would tell which key belongs to which query.
 """
 
 import copy
@@ -102,9 +98,7 @@ class KeyQueue(nn.Module):
         """
         size = len(self.keys)
         if len(keys) > size:
-            raise InputError(
-                f"MODEL.DENSECL.QUEUE_SIZE {size} is smaller than a batch of {len(keys)}: raise it."
-            )
+            raise InputError(f"queue_size {size} is smaller than a batch of {len(keys)}: raise it.")
         places = (self.cursor + torch.arange(len(keys), device=keys.device)) % size
         self.keys.index_copy_(0, places, keys.detach().to(self.keys.dtype))
         self.cursor.add_(len(keys)).remainder_(size)

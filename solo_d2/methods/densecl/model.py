@@ -6,6 +6,7 @@ B: images of this process; M: cells of a view's grid; D: width of the projection
 """
 
 import logging
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -14,9 +15,9 @@ from torch import Tensor
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.utils import comm
-from solo_d2.modeling.backbones import build_any_device_backbone
-from solo_d2.modeling.meta_architecture import MetaArchitecture
+from solo_d2.modeling.meta_architecture import MetaArchitecture, build_any_device_backbone, training_iteration
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.settings import arguments, build, naming_keys
 
 from .config import DENSECL_WEIGHT_KEYS
 from .head import ContrastiveEncoder, ContrastiveNeck, Projections
@@ -25,6 +26,8 @@ from .losses import info_nce, match_cells, take_cells
 
 # Exponentials of 1 / temperature, summed over a queue, have to stay within float32.
 MIN_TEMPERATURE = 0.02
+# Of arguments that only a batch shows to be wrong.
+_KEYS = {"grid_size": "MODEL.DENSECL.GRID_SIZE", "queue_size": "MODEL.DENSECL.QUEUE_SIZE"}
 
 
 @META_ARCH_REGISTRY.register()
@@ -51,8 +54,8 @@ class DenseCL(MetaArchitecture):
         momentum: float,
         temperature: float,
         dense_weight: float,
-        dense_warmup_iters: int,
-        shuffle: bool,
+        lambda_warmup_iters: int,
+        shuffle_bn: bool,
         **kwargs,
     ):
         """
@@ -63,34 +66,20 @@ class DenseCL(MetaArchitecture):
             momentum: Share of itself that the key encoder keeps at each step.
             temperature: Of both losses.
             dense_weight: Lambda, the weight of the dense loss.
-            dense_warmup_iters: Steps that train with a lambda of 0 before.
-            shuffle: Whether keys are encoded in an order shuffled over the processes.
+            lambda_warmup_iters: Steps that train with a lambda of 0 before.
+            shuffle_bn: Whether keys are encoded in an order shuffled over the processes.
             **kwargs: Of :class:`MetaArchitecture`.
-
-        Raises:
-            InputError: If lambda or the momentum is outside [0, 1], the queue has no place or the
-                temperature is too low for float32.
         """
         super().__init__(**kwargs)
-        for key, share in (("LAMBDA", dense_weight), ("MOMENTUM", momentum)):
-            if not 0 <= share <= 1:
-                raise InputError(f"MODEL.DENSECL.{key} must be within 0 and 1, not {share}.")
-        if queue_size < 1:
-            raise InputError(f"MODEL.DENSECL.QUEUE_SIZE must be at least 1, not {queue_size}.")
-        if temperature < MIN_TEMPERATURE:
-            raise InputError(
-                f"MODEL.DENSECL.TEMPERATURE must be at least {MIN_TEMPERATURE}, not {temperature}."
-            )
         self.backbone = encoder
         self.key_encoder = MomentumCopy(encoder, momentum)
         self.queue = KeyQueue(queue_size, feat_dim)
         self.dense_queue = KeyQueue(queue_size, feat_dim) if dense_weight else None
-        self.register_buffer("num_steps", torch.zeros((), dtype=torch.int64))
         self.temperature = temperature
         self.dense_weight = dense_weight
-        self.dense_warmup_iters = dense_warmup_iters
-        self.shuffle = shuffle
-        self._step = 0  # num_steps on the host
+        self.lambda_warmup_iters = lambda_warmup_iters
+        self.shuffle_bn = shuffle_bn
+        self.register_load_state_dict_pre_hook(_before_loading)
         self.register_load_state_dict_post_hook(_after_loading)
         self.to_channels_last()
 
@@ -101,8 +90,14 @@ class DenseCL(MetaArchitecture):
         return weight.replace("key_encoder.", "backbone.", 1).replace("/", ".") if is_copy else weight
 
     @classmethod
-    def from_config(cls, cfg: CfgNode) -> dict:
-        node = cfg.MODEL.DENSECL
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """Builds the encoder.
+
+        Raises:
+            InputError: If a key is out of range or the backbone has no such output.
+        """
+        node, name = cfg.MODEL.DENSECL, "MODEL.DENSECL"
+        _check_from_config(cfg)
         bottom_up = build_any_device_backbone(cfg)
         shapes = bottom_up.output_shape()
         if node.IN_FEATURE not in shapes:
@@ -110,30 +105,10 @@ class DenseCL(MetaArchitecture):
                 f"MODEL.DENSECL.IN_FEATURE {node.IN_FEATURE} is none of the backbone's outputs "
                 f"{', '.join(shapes)}: name it in MODEL.RESNETS.OUT_FEATURES."
             )
-        if node.LAMBDA == 1 and not node.LAMBDA_WARMUP_ITERS and not cfg.MODEL.WEIGHTS:
-            logging.getLogger(__name__).warning(
-                "MODEL.DENSECL.LAMBDA 1 from random weights may not learn to match cells (section 5.3.4): "
-                "set LAMBDA below 1, LAMBDA_WARMUP_ITERS, or MODEL.WEIGHTS"
-            )
-        neck = ContrastiveNeck(
-            shapes[node.IN_FEATURE].channels,
-            node.HIDDEN_DIM,
-            node.FEAT_DIM,
-            dense=node.LAMBDA > 0,
-            grid_size=node.GRID_SIZE,
-        )
-        return {
-            "encoder": ContrastiveEncoder(bottom_up, node.IN_FEATURE, neck),
-            "pixel_mean": cfg.MODEL.PIXEL_MEAN,
-            "pixel_std": cfg.MODEL.PIXEL_STD,
-            "feat_dim": node.FEAT_DIM,
-            "queue_size": node.QUEUE_SIZE,
-            "momentum": node.MOMENTUM,
-            "temperature": node.TEMPERATURE,
-            "dense_weight": node.LAMBDA,
-            "dense_warmup_iters": node.LAMBDA_WARMUP_ITERS,
-            "shuffle": node.SHUFFLE_BN,
-        }
+        in_channels = shapes[node.IN_FEATURE].channels
+        neck = build(ContrastiveNeck, cfg, name, in_channels=in_channels, dense=node.LAMBDA > 0)
+        encoder = build(ContrastiveEncoder, cfg, name, bottom_up=bottom_up, neck=neck)
+        return arguments(cls, cfg, name, "MODEL", encoder=encoder, dense_weight=node.LAMBDA)
 
     def forward(self, batched_inputs: list[dict]) -> dict[str, Tensor] | list[dict]:
         """
@@ -147,6 +122,10 @@ class DenseCL(MetaArchitecture):
         """
         if not self.training:
             return [{"embedding": self._embed(x["image"])} for x in batched_inputs]
+        with naming_keys(_KEYS):
+            return self._training_losses(batched_inputs)
+
+    def _training_losses(self, batched_inputs: list[dict]) -> dict[str, Tensor]:
         queries = self.backbone(self.normalize(self._stack(batched_inputs, "image")))
         learns = torch.is_grad_enabled()  # not while batch norm's statistics are measured
         if learns:
@@ -167,7 +146,9 @@ class DenseCL(MetaArchitecture):
 
     def losses(self, queries: Projections, keys: Projections) -> dict[str, Tensor]:
         """Returns both losses (equations 5.1 and 5.2), weighted (equation 5.3)."""
-        weight = self.dense_weight if self._step >= self.dense_warmup_iters else 0.0
+        iteration = training_iteration()
+        warm = iteration is None or iteration >= self.lambda_warmup_iters
+        weight = self.dense_weight if warm else 0.0
         loss = info_nce(queries.whole, keys.whole, self.queue.keys, self.temperature).mean()
         losses = {"loss_global": (1 - weight) * loss}
         if self.dense_queue is not None:
@@ -181,31 +162,57 @@ class DenseCL(MetaArchitecture):
     @torch.no_grad()
     def _encode_keys(self, views: Tensor) -> Projections:
         """Encodes this process's views, where wanted mixed with the other processes' meanwhile."""
-        if not self.shuffle or comm.get_world_size() == 1:
+        if not self.shuffle_bn or comm.get_world_size() == 1:
             return self.key_encoder(self.normalize(views), with_mean=True)
-        exchange = BatchShuffle.draw(len(views), seed=self._step, device=self.device)
+        exchange = BatchShuffle.draw(len(views), seed=training_iteration() or 0, device=self.device)
         keys = self.key_encoder(self.normalize(exchange.shuffle(views)), with_mean=True)
         return keys.map(exchange.unshuffle)
 
     def _remember(self, keys: Projections) -> None:
-        """Puts the keys of all processes into the queues and counts the step."""
+        """Puts the keys of all processes into the queues."""
         self.queue.push(gather_ranks(keys.whole))
         if self.dense_queue is not None:
             self.dense_queue.push(gather_ranks(keys.mean))
-        self.num_steps.add_(1)
-        self._step += 1
 
     def _embed(self, image: Tensor) -> Tensor:
         features = self.backbone.features(self.normalize(image.to(self.device)[None]))
         return F.normalize(features.float().mean((0, 2, 3)), dim=0)
 
 
+def _check_from_config(cfg: CfgNode) -> None:
+    """Checks the ranges of the keys and warns of a lambda that may not learn.
+
+    Raises:
+        InputError: If lambda or the momentum is outside [0, 1], the queue has no place or the temperature is
+            too low for float32.
+    """
+    node = cfg.MODEL.DENSECL
+    for key in ("LAMBDA", "MOMENTUM"):
+        if not 0 <= node[key] <= 1:
+            raise InputError(f"MODEL.DENSECL.{key} must be within 0 and 1, not {node[key]}.")
+    if node.QUEUE_SIZE < 1:
+        raise InputError(f"MODEL.DENSECL.QUEUE_SIZE must be at least 1, not {node.QUEUE_SIZE}.")
+    if node.TEMPERATURE < MIN_TEMPERATURE:
+        raise InputError(
+            f"MODEL.DENSECL.TEMPERATURE must be at least {MIN_TEMPERATURE}, not {node.TEMPERATURE}."
+        )
+    if node.LAMBDA == 1 and not node.LAMBDA_WARMUP_ITERS and not cfg.MODEL.WEIGHTS:
+        logging.getLogger(__name__).warning(
+            "MODEL.DENSECL.LAMBDA 1 from random weights may not learn to match cells (section 5.3.4): "
+            "set LAMBDA below 1, LAMBDA_WARMUP_ITERS, or MODEL.WEIGHTS"
+        )
+
+
+def _before_loading(model: DenseCL, weights: dict, prefix: str, *_) -> None:
+    """Drops the step count of older files: the training's iteration has taken its place."""
+    weights.pop(f"{prefix}num_steps", None)
+
+
 def _after_loading(model: DenseCL, incompatible) -> None:
-    """Weights without a key encoder start one as a copy of the query encoder; the count of steps goes on."""
+    """Weights without a key encoder start one as a copy of the query encoder."""
     lacking = [name for name in incompatible.missing_keys if name.startswith("key_encoder.")]
     if lacking:
         model.key_encoder.restart(model.backbone)
         for name in lacking:
             incompatible.missing_keys.remove(name)
         logging.getLogger(__name__).info("The key encoder starts as a copy of the query encoder")
-    model._step = int(model.num_steps)

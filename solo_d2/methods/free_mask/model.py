@@ -1,15 +1,16 @@
 """Free Mask (FreeSOLO, section 6.2.2) as a model: a backbone that segments without learning to."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor
 
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.structures import Instances
-from solo_d2.modeling.backbones import build_any_device_backbone
-from solo_d2.modeling.meta_architecture import DenseSegmenter
+from solo_d2.modeling.meta_architecture import DenseSegmenter, build_any_device_backbone
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.settings import arguments, build
 
 from .postprocess import FreeMaskPostprocessor
 
@@ -31,46 +32,32 @@ class FreeMask(DenseSegmenter):
             in_feature: Backbone output that is read.
             postprocess: Features to instances.
             **kwargs: Of :class:`DenseSegmenter`.
-
-        Raises:
-            InputError: If the backbone has no such output.
         """
         super().__init__(**kwargs)
-        shapes = self.backbone.output_shape()
-        if in_feature not in shapes:
-            raise InputError(
-                f"MODEL.FREE_MASK.IN_FEATURE {in_feature} is no output of the backbone, which has "
-                f"{', '.join(shapes)}: add it to MODEL.RESNETS.OUT_FEATURES or choose another"
-            )
         self.in_feature = in_feature
-        self.stride = shapes[in_feature].stride
+        self.stride = self.backbone.output_shape()[in_feature].stride
         self.postprocess = postprocess
         self.to_channels_last()
 
     @classmethod
-    def from_config(cls, cfg: CfgNode) -> dict:
-        node = cfg.MODEL.FREE_MASK
-        return {
-            "backbone": build_any_device_backbone(cfg),
-            "pixel_mean": cfg.MODEL.PIXEL_MEAN,
-            "pixel_std": cfg.MODEL.PIXEL_STD,
-            "in_feature": node.IN_FEATURE,
-            "postprocess": FreeMaskPostprocessor(
-                query_scales=tuple(node.QUERY_SCALES),
-                mask_thr=node.MASK_THR,
-                min_area=node.MIN_AREA,
-                nms_pre=node.NMS_PRE,
-                nms_kernel=node.NMS_KERNEL,
-                nms_sigma=node.NMS_SIGMA,
-                max_per_img=node.MAX_PER_IMG,
-                maskness_thr=node.MASKNESS_THR,
-                max_box_width=node.MAX_BOX_WIDTH,
-                min_center_y=node.MIN_CENTER_Y,
-                num_embeddings=node.NUM_EMBEDDINGS,
-            ),
-        }
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """Builds the parts.
 
-    def losses(self, features: dict[str, Tensor], instances: Sequence[Instances]) -> dict[str, Tensor]:
+        Raises:
+            InputError: If the backbone has no such output.
+        """
+        backbone, in_feature = build_any_device_backbone(cfg), cfg.MODEL.FREE_MASK.IN_FEATURE
+        outputs = backbone.output_shape()
+        if in_feature not in outputs:
+            raise InputError(
+                f"MODEL.FREE_MASK.IN_FEATURE {in_feature} is no output of the backbone, which has "
+                f"{', '.join(outputs)}: add it to MODEL.RESNETS.OUT_FEATURES or choose another"
+            )
+        name = "MODEL.FREE_MASK"
+        postprocess = build(FreeMaskPostprocessor, cfg, name)
+        return arguments(cls, cfg, name, "MODEL", backbone=backbone, postprocess=postprocess)
+
+    def losses(self, features: dict[str, Tensor], batched_inputs: list[dict]) -> dict[str, Tensor]:
         """Refuses: there is nothing to train."""
         raise InputError(
             "Free Mask has nothing to train: pre-train its backbone, and train FreeSOLO on its masks"

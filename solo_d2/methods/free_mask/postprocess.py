@@ -20,32 +20,30 @@ from solo_d2.utils.errors import InputError
 
 @dataclass(frozen=True)
 class FreeMaskPostprocessor:
-    """Filters of Free Mask; names and defaults as in ``solo_d2.methods.free_mask.config``.
+    """Filters of Free Mask; see ``free_mask/config.py``.
 
     Raises:
         InputError: If there are no queries, or nothing could be kept of them.
     """
 
-    query_scales: Sequence[float] = (1.0, 0.5, 0.25)
-    mask_thr: float = 0.5
-    min_area: int = 1
-    nms_pre: int = 2000
-    nms_kernel: str = "gaussian"
-    nms_sigma: float = 2.0
-    max_per_img: int = 20
-    maskness_thr: float = 0.7
-    max_box_width: float = 0.95
-    min_center_y: float = 0.2
-    num_embeddings: int = 128
+    query_scales: Sequence[float]
+    mask_thr: float
+    min_area: int
+    nms_pre: int
+    nms_kernel: str
+    nms_sigma: float
+    max_per_img: int
+    maskness_thr: float
+    max_box_width: float
+    min_center_y: float
+    num_embeddings: int
 
     def __post_init__(self):
         if not self.query_scales or min(self.query_scales) <= 0:
-            raise InputError(f"MODEL.FREE_MASK.QUERY_SCALES must be sizes above 0, not {self.query_scales}")
+            raise InputError(f"query_scales must be sizes above 0, not {self.query_scales}")
         for name in ("nms_pre", "max_per_img", "num_embeddings"):
             if getattr(self, name) < 1:
-                raise InputError(
-                    f"MODEL.FREE_MASK.{name.upper()} must be at least 1, not {getattr(self, name)}"
-                )
+                raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
 
     @torch.no_grad()
     def __call__(

@@ -1,15 +1,10 @@
-"""Semantic embedding loss (FreeSOLO, section 6.2.3, equation 6.7).
+"""The losses of FreeSOLO, which use coarse masks as weak labels (FreeSOLO, section 6.2.3).
 
-Projections of masks onto the axes, compared by dice (FreeSOLO, section 6.2.3, equations 6.4 and 6.5).
+Projections of masks onto the axes (equations 6.4 and 6.5), pairwise affinity, by which neighboring pixels of
+similar color share a mask label (BoxInst, Tian et al., CVPR 2021), and semantic embeddings (equation 6.7).
 
-Pairwise affinity: neighbors of one color are on one side of a mask (BoxInst, Tian et al., CVPR 2021).
-
-B: images; P: masks; h, w: their size. Eight neighbors make four pairs with the opposite ones; each pair is
-computed once and counted for each of its two pixels.
-
-The mask losses of FreeSOLO, which use coarse masks as weak labels (FreeSOLO, section 6.2.3).
-
-B: images; P: positive masks; h, w: mask feature size.
+B: images; P: positive masks; h, w: their size. Eight neighbors make four pairs with the opposite ones; each
+pair is computed once and counted for each of its two pixels.
 """
 
 from dataclasses import dataclass
@@ -20,6 +15,7 @@ from torch import Tensor
 
 from solo_d2.losses import dice_loss
 from solo_d2.methods.grid.losses import MaskPrediction
+from solo_d2.structures import extent
 from solo_d2.utils.errors import InputError
 
 from .targets import pixel_pairs
@@ -63,9 +59,7 @@ def average_projection_loss(probabilities: Tensor, targets: Tensor) -> Tensor:
     return sum(dice_loss(probabilities.mean(axis), wanted.mean(axis), eps=_DICE_EPS) for axis in (1, 2))
 
 
-def pairwise_loss(
-    logits: Tensor, similar: Tensor, images: Tensor, regions: Tensor, dilation: int = 2
-) -> Tensor:
+def pairwise_loss(logits: Tensor, similar: Tensor, images: Tensor, regions: Tensor, dilation: int) -> Tensor:
     """-log P(both pixels on one side), averaged over pairs of one color that start in the masks' regions.
 
     Args:
@@ -93,19 +87,19 @@ def pairwise_loss(
 
 def bounding_regions(masks: Tensor) -> Tensor:
     """Fills the bounding box of each mask: (P, h, w) bool to the same; nothing for an empty mask."""
-    return _between_ends(masks.any(2))[:, :, None] & _between_ends(masks.any(1))[:, None, :]
+    rows, columns = (_fill(*extent(masks.any(axis)), masks.shape[3 - axis]) for axis in (2, 1))
+    return rows[:, :, None] & columns[:, None, :]
 
 
-def _between_ends(occupied: Tensor) -> Tensor:
-    """True from the first to the last true value of each row of (P, L) bool."""
-    started = occupied.cumsum(1) > 0
-    unfinished = occupied.flip(1).cumsum(1).flip(1) > 0
-    return started & unfinished
+def _fill(starts: Tensor, ends: Tensor, length: int) -> Tensor:
+    """Marks the positions from each start up to its end: (P, length) bool."""
+    positions = torch.arange(length, device=starts.device)
+    return (positions >= starts[:, None]) & (positions < ends[:, None])
 
 
 @dataclass(frozen=True)
 class WeakMaskLoss:
-    """Projections and pairwise affinity; names and defaults as in ``solo_d2.methods.freesolo.config``.
+    """Projections and pairwise affinity; see ``freesolo/config.py``.
 
     A loss of weight 0 is left out.
 
@@ -113,16 +107,14 @@ class WeakMaskLoss:
         InputError: If the two pixels of a pair would be one.
     """
 
-    max_projection_weight: float = 1.0
-    average_projection_weight: float = 0.1
-    pairwise_weight: float = 1.0
-    pairwise_dilation: int = 2
+    max_projection_weight: float
+    average_projection_weight: float
+    pairwise_weight: float
+    pairwise_dilation: int
 
     def __post_init__(self):
         if self.pairwise_dilation < 1:
-            raise InputError(
-                f"MODEL.FREESOLO.PAIRWISE_DILATION must be at least 1, not {self.pairwise_dilation}"
-            )
+            raise InputError(f"pairwise_dilation must be at least 1, not {self.pairwise_dilation}")
 
     @property
     def enabled(self) -> bool:

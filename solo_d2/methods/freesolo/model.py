@@ -4,6 +4,7 @@ B: images; K: cells per image; C: classes; P: positive masks; D: numbers of an e
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,21 +12,19 @@ from torch import Tensor
 
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY
-from detectron2.structures import ImageList, Instances
-from detectron2.utils.events import get_event_storage, has_event_storage
+from detectron2.structures import Instances
+from solo_d2.layers import flatten_levels
 from solo_d2.methods.grid.cell_masks import UnifiedMasks
 from solo_d2.methods.grid.layout import GridTargets
-from solo_d2.methods.grid.model import flatten_cells
-from solo_d2.methods.solov2.head import SeparateMaskFeatures
-from solo_d2.methods.solov2.model import MASK_STRIDE, SOLOv2
+from solo_d2.methods.solov2.model import SOLOv2
+from solo_d2.modeling.meta_architecture import training_iteration
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.settings import build
 
 from .config import FREESOLO_WEIGHT_KEYS
+from .head import FreeSOLOHead
 from .losses import WeakMaskLoss, embedding_loss
-from .targets import find_similar_pairs
-
-# Under this name the result of :func:`find_similar_pairs` is beside the backbone's outputs.
-_PAIRS = "similar_pairs"
+from .targets import SimilarPairs
 
 
 @META_ARCH_REGISTRY.register()
@@ -39,123 +38,68 @@ class FreeSOLO(SOLOv2):
     weight_keys = FREESOLO_WEIGHT_KEYS
     # Fine-tuning leaves the embedding out.
     weight_parts = ("head.embedding_predictor",)
+    head_type = FreeSOLOHead
+    further_nodes = ("MODEL.FREESOLO",)
 
     @configurable
     def __init__(
         self,
         *,
         weak_mask_loss: WeakMaskLoss,
-        full_mask_loss: bool = False,
-        embedding_weight: float = 4.0,
-        color_thr: float = 0.3,
-        warmup_iters: int = 1000,
-        bottom_pixels_removed: int = 10,
-        input_format: str = "BGR",
+        similar_pairs: SimilarPairs,
+        full_mask_loss: bool,
+        embedding_weight: float,
+        pairwise_warmup_iters: int,
         **kwargs,
     ):
         """
         Args:
             weak_mask_loss: Projections and pairwise affinity.
+            similar_pairs: Finds the neighboring pixels that the pairwise loss wants on one side of a mask.
             full_mask_loss: Whether the mask loss of ``loss`` is added.
             embedding_weight: Weight of the embedding loss; 0: none is computed, none is read.
-            color_thr: Similarity of colors from which on two pixels should be on one side of a mask.
-            warmup_iters: Training steps in which the pairwise loss's weight grows linearly from 0.
-            bottom_pixels_removed: Lowest rows of the original images whose colors do not count.
-            input_format: "RGB" or "BGR", the channel order of the images.
-            **kwargs: Of :class:`SOLOv2`; its head predicts embeddings.
-
-        Raises:
-            InputError: If no mask loss is on, the masks are not predicted from one unified feature, or the
-                similarity of colors is outside (0, 1].
+            pairwise_warmup_iters: Training steps in which the pairwise loss's weight grows linearly from 0.
+            **kwargs: Of :class:`SOLOv2`; its mask feature is unified.
         """
         super().__init__(**kwargs)
-        if not (weak_mask_loss.enabled or full_mask_loss):
+        self.weak_mask_loss = weak_mask_loss
+        self.similar_pairs = similar_pairs
+        self.full_mask_loss = full_mask_loss
+        self.embedding_weight = embedding_weight
+        self.pairwise_warmup_iters = pairwise_warmup_iters
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """Adds the weak losses to the parts of :class:`SOLOv2`.
+
+        Raises:
+            InputError: If no mask loss is on, or the masks are not predicted from one unified feature.
+        """
+        weak_mask_loss = build(WeakMaskLoss, cfg, "MODEL.FREESOLO")
+        if not (weak_mask_loss.enabled or cfg.MODEL.FREESOLO.FULL_MASK_LOSS):
             raise InputError(
                 "MODEL.FREESOLO: all mask losses have weight 0; give one a weight, or set FULL_MASK_LOSS True"
             )
-        if isinstance(self.mask_head, SeparateMaskFeatures):
+        if cfg.MODEL.SOLOV2.MASK_FEATURE != "unified":
             raise InputError("FreeSOLO needs MODEL.SOLOV2.MASK_FEATURE 'unified'.")
-        if not 0 < color_thr <= 1:
-            raise InputError(
-                f"MODEL.FREESOLO.PAIRWISE_COLOR_THR must be above 0 and at most 1, not {color_thr}; "
-                "MODEL.FREESOLO.PAIRWISE_WEIGHT 0 turns the pairwise loss off"
-            )
-        self.weak_mask_loss = weak_mask_loss
-        self.full_mask_loss = full_mask_loss
-        self.embedding_weight = embedding_weight
-        self.color_thr = color_thr
-        self.warmup_iters = warmup_iters
-        self.bottom_pixels_removed = bottom_pixels_removed
-        self.input_format = input_format
-
-    @classmethod
-    def from_config(cls, cfg: CfgNode) -> dict:
-        node = cfg.MODEL.FREESOLO
         return super().from_config(cfg) | {
-            "weak_mask_loss": WeakMaskLoss(
-                max_projection_weight=node.MAX_PROJECTION_WEIGHT,
-                average_projection_weight=node.AVERAGE_PROJECTION_WEIGHT,
-                pairwise_weight=node.PAIRWISE_WEIGHT,
-                pairwise_dilation=node.PAIRWISE_DILATION,
-            ),
-            "full_mask_loss": node.FULL_MASK_LOSS,
-            "embedding_weight": node.EMBEDDING_WEIGHT,
-            "color_thr": node.PAIRWISE_COLOR_THR,
-            "warmup_iters": node.PAIRWISE_WARMUP_ITERS,
-            "bottom_pixels_removed": node.BOTTOM_PIXELS_REMOVED,
-            "input_format": cfg.INPUT.FORMAT,
+            "weak_mask_loss": weak_mask_loss,
+            "similar_pairs": build(SimilarPairs, cfg, "MODEL.FREESOLO", "INPUT"),
         }
-
-    @classmethod
-    def head_arguments_from_config(cls, cfg: CfgNode, in_channels: int) -> dict[str, Any]:
-        """Adds the embedding branch to those of :class:`SOLOv2`."""
-        arguments = super().head_arguments_from_config(cfg, in_channels)
-        return arguments | {"num_embeddings": cfg.MODEL.FREESOLO.NUM_EMBEDDINGS}
-
-    @property
-    def read_features(self) -> set[str]:
-        """Maps that the heads and losses read."""
-        return {*super().read_features, _PAIRS}
-
-    def extract_features(self, images: ImageList, batched_inputs: list[dict]) -> dict[str, Tensor]:
-        """Adds, in training, which neighboring pixels have one color."""
-        features = super().extract_features(images, batched_inputs)
-        if self.training and self.weak_mask_loss.pairwise_weight:
-            features[_PAIRS] = self._similar_pairs(images, batched_inputs)
-        return features
-
-    def _similar_pairs(self, images: ImageList, batched_inputs: list[dict]) -> Tensor:
-        """Runs :func:`find_similar_pairs` on the network input without padding and lowest rows."""
-        pixels = images.tensor * self.pixel_std + self.pixel_mean
-        if self.input_format == "BGR":
-            pixels = pixels.flip(1)
-        removed = self.bottom_pixels_removed
-        heights = [
-            height - removed * height // x.get("height", height)
-            for x, (height, _) in zip(batched_inputs, images.image_sizes, strict=True)
-        ]
-        return find_similar_pairs(
-            pixels,
-            heights,
-            [width for _, width in images.image_sizes],
-            stride=MASK_STRIDE,
-            dilation=self.weak_mask_loss.pairwise_dilation,
-            threshold=self.color_thr,
-        )
 
     def predict(self, features: dict[str, Tensor]) -> tuple[list[Tensor], UnifiedMasks]:
         """As :meth:`SOLOv2.predict`; the cells' values are ``pred_embeddings`` (B, K, D)."""
-        maps, masks = super().predict(features)
-        pairs = [level.split((self.num_classes, self.head.num_embeddings), dim=1) for level in maps]
-        masks.cell_values["pred_embeddings"] = flatten_cells([embeddings for _, embeddings in pairs]).float()
-        return [logits for logits, _ in pairs], masks
+        cells, kernels = self.head([features[f] for f in self.instance_in_features])
+        category_logits, embeddings = map(list, zip(*cells, strict=True))
+        values = {"pred_embeddings": flatten_levels(embeddings).float()}
+        return category_logits, replace(self.cell_masks(kernels, features), cell_values=values)
 
     def mask_losses(
         self,
         masks: UnifiedMasks,
         targets: GridTargets,
-        features: dict[str, Tensor],
         instances: Sequence[Instances],
+        batched_inputs: list[dict],
     ) -> dict[str, Tensor]:
         """Returns the mask losses that are on and "loss_embedding"; see :meth:`GridSegmenter.mask_losses`."""
         (prediction,) = masks.positives(targets)
@@ -167,11 +111,17 @@ class FreeSOLO(SOLOv2):
                 prediction,
                 self.loss.mask_count(targets),
                 targets.positive_cell // self.layout.num_cells,
-                features.get(_PAIRS),
+                self._find_pairs(batched_inputs, masks) if self.weak_mask_loss.pairwise_weight else None,
                 self._warmup(),
             )
         losses["loss_embedding"] = self._embedding_loss(masks, targets, instances)
         return losses
+
+    def _find_pairs(self, batched_inputs: list[dict], masks: UnifiedMasks) -> Tensor:
+        """Runs :class:`SimilarPairs` on the images as they came in, with padding of the mean color."""
+        size = [masks.stride * side for side in masks.size]
+        padding = self.pixel_mean.repeat(len(batched_inputs), 1, *size)
+        return self.similar_pairs(batched_inputs, padding, masks.stride)
 
     def _embedding_loss(
         self, masks: UnifiedMasks, targets: GridTargets, instances: Sequence[Instances]
@@ -188,9 +138,10 @@ class FreeSOLO(SOLOv2):
 
     def _warmup(self) -> float:
         """The pairwise loss's factor at the training's iteration, resumed or not; 1 outside a training."""
-        if not has_event_storage():
+        iteration = training_iteration()
+        if iteration is None:
             return 1.0
-        return min((get_event_storage().iter + 1) / max(self.warmup_iters, 1), 1.0)
+        return min((iteration + 1) / max(self.pairwise_warmup_iters, 1), 1.0)
 
     def _gather_embeddings(self, instances: Sequence[Instances]) -> Tensor:
         """Joins a batch's embeddings, (N, D); zeros where there are none.

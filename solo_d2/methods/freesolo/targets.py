@@ -1,6 +1,4 @@
-"""Pairs of neighboring pixels, each pair once.
-
-Which neighboring pixels have one color, in CIELAB (BoxInst's pairwise term; FreeSOLO, section 6.2.3).
+"""Finds pairs of neighboring pixels with similar colors, in CIELAB (BoxInst; FreeSOLO, section 6.2.3).
 
 B: images; H, W: padded network input; h, w: that divided by the stride.
 """
@@ -8,12 +6,14 @@ B: images; H, W: padded network input; h, w: that divided by the stride.
 import functools
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from solo_d2.utils.device import copy_to_device
+from solo_d2.utils.errors import InputError
 
 # Rows and columns from the first to the second pixel of a pair, in units of the dilation. With the opposite
 # ones these are the eight neighbors.
@@ -74,15 +74,65 @@ def _white_xyz_of_rgb(device: torch.device, dtype: torch.dtype) -> Tensor:
     return (torch.tensor(_XYZ_OF_RGB, dtype=dtype) / white).to(device)
 
 
+@dataclass(frozen=True)
+class SimilarPairs:
+    """Finds the pairs of a batch's images; see ``freesolo/config.py``.
+
+    Attributes:
+        pairwise_dilation: Mask pixels between the two of a pair, along an axis.
+        pairwise_color_thr: Similarity of colors from which on two pixels should be on one side of a mask.
+        bottom_pixels_removed: Lowest rows of the original images whose colors do not count.
+        format: "RGB" or "BGR", the channel order of the images.
+
+    Raises:
+        InputError: If the similarity is outside (0, 1].
+    """
+
+    pairwise_dilation: int
+    pairwise_color_thr: float
+    bottom_pixels_removed: int
+    format: str
+
+    def __post_init__(self):
+        if not 0 < self.pairwise_color_thr <= 1:
+            raise InputError(
+                f"pairwise_color_thr must be above 0 and at most 1, not {self.pairwise_color_thr}; "
+                "pairwise_weight 0 turns the pairwise loss off"
+            )
+
+    def __call__(self, batched_inputs: Sequence[dict], padding: Tensor, stride: int) -> Tensor:
+        """Runs :func:`find_similar_pairs` on images without padding and lowest rows.
+
+        Args:
+            batched_inputs: "image" (3, h, w) with values 0 to 255, and "height" of the original image.
+            padding: (B, 3, H, W) float that the images are written over, from the upper left corner.
+            stride: Input pixels per mask pixel.
+        """
+        pixels, heights, widths = padding, [], []
+        for canvas, x in zip(pixels, batched_inputs, strict=True):
+            height, width = x["image"].shape[1:]
+            canvas[:, :height, :width] = x["image"]
+            heights.append(height - self.bottom_pixels_removed * height // x.get("height", height))
+            widths.append(width)
+        return find_similar_pairs(
+            pixels.flip(1) if self.format == "BGR" else pixels,
+            heights,
+            widths,
+            stride=stride,
+            dilation=self.pairwise_dilation,
+            threshold=self.pairwise_color_thr,
+        )
+
+
 @torch.no_grad()
 def find_similar_pairs(
     images: Tensor,
     heights: Sequence[int],
     widths: Sequence[int],
     *,
-    stride: int = 4,
-    dilation: int = 2,
-    threshold: float = 0.3,
+    stride: int,
+    dilation: int,
+    threshold: float,
 ) -> Tensor:
     """Finds pairs of pixels whose similarity exp(-|difference in Lab| / 2) reaches a threshold.
 

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from detectron2.structures import ImageList
+from solo_d2.layers import flatten_levels
 from solo_d2.utils.errors import InputError
 
 from .cell_masks import UnifiedMasks
 from .layout import GridLayout
-from .model import GridSegmenter, flatten_cells
+from .model import GridSegmenter
 from .postprocess import points_nms
 
 
@@ -50,7 +51,7 @@ class Activations:
 
 
 @torch.no_grad()
-def observe(model: nn.Module, model_input: dict) -> tuple[Activations, ImageList]:
+def compute_activations(model: nn.Module, model_input: dict) -> tuple[Activations, ImageList]:
     """Runs a model on one image up to its predictions.
 
     Args:
@@ -72,7 +73,7 @@ def observe(model: nn.Module, model_input: dict) -> tuple[Activations, ImageList
     shared = masks if isinstance(masks, UnifiedMasks) and masks.kernel_size == 1 else None
     activations = Activations(
         layout=model.layout,
-        scores=flatten_cells([points_nms(logits.sigmoid()) for logits in category_logits])[0],
+        scores=flatten_levels([points_nms(logits.sigmoid()) for logits in category_logits])[0],
         soft_masks=partial(masks.soft, 0),
         mask_feature=None if shared is None else shared.feature[0],
         kernels=None if shared is None else shared.kernels[0],

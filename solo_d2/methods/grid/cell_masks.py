@@ -1,6 +1,6 @@
-"""Dynamic convolution: kernels that were themselves predicted (SOLOv2 paper, section 2.1.3).
+"""The masks of grid cells, computed only for the cells that are asked for.
 
-The masks of grid cells, computed only for the cells that are asked for.
+SOLOv2's are dynamic convolutions: the kernels are predictions themselves (SOLOv2 paper, section 2.1.3).
 
 B: images; K: cells per image; P: positive masks; D: numbers in a kernel; E: mask feature channels;
 h, w: size of the finest masks; n: cells asked for.

@@ -1,11 +1,10 @@
-"""From a feature map to one vector per grid cell (SOLO paper, section 3.3, alignment).
+"""The part that every head of the SOLO family has: towers, class logits per grid cell, the loop over levels.
 
-What every head of the SOLO family does for each pyramid level (SOLO paper, sections 2.1 and 2.2).
+SOLO paper, sections 2.1 and 2.2; ways from a feature map to the cells: section 3.3, alignment.
 
 B: batch; C: classes; S: cells per side of a level.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,7 +21,7 @@ GRID_ALIGNMENTS = ("interpolate", "adaptive_max_pool", "region_grid")
 REGION_POINTS = 4
 
 
-def align_to_grid(features: Tensor, grid: int, alignment: str = "interpolate") -> Tensor:
+def align_to_grid(features: Tensor, grid: int, alignment: str) -> Tensor:
     """Brings a feature map to grid x grid cells.
 
     Args:
@@ -42,11 +41,6 @@ def align_to_grid(features: Tensor, grid: int, alignment: str = "interpolate") -
     return resize(features, (grid, grid))
 
 
-def prior_bias(prior_prob: float) -> float:
-    """The logit of an initial probability."""
-    return -math.log((1 - prior_prob) / prior_prob)
-
-
 class GridHead(nn.Module):
     """Class logits for every grid cell; a subclass adds what the cells' masks are made of.
 
@@ -59,47 +53,50 @@ class GridHead(nn.Module):
         in_channels: int,
         num_grids: Sequence[int],
         num_classes: int,
+        instance_channels: int,
+        num_instance_convs: int,
+        norm: Norm,
+        prior_prob: float,
+        category_align: str,
+        num_dcn_convs: int,
+        type_dcn: str,
         towers: Mapping[str, Mapping[str, Any]],
-        channels: int = 256,
-        num_convs: int = 7,
-        norm: Norm = "GN",
-        prior_prob: float = 0.01,
-        alignment: str = "interpolate",
-        num_dcn_convs: int = 0,
-        dcn_type: str = "DCN",
+        cell_predictors: Mapping[str, int] | None = None,
     ):
         """
         Args:
             in_channels: Channels of every pyramid level.
             num_grids: S of each level.
             num_classes: C.
-            towers: The mask side's towers: attribute names and what sets each :class:`ConvTower` apart.
-            channels: Width of every tower.
-            num_convs: Depth of every tower.
+            instance_channels: Width of every tower.
+            num_instance_convs: Depth of every tower.
             norm: Normalization of the towers.
             prior_prob: Initial foreground probability of every cell and class.
-            alignment: How the category branch gets from features to cells; see :func:`align_to_grid`.
+            category_align: How the category branch gets from features to cells; see :func:`align_to_grid`.
             num_dcn_convs: How many of every tower's last convolutions are deformable.
-            dcn_type: Their kind, "DCN" or "DCNv2".
+            type_dcn: Their kind, "DCN" or "DCNv2".
+            towers: The mask side's towers: attribute names and what sets each :class:`ConvTower` apart.
+            cell_predictors: Convolutions beside the one for the category: attribute names and their channels.
 
         Raises:
-            InputError: If ``alignment`` or ``dcn_type`` is unknown.
+            InputError: If ``category_align`` or ``type_dcn`` is unknown.
         """
         super().__init__()
-        if alignment not in GRID_ALIGNMENTS:
+        if category_align not in GRID_ALIGNMENTS:
             raise InputError(
-                f"CATEGORY_ALIGN must be one of {', '.join(GRID_ALIGNMENTS)}, not '{alignment}'."
+                f"category_align must be one of {', '.join(GRID_ALIGNMENTS)}, not '{category_align}'."
             )
         self.num_grids = list(num_grids)
-        self.alignment = alignment
-        tower = {"in_channels": in_channels, "channels": channels, "num_convs": num_convs, "norm": norm}
-        tower |= {"num_dcn_convs": num_dcn_convs, "dcn_type": dcn_type}
+        self.category_align = category_align
+        width = instance_channels
+        tower = {"in_channels": in_channels, "channels": width, "num_convs": num_instance_convs, "norm": norm}
+        tower |= {"num_dcn_convs": num_dcn_convs, "type_dcn": type_dcn}
         self.category_tower = ConvTower(**tower)
         for name, settings in towers.items():
             self.add_module(name, ConvTower(**tower | settings))
-        self.category_predictor = init_conv(
-            Conv2d(channels, num_classes, 3, padding=1), bias=prior_bias(prior_prob)
-        )
+        self.category_predictor = init_conv(Conv2d(width, num_classes, 3, padding=1), prior_prob)
+        for name, channels in (cell_predictors or {}).items():
+            self.add_module(name, init_conv(Conv2d(width, channels, 3, padding=1)))
 
     def forward(self, features: Sequence[Tensor]) -> tuple[list[Tensor], list]:
         """
@@ -114,17 +111,17 @@ class GridHead(nn.Module):
         """
         if len(features) != len(self.num_grids):
             raise InputError(
-                f"INSTANCE_IN_FEATURES gives {len(features)} levels, but NUM_GRIDS has {len(self.num_grids)}."
+                f"The head gets {len(features)} levels, but num_grids has {len(self.num_grids)} entries."
             )
         categories, masks = [], []
         for level, feature in enumerate(rescale_pyramid(features)):
-            cells = align_to_grid(feature, self.num_grids[level], self.alignment)
+            cells = align_to_grid(feature, self.num_grids[level], self.category_align)
             categories.append(self.category_branch(cells))
             masks.append(self.mask_branch(feature, cells, level))
         return categories, masks
 
-    def category_branch(self, cells: Tensor) -> Tensor:
-        """Maps (B, in_channels, S, S) to category logits (B, C, S, S)."""
+    def category_branch(self, cells: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Maps (B, in_channels, S, S) to category logits (B, C, S, S); a subclass may add further maps."""
         return self.category_predictor(self.category_tower(cells))
 
     def mask_branch(self, feature: Tensor, cells: Tensor, level: int):

@@ -35,26 +35,22 @@ class GridLayout:
     @classmethod
     def from_lists(
         cls,
-        strides: Sequence[int],
+        fpn_instance_strides: Sequence[int],
         num_grids: Sequence[int],
-        scale_ranges: Sequence[Sequence[float]],
+        fpn_scale_ranges: Sequence[Sequence[float]],
     ) -> "GridLayout":
-        """Builds a layout from parallel config lists.
+        """Builds a layout from parallel lists.
 
         Raises:
             InputError: If the lists differ in length.
         """
-        if not len(strides) == len(num_grids) == len(scale_ranges):
+        if not len(fpn_instance_strides) == len(num_grids) == len(fpn_scale_ranges):
             raise InputError(
-                "FPN_INSTANCE_STRIDES, NUM_GRIDS and FPN_SCALE_RANGES need one entry per level, "
-                f"but have {len(strides)}, {len(num_grids)} and {len(scale_ranges)}."
+                "fpn_instance_strides, num_grids and fpn_scale_ranges need one entry per level, "
+                f"but have {len(fpn_instance_strides)}, {len(num_grids)} and {len(fpn_scale_ranges)}."
             )
-        return cls(
-            tuple(
-                Level(stride, grid, (scales[0], scales[1]))
-                for stride, grid, scales in zip(strides, num_grids, scale_ranges, strict=True)
-            )
-        )
+        levels = zip(fpn_instance_strides, num_grids, fpn_scale_ranges, strict=True)
+        return cls(tuple(Level(stride, grid, (low, high)) for stride, grid, (low, high) in levels))
 
     @property
     def num_grids(self) -> list[int]:

@@ -1,6 +1,6 @@
-"""Mask losses that average over pixels (SOLO paper, section 3.3, loss function ablation).
+"""The two losses of a grid model and what they are averaged over (SOLO paper, section 3.3.2).
 
-The two losses of a grid model and what they are averaged over (SOLO paper, section 3.3.2).
+Mask losses other than dice are those of the loss function ablation (section 3.3).
 
 B: images; K: cells per image; C: classes; P: positive masks; h, w: mask feature size.
 """
@@ -14,14 +14,13 @@ import torch.nn.functional as F
 from fvcore.nn import sigmoid_focal_loss
 from torch import Tensor
 
-from solo_d2.losses import category_focal_loss, dice_loss
-from solo_d2.losses.category import average_over_ranks
+from solo_d2.losses import average_over_ranks, category_focal_loss, dice_loss
 from solo_d2.utils.errors import InputError
 
 from .layout import GridTargets
 
 
-def bce_loss(logits: Tensor, targets: Tensor, positive_weight: float = 2.0) -> Tensor:
+def bce_loss(logits: Tensor, targets: Tensor, positive_weight: float) -> Tensor:
     """Binary cross entropy averaged over each mask's pixels, true ones weighted by ``positive_weight``.
 
     Args:
@@ -40,7 +39,7 @@ def bce_loss(logits: Tensor, targets: Tensor, positive_weight: float = 2.0) -> T
     return loss.mean(1)
 
 
-def focal_loss(logits: Tensor, targets: Tensor, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:
+def focal_loss(logits: Tensor, targets: Tensor, alpha: float, gamma: float) -> Tensor:
     """Focal loss averaged over each mask's pixels; arguments and result as in :func:`bce_loss`."""
     logits = logits.flatten(1).float()
     return sigmoid_focal_loss(logits, targets.flatten(1).to(logits.dtype), alpha=alpha, gamma=gamma).mean(1)
@@ -69,30 +68,28 @@ class MaskPrediction:
 
 @dataclass(frozen=True)
 class GridLoss:
-    """Focal loss on cells, dice or another loss on masks.
+    """Focal loss on cells, dice or another loss on masks; for the settings see ``grid/config.py``.
 
     Raises:
         InputError: If ``mask_loss`` or ``mask_divisor`` is unknown.
     """
 
-    focal_alpha: float = 0.25
-    focal_gamma: float = 2.0
-    category_weight: float = 1.0
-    mask_loss: str = "dice"
-    dice_weight: float = 3.0
-    bce_weight: float = 10.0
-    bce_positive_weight: float = 2.0
-    mask_focal_weight: float = 20.0
-    mask_divisor: str = "masks"
-    sync_counts: bool = False
+    focal_alpha: float
+    focal_gamma: float
+    focal_weight: float
+    mask_loss: str
+    dice_weight: float
+    bce_weight: float
+    bce_positive_weight: float
+    mask_focal_weight: float
+    mask_divisor: str
+    sync_counts: bool
 
     def __post_init__(self):
         if self.mask_loss not in MASK_LOSSES:
-            raise InputError(
-                f"LOSS.MASK_LOSS must be one of {', '.join(MASK_LOSSES)}, not '{self.mask_loss}'."
-            )
+            raise InputError(f"mask_loss must be one of {', '.join(MASK_LOSSES)}, not '{self.mask_loss}'.")
         if self.mask_divisor not in ("masks", "cells"):
-            raise InputError(f"LOSS.MASK_DIVISOR must be 'masks' or 'cells', not '{self.mask_divisor}'.")
+            raise InputError(f"mask_divisor must be 'masks' or 'cells', not '{self.mask_divisor}'.")
 
     def category(self, logits: Tensor, targets: GridTargets) -> Tensor:
         """Focal loss summed over all cells and classes, divided by positive cells + 1.
@@ -105,7 +102,7 @@ class GridLoss:
             A float32 scalar.
         """
         loss = category_focal_loss(logits, targets.labels, self.focal_alpha, self.focal_gamma)
-        return self.category_weight * loss / (self._count(targets.owner >= 0) + 1)
+        return self.focal_weight * loss / (self._count(targets.owner >= 0) + 1)
 
     def masks(self, predictions: Sequence[MaskPrediction], targets: GridTargets) -> Tensor:
         """Mask loss averaged over positives; 0, but still a function of the logits, without any.

@@ -5,19 +5,26 @@ B: images; K: cells per image; C: classes.
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from detectron2.config import CfgNode
 from detectron2.structures import Instances
-from solo_d2.modeling.backbones import build_any_device_backbone
-from solo_d2.modeling.meta_architecture import DenseSegmenter, ground_truth_masks, has_mask
+from solo_d2.layers import flatten_levels
+from solo_d2.modeling.meta_architecture import (
+    DenseSegmenter,
+    build_any_device_backbone,
+    ground_truth_masks,
+    has_mask,
+)
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.settings import arguments, build
 
 from .cell_masks import LevelMasks, UnifiedMasks
 from .config import GRID_WEIGHT_KEYS
+from .head import GridHead
 from .layout import GridLayout, GridTargets
 from .losses import GridLoss
 from .postprocess import GridPostprocessor, points_nms
@@ -25,162 +32,127 @@ from .targets import assign_grid_targets
 
 
 class GridSegmenter(DenseSegmenter):
-    """A class and a mask for each grid cell. A subclass provides :meth:`predict`."""
+    """A class and a mask for each grid cell. A subclass provides :meth:`predict`.
+
+    Attributes:
+        head_type: Class of the head.
+        share_cells: Whether instances that claim one cell are separate positives; see
+            :func:`assign_grid_targets`.
+        mask_stride: Input pixels per pixel of the finest masks; None for half the finest level's stride.
+        further_nodes: Full names of config nodes whose keys the class and its head read after those of
+            ``config_node``.
+    """
 
     weight_keys = GRID_WEIGHT_KEYS
-    # Whether instances that claim one cell are separate positives; see :func:`assign_grid_targets`.
-    share_cells = False
+    head_type: ClassVar[type[GridHead]]
+    share_cells: ClassVar[bool] = False
+    mask_stride: ClassVar[int | None] = None
+    further_nodes: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
         *,
-        head: nn.Module,
+        head: GridHead,
         layout: GridLayout,
-        in_features: Sequence[str],
+        instance_in_features: Sequence[str],
         num_classes: int,
         sigma: float,
+        mask_target: str,
         loss: GridLoss,
         postprocess: GridPostprocessor,
-        mask_target: str = "mask",
         **kwargs,
     ):
         """
         Args:
             head: Features to per-level category logits and what the masks are made of.
             layout: Strides, grids and scale ranges of the levels.
-            in_features: Backbone outputs the head reads, finest first.
+            instance_in_features: Backbone outputs the head reads, finest first.
             num_classes: C.
             sigma: Center region's sides as a fraction of the box's.
+            mask_target: "mask", or "contour" for the masks' outlines.
             loss: Category and mask losses.
             postprocess: Predictions to instances.
-            mask_target: "mask", or "contour" for the masks' outlines.
             **kwargs: Of :class:`DenseSegmenter`.
-
-        Raises:
-            InputError: If ``mask_target`` is unknown.
         """
         super().__init__(**kwargs)
-        if mask_target not in ("mask", "contour"):
-            raise InputError(f"MASK_TARGET must be 'mask' or 'contour', not '{mask_target}'.")
         self.mask_target = mask_target
         self.head = head
         self.layout = layout
-        self.in_features = list(in_features)
+        self.instance_in_features = list(instance_in_features)
         self.num_classes = num_classes
         self.sigma = sigma
         self.loss = loss
         self.postprocess = postprocess
 
     @classmethod
-    def grid_from_config(cls, cfg: CfgNode, mask_stride: int) -> dict[str, Any]:
-        """Reads the keys of :mod:`solo_d2.methods.grid.config`: every argument but "head".
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """Builds the parts that every grid model has.
 
-        Args:
-            cfg: The config.
-            mask_stride: Input pixels per pixel of the finest masks.
+        Raises:
+            InputError: If MASK_TARGET or a part's setting is unknown.
         """
+        name = f"MODEL.{cls.config_node}"
+        nodes = (name, *cls.further_nodes)
         node = cfg.MODEL[cls.config_node]
-        return {
-            "backbone": build_any_device_backbone(cfg),
-            "pixel_mean": cfg.MODEL.PIXEL_MEAN,
-            "pixel_std": cfg.MODEL.PIXEL_STD,
-            "layout": GridLayout.from_lists(node.FPN_INSTANCE_STRIDES, node.NUM_GRIDS, node.FPN_SCALE_RANGES),
-            "in_features": node.INSTANCE_IN_FEATURES,
-            "num_classes": node.NUM_CLASSES,
-            "sigma": node.SIGMA,
-            "mask_target": node.MASK_TARGET,
-            "loss": cls._loss_from_config(cfg),
-            "postprocess": cls._inference_from_config(cfg, mask_stride),
-        }
-
-    @classmethod
-    def _loss_from_config(cls, cfg: CfgNode) -> GridLoss:
-        node = cfg.MODEL[cls.config_node].LOSS
-        return GridLoss(
-            focal_alpha=node.FOCAL_ALPHA,
-            focal_gamma=node.FOCAL_GAMMA,
-            category_weight=node.FOCAL_WEIGHT,
-            mask_loss=node.MASK_LOSS,
-            dice_weight=node.DICE_WEIGHT,
-            bce_weight=node.BCE_WEIGHT,
-            bce_positive_weight=node.BCE_POSITIVE_WEIGHT,
-            mask_focal_weight=node.MASK_FOCAL_WEIGHT,
-            mask_divisor=node.MASK_DIVISOR,
-            sync_counts=node.SYNC_COUNTS,
+        if node.MASK_TARGET not in ("mask", "contour"):
+            raise InputError(f"{name}.MASK_TARGET must be 'mask' or 'contour', not '{node.MASK_TARGET}'.")
+        backbone = build_any_device_backbone(cfg)
+        return arguments(
+            cls,
+            cfg,
+            *nodes,
+            "MODEL",
+            backbone=backbone,
+            layout=build(GridLayout.from_lists, cfg, name),
+            loss=build(GridLoss, cfg, f"{name}.LOSS"),
+            postprocess=build(
+                GridPostprocessor,
+                cfg,
+                name,
+                mask_stride=cls.mask_stride or node.FPN_INSTANCE_STRIDES[0] // 2,
+                with_masks=not cfg.TEST.BOX_ONLY,
+            ),
+            head=build(
+                cls.head_type,
+                cfg,
+                *nodes,
+                in_channels=backbone.output_shape()[node.INSTANCE_IN_FEATURES[0]].channels,
+            ),
         )
-
-    @classmethod
-    def _inference_from_config(cls, cfg: CfgNode, mask_stride: int) -> GridPostprocessor:
-        node = cfg.MODEL[cls.config_node]
-        return GridPostprocessor(
-            score_thr=node.SCORE_THR,
-            mask_thr=node.MASK_THR,
-            nms_pre=node.NMS_PRE,
-            max_cells=node.MAX_CELLS,
-            nms_type=node.NMS_TYPE,
-            nms_kernel=node.NMS_KERNEL,
-            nms_sigma=node.NMS_SIGMA,
-            nms_thr=node.NMS_THR,
-            update_thr=node.UPDATE_THR,
-            max_per_img=node.MAX_PER_IMG,
-            with_masks=not cfg.TEST.BOX_ONLY,
-            mask_stride=mask_stride,
-        )
-
-    @classmethod
-    def head_arguments_from_config(cls, cfg: CfgNode, in_channels: int) -> dict[str, Any]:
-        """Reads the arguments of :class:`GridHead` that all methods have keys for."""
-        node = cfg.MODEL[cls.config_node]
-        return {
-            "in_channels": in_channels,
-            "num_grids": node.NUM_GRIDS,
-            "num_classes": node.NUM_CLASSES,
-            "channels": node.INSTANCE_CHANNELS,
-            "num_convs": node.NUM_INSTANCE_CONVS,
-            "norm": node.NORM,
-            "prior_prob": node.PRIOR_PROB,
-            "alignment": node.CATEGORY_ALIGN,
-            "num_dcn_convs": node.NUM_DCN_CONVS,
-            "dcn_type": node.TYPE_DCN,
-        }
 
     @property
     def read_features(self) -> set[str]:
-        """Backbone outputs that the heads read."""
-        return set(self.in_features)
+        return set(self.instance_in_features)
 
     def predict(self, features: dict[str, Tensor]) -> tuple[list[Tensor], UnifiedMasks | LevelMasks]:
         """Runs the heads: category logits (B, C, S, S) per level, and the cells' masks."""
         raise NotImplementedError
 
-    def losses(self, features: dict[str, Tensor], instances: Sequence[Instances]) -> dict[str, Tensor]:
+    def losses(self, features: dict[str, Tensor], batched_inputs: list[dict]) -> dict[str, Tensor]:
         """Returns "loss_category" and those of :meth:`mask_losses`."""
+        instances = self.ground_truth(batched_inputs)
         category_logits, masks = self.predict(features)
         targets = self.assign_targets(instances, masks.size, masks.strides)
         with torch.autocast(targets.labels.device.type, enabled=False):
-            category_loss = self.loss.category(flatten_cells(category_logits), targets)
-            # Levels that no head reads take part with a gradient of 0: distributed training waits for every
-            # parameter's gradient.
-            unread = [x.float().mean() for name, x in features.items() if name not in self.read_features]
             return {
-                "loss_category": category_loss + 0 * sum(unread),
-                **self.mask_losses(masks, targets, features, instances),
+                "loss_category": self.loss.category(flatten_levels(category_logits), targets),
+                **self.mask_losses(masks, targets, instances, batched_inputs),
             }
 
     def mask_losses(
         self,
         masks: UnifiedMasks | LevelMasks,
         targets: GridTargets,
-        features: dict[str, Tensor],
         instances: Sequence[Instances],
+        batched_inputs: list[dict],
     ) -> dict[str, Tensor]:
         """Returns "loss_mask".
 
         Args:
             masks: The cells' masks.
             targets: Of the same batch.
-            features: As :meth:`extract_features` gives them, for subclasses.
             instances: Ground truth, for subclasses.
+            batched_inputs: As :meth:`forward` takes them, for subclasses.
         """
         return {"loss_mask": self.loss.masks(masks.positives(targets), targets)}
 
@@ -209,7 +181,7 @@ class GridSegmenter(DenseSegmenter):
         output_sizes: Sequence[tuple[int, int]],
     ) -> list[Instances]:
         category_logits, masks = self.predict(features)
-        scores = flatten_cells([points_nms(x.sigmoid()) for x in category_logits])
+        scores = flatten_levels([points_nms(x.sigmoid()) for x in category_logits])
         cell_strides = self.layout.cell_strides(scores.device)
         return [
             self.postprocess(
@@ -223,8 +195,3 @@ class GridSegmenter(DenseSegmenter):
             )
             for i, (image_size, output_size) in enumerate(zip(image_sizes, output_sizes, strict=True))
         ]
-
-
-def flatten_cells(levels: Sequence[Tensor]) -> Tensor:
-    """Concatenates per-level maps (B, D, S, S) to (B, K, D), cells in the order of :class:`GridLayout`."""
-    return torch.cat([level.flatten(2) for level in levels], dim=2).transpose(1, 2)

@@ -36,23 +36,24 @@ def points_nms(scores: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class GridPostprocessor:
-    """Thresholds of inference; names and defaults as in ``solo_d2.methods.grid.config``.
+    """Thresholds of inference; see ``grid/config.py``.
 
-    ``with_masks`` False gives boxes only (``TEST.BOX_ONLY``) and resizes no mask.
+    ``mask_stride`` is the input pixels per pixel of the masks. ``with_masks`` False gives boxes only and
+    resizes no mask.
     """
 
-    score_thr: float = 0.1
-    mask_thr: float = 0.5
-    nms_pre: int = 500
-    max_cells: int = 4000
-    nms_type: str = "matrix"
-    nms_kernel: str = "gaussian"
-    nms_sigma: float = 2.0
-    nms_thr: float = 0.5
-    update_thr: float = 0.05
-    max_per_img: int = 100
-    mask_stride: int = 4
-    with_masks: bool = True
+    score_thr: float
+    mask_thr: float
+    nms_pre: int
+    max_cells: int
+    nms_type: str
+    nms_kernel: str
+    nms_sigma: float
+    nms_thr: float
+    update_thr: float
+    max_per_img: int
+    mask_stride: int
+    with_masks: bool
 
     def __call__(
         self,

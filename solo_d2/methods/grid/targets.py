@@ -1,6 +1,4 @@
-"""Contours of masks as targets (SOLO paper, appendix B.3).
-
-Which grid cells learn which instances (SOLO paper, section 3.3.1).
+"""Assigns instances to grid cells (SOLO paper, section 3.3.1); contours as targets are appendix B.3.
 
 B: images; N: instances of the batch; L: levels; K: cells per image; P: positive (cell, instance) pairs.
 Every instance has L * 3 * 3 candidate cells, the neighborhood of its center cell on every level; which of
@@ -45,9 +43,9 @@ def assign_grid_targets(
     feature_size: tuple[int, int],
     *,
     num_classes: int,
-    sigma: float = 0.2,
-    mask_strides: Sequence[int] = (4,),
-    share_cells: bool = True,
+    sigma: float,
+    mask_strides: Sequence[int],
+    share_cells: bool,
     contours: bool = False,
     has_mask: Tensor | None = None,
 ) -> GridTargets:

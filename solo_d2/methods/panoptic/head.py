@@ -22,20 +22,20 @@ class FusionSemanticHead(PyramidFusion):
         *,
         in_channels: int,
         num_classes: int,
-        num_levels: int = 4,
-        channels: int = 128,
-        norm: Norm = "GN",
+        num_levels: int,
+        convs_dim: int,
+        norm: Norm,
     ):
         """
         Args:
             in_channels: Channels of every pyramid level.
             num_classes: C.
             num_levels: Levels fused, each half the size of the one before.
-            channels: Width of the fusion blocks.
+            convs_dim: Width of the fusion blocks.
             norm: Normalization of the fusion's convolutions.
         """
-        super().__init__(in_channels, num_levels, channels, norm)
-        self.predictor = init_conv(Conv2d(channels, num_classes, 1))
+        super().__init__(in_channels, num_levels, convs_dim, norm)
+        self.predictor = init_conv(Conv2d(convs_dim, num_classes, 1))
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Maps one (B, in_channels, H / 2^l, W / 2^l) per level, finest first, to logits (B, C, H, W)."""
@@ -45,7 +45,7 @@ class FusionSemanticHead(PyramidFusion):
 class ConcatSemanticHead(nn.Module):
     """CondInst's: the levels at one size, concatenated, then a 1x1 convolution (its paper, section 2.5)."""
 
-    def __init__(self, *, in_channels: int, num_classes: int, num_levels: int = 4):
+    def __init__(self, *, in_channels: int, num_classes: int, num_levels: int):
         """
         Args:
             in_channels: Channels of every pyramid level.

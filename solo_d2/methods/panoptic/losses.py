@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def semantic_cross_entropy(logits: Tensor, labels: Tensor, ignore_value: int = 255) -> Tensor:
+def semantic_cross_entropy(logits: Tensor, labels: Tensor, ignore_value: int) -> Tensor:
     """Averages the cross-entropy over all pixels that have a label.
 
     Args:

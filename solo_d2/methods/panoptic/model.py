@@ -2,6 +2,8 @@
 CondInst paper, section 2.5)."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,10 +17,28 @@ from solo_d2.methods.solov2.model import SOLOv2
 from solo_d2.modeling.meta_architecture import DenseSegmenter, WeightKey
 from solo_d2.modeling.postprocess import restore_size
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.settings import build
 
 from .head import ConcatSemanticHead, FPNSemanticHead, FusionSemanticHead
 from .losses import semantic_cross_entropy
 from .postprocess import PanopticMerge
+
+
+@dataclass(frozen=True)
+class SemanticSettings:
+    """What a semantic branch reads and learns; see Detectron2's ``MODEL.SEM_SEG_HEAD``.
+
+    Attributes:
+        in_features: Backbone outputs it reads, finest first.
+        common_stride: Network-input pixels per logit.
+        loss_weight: Weight of its loss.
+        ignore_value: Label of pixels without a class.
+    """
+
+    in_features: Sequence[str]
+    common_stride: int
+    loss_weight: float
+    ignore_value: int
 
 
 class PanopticSegmenter(DenseSegmenter):
@@ -45,10 +65,7 @@ class PanopticSegmenter(DenseSegmenter):
         self,
         *,
         sem_seg_head: nn.Module,
-        sem_seg_in_features: Sequence[str],
-        sem_seg_stride: int,
-        sem_seg_loss_weight: float,
-        ignore_value: int,
+        sem_seg: SemanticSettings,
         instance_loss_weight: float,
         panoptic_merge: PanopticMerge | None,
         **kwargs,
@@ -56,44 +73,35 @@ class PanopticSegmenter(DenseSegmenter):
         """
         Args:
             sem_seg_head: Features to class logits; class 0 stands for all things.
-            sem_seg_in_features: Backbone outputs it reads, finest first.
-            sem_seg_stride: Network-input pixels per logit.
-            sem_seg_loss_weight: Weight of its loss.
-            ignore_value: Label of pixels without a class.
+            sem_seg: What it reads and learns.
             instance_loss_weight: Weight of all other losses.
             panoptic_merge: Instances and semantic map to the panoptic one; None leaves both as they are.
             **kwargs: Of the instance segmenter.
         """
         super().__init__(**kwargs)
-        self.sem_seg_head = sem_seg_head.to(memory_format=torch.channels_last)
-        self.sem_seg_in_features = list(sem_seg_in_features)
-        self.sem_seg_stride = sem_seg_stride
-        self.sem_seg_loss_weight = sem_seg_loss_weight
-        self.ignore_value = ignore_value
+        self.sem_seg_head = sem_seg_head
+        self.sem_seg = sem_seg
         self.instance_loss_weight = instance_loss_weight
         self.panoptic_merge = panoptic_merge
+        self.to_channels_last()
 
     @classmethod
-    def from_config(cls, cfg: CfgNode) -> dict:
-        arguments = super().from_config(cfg)
-        node, panoptic = cfg.MODEL.SEM_SEG_HEAD, cfg.MODEL.PANOPTIC_FPN
-        combine = panoptic.COMBINE
-        return {
-            **arguments,
-            "sem_seg_head": semantic_head_from_config(cfg, arguments["backbone"].output_shape()),
-            "sem_seg_in_features": node.IN_FEATURES,
-            "sem_seg_stride": node.COMMON_STRIDE,
-            "sem_seg_loss_weight": node.LOSS_WEIGHT,
-            "ignore_value": node.IGNORE_VALUE,
-            "instance_loss_weight": panoptic.INSTANCE_LOSS_WEIGHT,
-            "panoptic_merge": PanopticMerge(
-                overlap_threshold=combine.OVERLAP_THRESH,
-                stuff_area_limit=combine.STUFF_AREA_LIMIT,
-                score_threshold=combine.INSTANCES_CONFIDENCE_THRESH,
-            )
-            if combine.ENABLED
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """Adds the semantic branch and the merge to the instance segmenter's parts."""
+        parts = super().from_config(cfg)
+        merge = "MODEL.PANOPTIC_FPN.COMBINE"
+        return parts | {
+            "sem_seg_head": semantic_head_from_config(cfg, parts["backbone"].output_shape()),
+            "sem_seg": build(SemanticSettings, cfg, "MODEL.SEM_SEG_HEAD"),
+            "instance_loss_weight": cfg.MODEL.PANOPTIC_FPN.INSTANCE_LOSS_WEIGHT,
+            "panoptic_merge": build(PanopticMerge, cfg, merge)
+            if cfg.MODEL.PANOPTIC_FPN.COMBINE.ENABLED
             else None,
         }
+
+    @property
+    def read_features(self) -> set[str]:
+        return {*super().read_features, *self.sem_seg.in_features}
 
     def training_losses(self, features: dict[str, Tensor], batched_inputs: list[dict]) -> dict[str, Tensor]:
         """Adds "loss_sem_seg" to the instance segmenter's; the inputs also have "sem_seg", (H, W) labels."""
@@ -105,8 +113,8 @@ class PanopticSegmenter(DenseSegmenter):
             full = nn.functional.interpolate(
                 logits.float(), size=labels.shape[-2:], mode="bilinear", align_corners=False
             )
-            loss = semantic_cross_entropy(full, labels, self.ignore_value)
-        return {**losses, "loss_sem_seg": self.sem_seg_loss_weight * loss}
+            loss = semantic_cross_entropy(full, labels, self.sem_seg.ignore_value)
+        return {**losses, "loss_sem_seg": self.sem_seg.loss_weight * loss}
 
     def results(
         self,
@@ -118,14 +126,16 @@ class PanopticSegmenter(DenseSegmenter):
         results = super().results(features, image_sizes, output_sizes)
         logits = self._semantic_logits(features).float()
         for i, result in enumerate(results):
-            full = restore_size(logits[i : i + 1], image_sizes[i], output_sizes[i], self.sem_seg_stride)
+            full = restore_size(
+                logits[i : i + 1], image_sizes[i], output_sizes[i], self.sem_seg.common_stride
+            )
             result["sem_seg"] = full[0]
             if self.panoptic_merge is not None:
                 result["panoptic_seg"] = self.panoptic_merge(result["instances"], full[0].argmax(0))
         return results
 
     def _semantic_logits(self, features: dict[str, Tensor]) -> Tensor:
-        return self.sem_seg_head([features[name] for name in self.sem_seg_in_features])
+        return self.sem_seg_head([features[name] for name in self.sem_seg.in_features])
 
     def _semantic_labels(self, batched_inputs: list[dict]) -> Tensor:
         """Returns the batch's labels (B, H, W) on the padded network input."""
@@ -137,7 +147,7 @@ class PanopticSegmenter(DenseSegmenter):
         return ImageList.from_tensors(
             [x["sem_seg"].to(self.device, non_blocking=True) for x in batched_inputs],
             self.backbone.size_divisibility,
-            self.ignore_value,
+            self.sem_seg.ignore_value,
             self.backbone.padding_constraints,
         ).tensor
 
@@ -149,17 +159,15 @@ def semantic_head_from_config(cfg: CfgNode, shapes: dict[str, ShapeSpec]) -> nn.
         InputError: there is no head of that name.
     """
     node = cfg.MODEL.SEM_SEG_HEAD
-    common = {
-        "in_channels": shapes[node.IN_FEATURES[0]].channels,
-        "num_classes": node.NUM_CLASSES,
-        "num_levels": len(node.IN_FEATURES),
-    }
-    if node.NAME == "FusionSemanticHead":
-        return FusionSemanticHead(**common, channels=node.CONVS_DIM, norm=node.NORM)
-    if node.NAME == "ConcatSemanticHead":
-        return ConcatSemanticHead(**common)
     if node.NAME == "SemSegFPNHead":
         return FPNSemanticHead(cfg, shapes)
+    heads = {"FusionSemanticHead": FusionSemanticHead, "ConcatSemanticHead": ConcatSemanticHead}
+    if node.NAME in heads:
+        in_channels = shapes[node.IN_FEATURES[0]].channels
+        num_levels = len(node.IN_FEATURES)
+        return build(
+            heads[node.NAME], cfg, "MODEL.SEM_SEG_HEAD", in_channels=in_channels, num_levels=num_levels
+        )
     raise InputError(
         "MODEL.SEM_SEG_HEAD.NAME is FusionSemanticHead, ConcatSemanticHead or SemSegFPNHead, "
         f"not {node.NAME!r}"

@@ -21,20 +21,20 @@ _BYTE = 8
 
 @dataclass(frozen=True)
 class PanopticMerge:
-    """Thresholds of the merge; defaults are Detectron2's ``MODEL.PANOPTIC_FPN.COMBINE``.
+    """Thresholds of the merge, Detectron2's ``MODEL.PANOPTIC_FPN.COMBINE``.
 
     CondInst drops an instance with a score below 0.45 or with more than 40% of it lost (CondInst paper,
     section 2.5).
 
     Attributes:
-        overlap_threshold: An instance is dropped when more than this fraction of it is taken already.
+        overlap_thresh: An instance is dropped when more than this fraction of it is taken already.
         stuff_area_limit: A stuff class with fewer free pixels is left out, in output pixels.
-        score_threshold: Instances below this score are left out.
+        instances_confidence_thresh: Instances below this score are left out.
     """
 
-    overlap_threshold: float = 0.5
-    stuff_area_limit: int = 4096
-    score_threshold: float = 0.5
+    overlap_thresh: float
+    stuff_area_limit: int
+    instances_confidence_thresh: float
 
     def __call__(self, instances: Instances, semantic: Tensor) -> tuple[Tensor, list[dict]]:
         """Merges one image's results, as Detectron2's Panoptic-FPN does.
@@ -50,7 +50,7 @@ class PanopticMerge:
             and "instance_id" (their place in ``instances``), stuff "area" in pixels.
         """
         order = instances.scores.argsort(descending=True, stable=True)
-        order = order[instances.scores[order].double() >= self.score_threshold]
+        order = order[instances.scores[order].double() >= self.instances_confidence_thresh]
         regions = _Regions.of(instances.pred_masks.bool().flatten(1))
         owner, accepted = self._claim(regions.cover[order], regions.area)
         ids = torch.cat([accepted.cumsum(0) * accepted, accepted.new_zeros(1, dtype=torch.int64)])
@@ -92,7 +92,7 @@ class PanopticMerge:
         while True:
             owner = torch.cat([torch.where(cover & accepted[:, None], index, count), nobody]).amin(0)
             taken = (cover & (owner < index)).double() @ region_area
-            decided = (area > 0) & (taken / area.clamp(min=1) <= self.overlap_threshold)
+            decided = (area > 0) & (taken / area.clamp(min=1) <= self.overlap_thresh)
             if torch.equal(decided, accepted):
                 return owner, accepted
             accepted = decided

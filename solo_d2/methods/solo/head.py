@@ -1,8 +1,4 @@
-"""SOLO's head: one mask channel for every grid cell (SOLO paper, section 2.1).
-
-B: batch; H, W: a re-scaled level's size; S: cells per side of a level.
-
-Decoupled SOLO's head: one channel per grid column and one per row (SOLO paper, section 4).
+"""Heads of SOLO, a mask channel per grid cell (SOLO paper, section 2.1), and Decoupled SOLO (section 4).
 
 B: batch; H, W: a re-scaled level's size; S: cells per side of a level.
 """
@@ -14,7 +10,7 @@ from torch import Tensor, nn
 from detectron2.layers import Conv2d
 from solo_d2.layers import init_conv, upsample
 from solo_d2.methods.grid.cell_masks import dynamic_conv_batch
-from solo_d2.methods.grid.head import GridHead, prior_bias
+from solo_d2.methods.grid.head import GridHead
 
 
 class SOLOHead(GridHead):
@@ -24,28 +20,28 @@ class SOLOHead(GridHead):
         self,
         *,
         num_grids: Sequence[int],
-        channels: int = 256,
-        num_coord_convs: int = 1,
-        prior_prob: float = 0.01,
+        instance_channels: int,
+        num_coord_convs: int,
+        prior_prob: float,
         **kwargs,
     ):
         """
         Args:
             num_grids: S of each level.
-            channels: Width of both towers.
+            instance_channels: Width of both towers.
             num_coord_convs: How many of the mask tower's first convolutions see coordinates.
             prior_prob: Initial probability of every cell's classes and every mask pixel.
             **kwargs: Of :class:`GridHead`.
         """
         super().__init__(
             num_grids=num_grids,
-            channels=channels,
+            instance_channels=instance_channels,
             towers={"mask_tower": {"num_coord_convs": num_coord_convs}},
             prior_prob=prior_prob,
             **kwargs,
         )
         self.mask_predictors = nn.ModuleList(
-            init_conv(Conv2d(channels, grid**2, 1), bias=prior_bias(prior_prob)) for grid in num_grids
+            init_conv(Conv2d(instance_channels, grid**2, 1), prior_prob) for grid in num_grids
         )
 
     def mask_branch(self, feature: Tensor, cells: Tensor, level: int) -> Tensor:
@@ -80,31 +76,36 @@ class DecoupledSOLOHead(GridHead):
         self,
         *,
         num_grids: Sequence[int],
-        light: bool = False,
-        num_coord_convs: int = 1,
-        prior_prob: float = 0.01,
-        channels: int = 256,
+        instance_channels: int,
+        num_coord_convs: int,
+        prior_prob: float,
+        light: bool,
         **kwargs,
     ):
         """
         Args:
             num_grids: S of each level.
-            light: Both axes share one tower that sees both coordinates, instead of a tower for each axis
-                that sees its own.
+            instance_channels: Width of the towers.
             num_coord_convs: How many of a mask tower's first convolutions see coordinates.
             prior_prob: Initial probability of every cell's classes and every pixel of an axis's masks.
-            channels: Width of the towers.
+            light: Both axes share one tower that sees both coordinates, instead of a tower for each axis
+                that sees its own.
             **kwargs: Of :class:`GridHead`.
         """
         axes = {"mask_tower": "xy"} if light else {"mask_tower_x": "x", "mask_tower_y": "y"}
         towers = {name: {"axes": axis, "num_coord_convs": num_coord_convs} for name, axis in axes.items()}
         super().__init__(
-            num_grids=num_grids, channels=channels, prior_prob=prior_prob, towers=towers, **kwargs
+            num_grids=num_grids,
+            instance_channels=instance_channels,
+            prior_prob=prior_prob,
+            towers=towers,
+            **kwargs,
         )
         self.tower_names = list(towers)
-        bias = prior_bias(prior_prob)
         self.predictors_x, self.predictors_y = (
-            nn.ModuleList(init_conv(Conv2d(channels, grid, 3, padding=1), bias) for grid in num_grids)
+            nn.ModuleList(
+                init_conv(Conv2d(instance_channels, grid, 3, padding=1), prior_prob) for grid in num_grids
+            )
             for _ in range(2)
         )
 

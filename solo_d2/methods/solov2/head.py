@@ -1,8 +1,6 @@
-"""SOLOv2's category and kernel branches (SOLOv2 paper, section 2.1.1).
+"""SOLOv2's kernel branch and mask feature branch (SOLOv2 paper, sections 2.1.1, 2.1.2 and appendix B).
 
-B: batch; C: classes; D: numbers in a kernel; S: cells per side of a level.
-
-SOLOv2's mask feature, unified or separate (SOLOv2 paper, section 2.1.2 and appendix B).
+B: batch; D: numbers in a kernel; E: mask feature channels; S: cells per side of a level.
 """
 
 from collections.abc import Sequence
@@ -23,6 +21,7 @@ from solo_d2.layers import (
 )
 from solo_d2.layers.conv_tower import Norm
 from solo_d2.methods.grid.head import GridHead
+from solo_d2.utils.errors import InputError
 
 
 class SOLOv2Head(GridHead):
@@ -32,46 +31,39 @@ class SOLOv2Head(GridHead):
         self,
         *,
         in_channels: int,
-        channels: int = 512,
-        num_convs: int = 4,
-        kernel_channels: int = 256,
-        coordinates: bool = True,
-        num_embeddings: int = 0,
+        instance_channels: int,
+        num_masks: int,
+        kernel_size: int,
+        kernel_coordinates: bool,
         **kwargs,
     ):
         """
         Args:
             in_channels: Channels of every pyramid level.
-            channels: Width of both towers.
-            num_convs: Depth of both towers.
-            kernel_channels: D, mask feature channels times the kernel's area.
-            coordinates: Whether the kernel branch sees them.
-            num_embeddings: Numbers of each cell's semantic embedding, which a convolution beside the category
-                branch's last one predicts (FreeSOLO, section 6.2.3); 0 for none.
+            instance_channels: Width of both towers.
+            num_masks: Channels of the mask feature, E.
+            kernel_size: Odd side of the kernels; D is E * kernel_size^2.
+            kernel_coordinates: Whether the kernel branch sees coordinates.
             **kwargs: Of :class:`GridHead`.
-        """
-        towers = {"kernel_tower": {"in_channels": in_channels + 2 * coordinates}}
-        super().__init__(
-            in_channels=in_channels, channels=channels, num_convs=num_convs, towers=towers, **kwargs
-        )
-        self.coordinates = coordinates
-        if num_embeddings:
-            self.embedding_predictor = init_conv(Conv2d(channels, num_embeddings, 3, padding=1))
-        self.num_embeddings = num_embeddings
-        self.kernel_predictor = init_conv(Conv2d(channels, kernel_channels, 3, padding=1))
 
-    def category_branch(self, cells: Tensor) -> Tensor:
-        """Returns (B, C + num_embeddings, S, S): category logits, then the embedding."""
-        x = self.category_tower(cells)
-        logits = self.category_predictor(x)
-        return torch.cat([logits, self.embedding_predictor(x)], dim=1) if self.num_embeddings else logits
+        Raises:
+            InputError: If ``kernel_size`` is even.
+        """
+        if kernel_size % 2 == 0:
+            raise InputError(f"kernel_size must be odd (1 or 3), not {kernel_size}.")
+        towers = {"kernel_tower": {"in_channels": in_channels + 2 * kernel_coordinates}}
+        super().__init__(
+            in_channels=in_channels, instance_channels=instance_channels, towers=towers, **kwargs
+        )
+        self.kernel_coordinates = kernel_coordinates
+        self.kernel_predictor = init_conv(Conv2d(instance_channels, num_masks * kernel_size**2, 3, padding=1))
 
     def mask_branch(self, feature: Tensor, cells: Tensor, level: int) -> Tensor:
         """Returns one level's kernels, (B, D, S, S). The kernel branch always interpolates."""
         size = tuple(cells.shape[-2:])
-        if self.alignment != "interpolate":
+        if self.category_align != "interpolate":
             cells = resize(feature, size)
-        if self.coordinates:
+        if self.kernel_coordinates:
             cells = torch.cat([cells, resize(coordinate_channels(feature), size)], dim=1)
         return self.kernel_predictor(self.kernel_tower(cells))
 
@@ -83,25 +75,30 @@ class MaskFeatureHead(PyramidFusion):
         self,
         *,
         in_channels: int,
-        num_levels: int = 4,
-        channels: int = 128,
-        out_channels: int = 256,
-        norm: Norm = "GN",
-        coordinates: bool = True,
-        dcn_type: str = "",
+        num_levels: int,
+        mask_channels: int,
+        num_masks: int,
+        norm: Norm,
+        mask_coordinates: bool,
+        use_dcn_in_mask: bool,
+        type_dcn: str,
     ):
         """
         Args:
             in_channels: Channels of every pyramid level.
             num_levels: Levels fused, each half the size of the one before.
-            channels: Width of the fusion blocks.
-            out_channels: E, channels of the mask feature.
+            mask_channels: Width of the fusion blocks.
+            num_masks: E, channels of the mask feature.
             norm: Normalization of every convolution.
-            coordinates: Whether the deepest level sees them.
-            dcn_type: "DCN" or "DCNv2" makes every convolution deformable, "" none.
+            mask_coordinates: Whether the deepest level sees coordinates.
+            use_dcn_in_mask: Whether every convolution is deformable.
+            type_dcn: Their kind, "DCN" or "DCNv2".
         """
-        super().__init__(in_channels, num_levels, channels, norm, coordinates=coordinates, dcn_type=dcn_type)
-        self.predictor = conv_block(channels, out_channels, norm, kernel_size=1, dcn_type=dcn_type)
+        kind = type_dcn if use_dcn_in_mask else ""
+        super().__init__(
+            in_channels, num_levels, mask_channels, norm, coordinates=mask_coordinates, type_dcn=kind
+        )
+        self.predictor = conv_block(mask_channels, num_masks, norm, kernel_size=1, type_dcn=kind)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """
@@ -121,24 +118,26 @@ class SeparateMaskFeatures(nn.Module):
         self,
         *,
         in_channels: int,
-        channels: int = 128,
-        num_convs: int = 7,
-        out_channels: int = 256,
-        norm: Norm = "GN",
-        coordinates: bool = True,
+        mask_channels: int,
+        num_mask_convs: int,
+        num_masks: int,
+        norm: Norm,
+        mask_coordinates: bool,
     ):
         """
         Args:
             in_channels: Channels of every pyramid level.
-            channels: Width of the tower.
-            num_convs: Its depth.
-            out_channels: E, channels of the mask features.
+            mask_channels: Width of the tower.
+            num_mask_convs: Its depth.
+            num_masks: E, channels of the mask features.
             norm: Normalization of every convolution.
-            coordinates: Whether the tower's first convolution sees them.
+            mask_coordinates: Whether the tower's first convolution sees coordinates.
         """
         super().__init__()
-        self.tower = ConvTower(in_channels, channels, num_convs, norm, num_coord_convs=int(coordinates))
-        self.predictor = conv_block(channels, out_channels, norm, kernel_size=1)
+        self.tower = ConvTower(
+            in_channels, mask_channels, num_mask_convs, norm, num_coord_convs=int(mask_coordinates)
+        )
+        self.predictor = conv_block(mask_channels, num_masks, norm, kernel_size=1)
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         """

@@ -1,7 +1,8 @@
 """Backbones that Detectron2 lacks and the papers use, and the way every model here builds one."""
 
+from solo_d2.modeling.meta_architecture import build_any_device_backbone
+
 from .bifpn import BiFPN, build_fcos_resnet_bifpn_backbone
-from .build import build_any_device_backbone
 from .dla import DLA
 from .efficientnet_lite import EfficientNetLite
 from .fcos_fpn import build_fcos_dla_fpn_backbone, build_fcos_resnet_fpn_backbone

@@ -14,6 +14,7 @@ from detectron2.config import CfgNode, configurable
 from detectron2.layers import Conv2d, ShapeSpec, get_norm
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone, build_resnet_backbone
 from solo_d2.modeling.meta_architecture import WeightKey
+from solo_d2.utils.settings import arguments
 
 # Keeps the fusion finite when all its weights are zero.
 _WEIGHT_EPS = 1e-4
@@ -90,17 +91,17 @@ class BiFPN(Backbone):
         *,
         bottom_up: Backbone,
         in_features: Sequence[str],
-        out_channels: int = 160,
-        num_top_levels: int = 2,
-        num_repeats: int = 6,
-        norm: str = "SyncBN",
+        out_channels: int,
+        top_levels: int,
+        num_repeats: int,
+        norm: str,
     ):
         """
         Args:
             bottom_up: Gives the levels.
             in_features: Its outputs to fuse, finest first, each of twice the stride of the one before.
             out_channels: C.
-            num_top_levels: Levels above the coarsest of them.
+            top_levels: Levels above the coarsest of them.
             num_repeats: Layers.
             norm: Normalization, as Detectron2's ``get_norm`` takes it.
         """
@@ -110,11 +111,11 @@ class BiFPN(Backbone):
         strides = [shapes[name].stride for name in in_features]
         self.bottom_up = bottom_up
         self.in_features = list(in_features)
-        self.num_top_levels = num_top_levels
+        self.top_levels = top_levels
         self.reducer = Conv2d(widths[-1], out_channels, 1, bias=norm == "", norm=get_norm(norm, out_channels))
         self._size_divisibility = strides[-1]
-        widths += [out_channels] * num_top_levels
-        strides += [strides[-1] * 2 ** (i + 1) for i in range(num_top_levels)]
+        widths += [out_channels] * top_levels
+        strides += [strides[-1] * 2 ** (i + 1) for i in range(top_levels)]
         self.layers = nn.ModuleList(
             _BiFPNLayer([out_channels] * len(widths) if i else widths, out_channels, norm)
             for i in range(num_repeats)
@@ -126,15 +127,7 @@ class BiFPN(Backbone):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, bottom_up: Backbone) -> dict:
-        node = cfg.MODEL.BiFPN
-        return {
-            "bottom_up": bottom_up,
-            "in_features": node.IN_FEATURES,
-            "out_channels": node.OUT_CHANNELS,
-            "num_top_levels": cfg.MODEL.FCOS.TOP_LEVELS,
-            "num_repeats": node.NUM_REPEATS,
-            "norm": node.NORM,
-        }
+        return arguments(cls, cfg, "MODEL.BiFPN", "MODEL.FCOS", bottom_up=bottom_up)
 
     def output_shape(self) -> dict[str, ShapeSpec]:
         return self._out_shapes
@@ -148,7 +141,7 @@ class BiFPN(Backbone):
         stages = self.bottom_up(x)
         features = [stages[name] for name in self.in_features]
         top = self.reducer(features[-1])
-        for _ in range(self.num_top_levels):
+        for _ in range(self.top_levels):
             top = _halve(top)
             features.append(top)
         for layer in self.layers:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from detectron2.config import CfgNode, configurable
 from detectron2.layers import Conv2d, ShapeSpec, get_norm
 from detectron2.modeling import Backbone
+from solo_d2.utils.settings import arguments
 
 # DLA-34 (table 1 of its paper): channels of the six levels and depth of the trees that make the last four.
 _CHANNELS = (16, 32, 64, 128, 256, 512)
@@ -96,7 +97,7 @@ class DLA(Backbone):
     """DLA-34; level i, named "level{i}", has stride 2^i."""
 
     @configurable
-    def __init__(self, *, in_channels: int = 3, norm: str = "BN"):
+    def __init__(self, *, in_channels: int = 3, norm: str):
         """
         Args:
             in_channels: Of the images.
@@ -116,7 +117,7 @@ class DLA(Backbone):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: ShapeSpec) -> dict:
-        return {"in_channels": input_shape.channels, "norm": cfg.MODEL.DLA.NORM}
+        return arguments(cls, cfg, "MODEL.DLA", in_channels=input_shape.channels)
 
     def output_shape(self) -> dict[str, ShapeSpec]:
         return {

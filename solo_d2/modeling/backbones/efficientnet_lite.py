@@ -14,6 +14,7 @@ from detectron2.layers import Conv2d, FrozenBatchNorm2d, ShapeSpec, get_norm
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone
 from solo_d2.modeling.meta_architecture import WeightKey
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.settings import arguments
 
 from .fcos_fpn import fpn_from_config, fpn_with_pooled_level
 
@@ -157,14 +158,8 @@ class EfficientNetLite(Backbone):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: ShapeSpec) -> dict:
-        node = cfg.MODEL.EFFICIENTNET_LITE
-        return {
-            "variant": node.VARIANT,
-            "norm": node.NORM,
-            "drop_path": node.DROP_PATH,
-            "freeze_at": cfg.MODEL.BACKBONE.FREEZE_AT,
-            "in_channels": input_shape.channels,
-        }
+        nodes = ("MODEL.EFFICIENTNET_LITE", "MODEL.BACKBONE")
+        return arguments(cls, cfg, *nodes, in_channels=input_shape.channels)
 
     def _freeze(self, freeze_at: int) -> None:
         """Freezes the stem and the blocks up to output "res{freeze_at}"; their norms become constant, too."""

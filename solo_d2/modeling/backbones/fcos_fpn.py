@@ -8,6 +8,7 @@ from detectron2.modeling import BACKBONE_REGISTRY, FPN, Backbone, build_resnet_b
 from detectron2.modeling.backbone.fpn import LastLevelMaxPool, LastLevelP6P7
 from solo_d2.modeling.meta_architecture import WeightKey
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.settings import build
 
 from .dla import DLA
 
@@ -50,11 +51,4 @@ def fpn_with_pooled_level(cfg: CfgNode, bottom_up: Backbone) -> FPN:
 
 
 def _fpn_from_config(cfg: CfgNode, bottom_up: Backbone, top_block: nn.Module | None) -> FPN:
-    return FPN(
-        bottom_up=bottom_up,
-        in_features=cfg.MODEL.FPN.IN_FEATURES,
-        out_channels=cfg.MODEL.FPN.OUT_CHANNELS,
-        norm=cfg.MODEL.FPN.NORM,
-        top_block=top_block,
-        fuse_type=cfg.MODEL.FPN.FUSE_TYPE,
-    )
+    return build(FPN, cfg, "MODEL.FPN", bottom_up=bottom_up, top_block=top_block)

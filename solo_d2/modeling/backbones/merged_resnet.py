@@ -9,6 +9,7 @@ from detectron2.config import CfgNode, configurable
 from detectron2.layers import Conv2d, ShapeSpec, get_norm
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone, build_resnet_backbone
 from solo_d2.layers import resize
+from solo_d2.utils.settings import arguments
 
 
 @BACKBONE_REGISTRY.register()
@@ -22,7 +23,7 @@ class MergedResNet(Backbone):
     OUTPUT = "merged"
 
     @configurable
-    def __init__(self, *, bottom_up: Backbone, in_features: Sequence[str], out_channels: int, norm: str = ""):
+    def __init__(self, *, bottom_up: Backbone, in_features: Sequence[str], out_channels: int, norm: str):
         """
         Args:
             bottom_up: Gives the stages.
@@ -46,12 +47,7 @@ class MergedResNet(Backbone):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: ShapeSpec) -> dict:
-        return {
-            "bottom_up": build_resnet_backbone(cfg, input_shape),
-            "in_features": cfg.MODEL.FPN.IN_FEATURES,
-            "out_channels": cfg.MODEL.FPN.OUT_CHANNELS,
-            "norm": cfg.MODEL.FPN.NORM,
-        }
+        return arguments(cls, cfg, "MODEL.FPN", bottom_up=build_resnet_backbone(cfg, input_shape))
 
     @property
     def size_divisibility(self) -> int:

@@ -1,12 +1,18 @@
 """Copy-paste against a loop over pixels; what is covered, cropped, withheld or without a field."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 
 from detectron2.structures import BitMasks, Boxes, Instances, PolygonMasks
+from solo_d2.config import get_cfg
 from solo_d2.data.augmentations.copy_paste import CopyPaste
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.settings import build
+
+make_paste = partial(build, CopyPaste, get_cfg(), "INPUT.COPY_PASTE")
 
 
 def make_sample(size, rectangles, value, **fields):
@@ -34,7 +40,7 @@ def test_pixels_are_those_of_one_of_the_two(seed, source_size):
     sample = make_sample((20, 30), [(0, 0, 9, 9), (8, 5, 29, 18)], 10)
     source = make_sample(source_size, [(1, 1, 7, 6), (4, 8, 16, 12), (0, 0, 2, 2)], 50)
     before = sample["image"].clone(), sample["instances"].gt_masks.tensor.clone()
-    result = CopyPaste()(sample, source)
+    result = make_paste()(sample, source)
     instances = result["instances"]
     masks = instances.gt_masks.tensor
     foreign = instances.gt_classes >= 50
@@ -55,9 +61,9 @@ def test_random_choice_of_instances_follows_numpys_seed():
     sample = make_sample((8, 40), [], 10)
     source = make_sample((8, 40), [(4 * i, 0, 4 * i + 3, 8) for i in range(10)], 50)
     np.random.seed(0)
-    first = [CopyPaste()(sample, source)["instances"].gt_classes.tolist() for _ in range(20)]
+    first = [make_paste()(sample, source)["instances"].gt_classes.tolist() for _ in range(20)]
     np.random.seed(0)
-    assert first == [CopyPaste()(sample, source)["instances"].gt_classes.tolist() for _ in range(20)]
+    assert first == [make_paste()(sample, source)["instances"].gt_classes.tolist() for _ in range(20)]
     assert len({len(classes) for classes in first}) > 4
     assert {number for classes in first for number in classes} == set(range(50, 60))
 
@@ -68,7 +74,7 @@ def test_covered_instances_are_dropped(max_covered, kept):
     sample["instances"] = sample["instances"][torch.tensor([0, 1, 2])]
     source = make_sample((20, 20), [(0, 10, 20, 20)], 50)
     source["instances"].gt_masks.tensor[0, 19, :14] = False  # leaves 14 of instance 11's 200 pixels
-    result = CopyPaste(max_covered=max_covered)(sample, source)
+    result = make_paste(max_covered=max_covered)(sample, source)
     assert result["instances"].gt_classes.tolist() == [*kept, 50]
 
 
@@ -79,14 +85,14 @@ def test_boxes_of_untouched_instances_are_kept_to_the_subpixel():
     source["instances"].gt_boxes = Boxes(torch.tensor([[9.5, 10.25, 15.0, 15.0]]))
     expected = [[0.6, 0.7, 6.2, 6.1], [9.5, 10.25, 15.0, 15.0]]
     torch.testing.assert_close(
-        CopyPaste()(sample, source)["instances"].gt_boxes.tensor, torch.tensor(expected)
+        make_paste()(sample, source)["instances"].gt_boxes.tensor, torch.tensor(expected)
     )
 
 
 def test_fields_of_one_side_have_their_default_on_the_other():
     sample = make_sample((20, 20), [(0, 0, 4, 4)], 10, gt_has_mask=torch.tensor([False]))
     source = make_sample((20, 20), [(10, 10, 15, 15)], 50, gt_embeddings=torch.ones(1, 3))
-    instances = CopyPaste()(sample, source)["instances"]
+    instances = make_paste()(sample, source)["instances"]
     assert instances.gt_embeddings.tolist() == [[0, 0, 0], [1, 1, 1]]
     assert instances.gt_has_mask.tolist() == [False, True]
 
@@ -95,11 +101,11 @@ def test_nothing_to_paste_gives_the_sample_itself():
     sample = make_sample((20, 20), [(0, 0, 4, 4)], 10)
     withheld = make_sample((20, 20), [(1, 1, 9, 9)], 50, gt_has_mask=torch.tensor([False]))
     for source in (make_sample((9, 9), [], 50), withheld):
-        assert CopyPaste()(sample, source) is sample
+        assert make_paste()(sample, source) is sample
 
 
 def test_onto_an_image_without_instances():
-    result = CopyPaste()(make_sample((20, 20), [], 10), make_sample((20, 20), [(1, 1, 9, 9)], 50))
+    result = make_paste()(make_sample((20, 20), [], 10), make_sample((20, 20), [(1, 1, 9, 9)], 50))
     assert result["instances"].gt_classes.tolist() == [50] and boxes(result) == [[1, 1, 9, 9]]
 
 
@@ -108,13 +114,13 @@ def test_labels_it_cannot_paste_are_refused():
     polygons = make_sample((20, 20), [], 10)
     polygons["instances"].gt_masks = PolygonMasks([])
     with pytest.raises(InputError, match="MASK_FORMAT bitmask"):
-        CopyPaste()(polygons, source)
+        make_paste()(polygons, source)
     with pytest.raises(InputError, match="semantic labels"):
-        CopyPaste()({**source, "sem_seg": torch.zeros(20, 20)}, source)
+        make_paste()({**source, "sem_seg": torch.zeros(20, 20)}, source)
 
 
 def test_probability():
     np.random.seed(0)
-    assert 400 < sum(CopyPaste(prob=0.25).wanted() for _ in range(2000)) < 600
-    assert not any(CopyPaste(prob=0.0).wanted() for _ in range(100))
-    assert all(CopyPaste(prob=1.0).wanted() for _ in range(100))
+    assert 400 < sum(make_paste(prob=0.25).wanted() for _ in range(2000)) < 600
+    assert not any(make_paste(prob=0.0).wanted() for _ in range(100))
+    assert all(make_paste(prob=1.0).wanted() for _ in range(100))

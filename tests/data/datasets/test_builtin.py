@@ -10,8 +10,8 @@ from solo_d2.data.datasets import register_all
 from solo_d2.data.datasets.cityscapes import CITYSCAPES_NAMES, convert_cityscapes
 from solo_d2.data.datasets.coco_categories import COCO_NAMES
 from solo_d2.evaluation.build import build_evaluator
-from solo_d2.modeling.postprocess import boxes_from_masks
 from solo_d2.scenes import THING_CLASSES, generate_scenes
+from solo_d2.structures import boxes_from_masks
 from solo_d2.utils.errors import InputError
 
 from .test_cityscapes import write_cityscapes

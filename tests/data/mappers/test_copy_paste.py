@@ -20,7 +20,7 @@ RECORDS = [{"id": number, "width": 8, "height": 8} for number in range(6)]
 
 
 def test_pastes_from_other_records_of_the_same_mapper():
-    mapper = CopyPasteMapper(lambda record: {**record, "mapped": True}, RECORDS, Joined(prob=1.0))
+    mapper = CopyPasteMapper(lambda record: {**record, "mapped": True}, RECORDS, Joined(1.0, 0.9))
     np.random.seed(0)
     samples = [mapper(RECORDS[2]) for _ in range(40)]
     assert all(sample["mapped"] and sample["id"] == 2 for sample in samples)
@@ -29,7 +29,7 @@ def test_pastes_from_other_records_of_the_same_mapper():
 
 def test_probability_0_maps_only_the_record():
     calls = []
-    mapper = CopyPasteMapper(lambda record: calls.append(record) or record, RECORDS, Joined(prob=0.0))
+    mapper = CopyPasteMapper(lambda record: calls.append(record) or record, RECORDS, Joined(0.0, 0.9))
     assert "source" not in mapper(RECORDS[1]) and calls == [RECORDS[1]]
 
 
@@ -39,12 +39,12 @@ def test_unreadable_sources_are_left_and_unreadable_records_are_not():
             raise OSError("truncated")
         return record
 
-    mapper = CopyPasteMapper(read, RECORDS, Joined(prob=1.0))
+    mapper = CopyPasteMapper(read, RECORDS, Joined(1.0, 0.9))
     np.random.seed(1)
     assert any("source" not in mapper(RECORDS[2]) for _ in range(20))
     with pytest.raises(OSError):
         mapper(RECORDS[3])
-    assert CopyPasteMapper(lambda record: None, RECORDS, Joined(prob=1.0))(RECORDS[0]) is None
+    assert CopyPasteMapper(lambda record: None, RECORDS, Joined(1.0, 0.9))(RECORDS[0]) is None
 
 
 def test_loader_pastes_what_the_seed_says(tmp_path):
@@ -66,12 +66,12 @@ def test_loader_pastes_what_the_seed_says(tmp_path):
         )
         return [len(sample["instances"]) for sample in next(iter(loader))]
 
-    pasted = counts(0, copy_paste=CopyPaste(prob=1.0))
-    assert pasted == counts(1, copy_paste=CopyPaste(prob=1.0)) and sum(pasted) > sum(counts(0))
+    pasted = counts(0, copy_paste=CopyPaste(1.0, 0.9))
+    assert pasted == counts(1, copy_paste=CopyPaste(1.0, 0.9)) and sum(pasted) > sum(counts(0))
 
 
 def test_config_switches_it_on():
     cfg = get_cfg()
     assert TrainLoader._copy_paste_from_config(cfg) is None
     cfg.INPUT.COPY_PASTE.ENABLED = True
-    assert TrainLoader._copy_paste_from_config(cfg) == CopyPaste()
+    assert TrainLoader._copy_paste_from_config(cfg) == CopyPaste(0.5, 0.9)

@@ -122,9 +122,15 @@ def test_without_boxes():
     "options, message",
     [
         (("MODEL.FCOS.BOX_ON", False), "NMS_TYPE box needs boxes"),
-        (("MODEL.CONDINST.MASK_OUT_STRIDE", 3), "has to divide 4"),
-        (("MODEL.CONDINST.SIZES_OF_INTEREST", [64]), "one entry per entry of FCOS.FPN_STRIDES"),
-        (("MODEL.CONDINST.NMS_TYPE", "polygon"), "NMS_TYPE must be one of"),
+        (("MODEL.CONDINST.MASK_OUT_STRIDE", 3), "must divide 4"),
+        (("MODEL.CONDINST.SIZES_OF_INTEREST", [64]), "one entry per entry of MODEL.FCOS.FPN_STRIDES"),
+        (("MODEL.FCOS.SIZES_OF_INTEREST", [64, 128]), "MODEL.FCOS.SIZES_OF_INTEREST needs one entry less"),
+        (("MODEL.CONDINST.MASK_HEAD.COORDINATES", "polar"), "MASK_HEAD.COORDINATES must be one of"),
+        (
+            ("MODEL.CONDINST.MASK_HEAD.COORDINATES", "none", "MODEL.CONDINST.MASK_BRANCH.OUT_CHANNELS", 0),
+            "MASK_HEAD.COORDINATES 'none' needs MODEL.CONDINST.MASK_BRANCH.OUT_CHANNELS of at least 1",
+        ),
+        (("MODEL.CONDINST.NMS_TYPE", "polygon"), "MODEL.CONDINST.NMS_TYPE must be one of"),
     ],
 )
 def test_mistakes_are_named(options, message):
@@ -176,7 +182,36 @@ def test_two_processes_one_without_instances():
     assert empty["loss_box"] == empty["loss_centerness"] == empty["loss_mask"] == 0
 
 
-def test_withheld_masks_are_not_learnt():
+UNREAD_LEVELS = (
+    ("MODEL.CONDINST.MASK_BRANCH.OUT_CHANNELS", 0),
+    ("MODEL.CONDINST.MASK_BRANCH.IN_FEATURES", ["p3", "p4", "p5"]),
+    ("MODEL.CONDINST.MASK_BRANCH.OUT_CHANNELS", 0, "MODEL.CONDINST.MASK_BRANCH.SEMANTIC_LOSS_ON", True),
+)
+
+
+def run_steps(rank: int, address: str, queue) -> None:
+    dist.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
+    torch.set_num_threads(1)
+    for options in UNREAD_LEVELS:
+        model = build(*options).train()
+        ranks = DistributedDataParallel(model)
+        for _ in range(2):  # a parameter without a gradient is an error of the next step
+            sum(ranks([make_item(2 - rank)]).values()).backward()
+        queue.put((rank, options, [name for name, p in model.named_parameters() if p.grad is None]))
+    dist.destroy_process_group()
+
+
+def test_two_processes_train_where_no_head_reads_a_level():
+    assert all(set(build(*options).backbone.output_shape()) > {"p3"} for options in UNREAD_LEVELS)
+    context = mp.get_context("spawn")
+    queue = context.SimpleQueue()
+    with tempfile.TemporaryDirectory() as folder:
+        mp.spawn(run_steps, args=(f"file://{folder}/store", queue), nprocs=2)
+        results = [queue.get() for _ in range(2 * len(UNREAD_LEVELS))]
+    assert all(without == [] for _, _, without in results), results
+
+
+def test_withheld_masks_are_not_learned():
     model, item = build("MODEL.CONDINST.MAX_PROPOSALS", -1).train(), make_item(3)
     instances = item["instances"]
     instances.gt_has_mask = torch.tensor([True, False, True])

@@ -1,12 +1,20 @@
 """The batched mask head against one convolution per instance and layer."""
 
+from functools import partial
+
 import pytest
 import torch
 import torch.nn.functional as F
 
+from solo_d2.config import get_cfg
 from solo_d2.layers import aligned_bilinear
 from solo_d2.methods.condinst.mask_head import DynamicMaskHead
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.settings import build
+
+make_head = partial(
+    build, DynamicMaskHead, get_cfg(), "MODEL.CONDINST.MASK_HEAD", in_channels=8, stride=8, upsampling=2
+)
 
 
 def naive(head, features, params, locations, sizes):
@@ -58,7 +66,7 @@ def make_inputs(head, count, in_channels, batch=2):
 )
 @pytest.mark.parametrize("upsampling", [1, 2, 4])
 def test_matches_one_instance_at_a_time(num_layers, channels, coordinates, in_channels, upsampling):
-    head = DynamicMaskHead(
+    head = make_head(
         in_channels=in_channels,
         channels=channels,
         num_layers=num_layers,
@@ -73,12 +81,12 @@ def test_matches_one_instance_at_a_time(num_layers, channels, coordinates, in_ch
 
 
 def test_the_papers_head_has_169_numbers():
-    assert DynamicMaskHead().num_params == 169
+    assert make_head().num_params == 169
 
 
 @pytest.mark.parametrize("count", [0, 1, 100])
 def test_any_number_of_instances_has_gradients(count):
-    head = DynamicMaskHead()
+    head = make_head()
     features, params, locations, sizes = make_inputs(head, count, 8)
     features.requires_grad_()
     params.requires_grad_()
@@ -91,14 +99,14 @@ def test_any_number_of_instances_has_gradients(count):
 
 
 def test_non_contiguous_features():
-    head = DynamicMaskHead()
+    head = make_head()
     features, *others = make_inputs(head, 5, 8)
     strange = features.to(memory_format=torch.channels_last)
     torch.testing.assert_close(head(strange, *others), head(features, *others))
 
 
 def test_mistakes_are_named():
-    with pytest.raises(InputError, match="COORDINATES must be one of relative, absolute, none"):
-        DynamicMaskHead(coordinates="polar")
-    with pytest.raises(InputError, match="OUT_CHANNELS of at least 1"):
-        DynamicMaskHead(in_channels=0, coordinates="none")
+    with pytest.raises(InputError, match="coordinates must be one of relative, absolute, none"):
+        make_head(coordinates="polar")
+    with pytest.raises(InputError, match="in_channels of at least 1"):
+        make_head(in_channels=0, coordinates="none")

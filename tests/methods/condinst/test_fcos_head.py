@@ -3,12 +3,15 @@
 import pytest
 import torch
 
+from solo_d2.config import get_cfg
 from solo_d2.methods.condinst.head import FCOSHead
+from solo_d2.utils.settings import build
 
 
 def make_head(**kwargs) -> FCOSHead:
     torch.manual_seed(0)
-    return FCOSHead(in_channels=32, num_levels=2, num_classes=3, **kwargs)
+    settings = {"in_channels": 32, "num_levels": 2, "num_classes": 3} | kwargs
+    return build(FCOSHead, get_cfg(), "MODEL.FCOS", **settings)
 
 
 def make_features(batch: int = 2):

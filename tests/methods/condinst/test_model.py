@@ -7,6 +7,8 @@ import torch
 from torch import nn
 
 from solo_d2.checkpoint.condinst import MMDET_CONDINST
+from solo_d2.config import get_cfg
+from solo_d2.layers import flatten_levels
 from solo_d2.methods.condinst.head import FCOSHead
 from solo_d2.methods.condinst.losses import PointLoss
 from solo_d2.methods.condinst.mask_head import DynamicMaskHead, MaskBranch
@@ -14,6 +16,7 @@ from solo_d2.methods.condinst.model import CondInst
 from solo_d2.methods.condinst.points import PointGenerator
 from solo_d2.methods.condinst.postprocess import PointPostprocessor
 from solo_d2.methods.condinst.targets import PositiveSampler
+from solo_d2.utils.settings import build as build_part
 
 FEATURES = ["p3", "p4", "p5", "p6", "p7"]
 CASES = ["base", "one_empty", "all_empty", "edge"]
@@ -45,11 +48,16 @@ def build(recording) -> CondInst:
     config = json.loads((recording.folder / "config.json").read_text())
     head, mask, test = config["bbox_head"], config["mask_head"], config["test"]
     branch = mask["mask_feature_head"]
+    cfg = get_cfg()
+    sizes = [high for _, high in head["regress_ranges"][:-1]]
     model = CondInst(
         backbone=StoredFeatures(),
         pixel_mean=[0.0] * 3,
         pixel_std=[1.0] * 3,
-        head=FCOSHead(
+        head=build_part(
+            FCOSHead,
+            cfg,
+            "MODEL.FCOS",
             in_channels=head["in_channels"],
             num_levels=len(FEATURES),
             num_classes=head["num_classes"],
@@ -58,32 +66,48 @@ def build(recording) -> CondInst:
             num_box_convs=head["stacked_convs"],
             norm=group_norm,
         ),
-        mask_branch=MaskBranch(
+        mask_branch=build_part(
+            MaskBranch,
+            cfg,
+            "MODEL.CONDINST.MASK_BRANCH",
             in_channels=branch["in_channels"],
+            num_levels=3,
             channels=branch["feat_channels"],
             num_convs=branch["num_stacked_convs"],
             out_channels=branch["out_channels"],
         ),
-        mask_head=DynamicMaskHead(stride=branch["mask_stride"]),
+        mask_head=build_part(
+            DynamicMaskHead,
+            cfg,
+            "MODEL.CONDINST.MASK_HEAD",
+            in_channels=branch["out_channels"],
+            stride=branch["mask_stride"],
+            upsampling=2,
+        ),
         semantic_branch=None,
-        layout=PointGenerator.from_lists(head["strides"], [high for _, high in head["regress_ranges"][:-1]]),
+        point_generator=PointGenerator.from_lists(head["strides"], sizes),
         in_features=FEATURES,
         mask_in_features=FEATURES[:3],
         num_classes=head["num_classes"],
-        radius=1.5,
+        pos_radius=1.5,
         sizes_of_interest=[mask["size_of_interest"] * stride for stride in head["strides"]],
-        loss=PointLoss(),
-        sampler=PositiveSampler(max_proposals=mask["max_masks_to_train"]),
-        postprocess=PointPostprocessor(
-            score_thr=test["score_thr"],
+        loss=PointLoss(loss_alpha=0.25, loss_gamma=2.0),
+        sampler=PositiveSampler(max_proposals=mask["max_masks_to_train"], topk_proposals_per_im=-1),
+        postprocess=build_part(
+            PointPostprocessor,
+            cfg,
+            "MODEL.FCOS",
+            "MODEL.CONDINST",
+            inference_th_test=test["score_thr"],
             thresh_with_ctr=False,
             sqrt_score=False,
-            pre_nms_topk=test["nms_pre"],
+            pre_nms_topk_test=test["nms_pre"],
             clip_before_nms=True,
             nms_th=test["nms"]["iou_threshold"],
-            post_nms_topk=test["max_per_img"],
+            post_nms_topk_test=test["max_per_img"],
             mask_thr=test["mask_thr"],
-            mask_stride=mask["mask_out_stride"],
+            mask_out_stride=mask["mask_out_stride"],
+            with_masks=True,
         ),
     )
     weights = MMDET_CONDINST.to_native(recording.load("state_dict"))
@@ -97,13 +121,9 @@ def read_features(recording, requires_grad: bool = False) -> dict:
     return {f: inputs[f"feat{i}"].requires_grad_(requires_grad) for i, f in enumerate(FEATURES)}
 
 
-def flatten(levels: list[torch.Tensor]) -> torch.Tensor:
-    return torch.cat([level.flatten(2) for level in levels], dim=2).transpose(1, 2)
-
-
 def predict(model, features):
     predictions = model.head(list(features.values()))
-    return predictions, model.layout.locate(predictions.sizes, features["p3"].device)
+    return predictions, model.point_generator.generate(predictions.sizes, features["p3"].device)
 
 
 @pytest.mark.parametrize("mode", ["train", "eval"])
@@ -119,7 +139,7 @@ def test_golden_raw_outputs(recording, mode):
         ("ctr", predictions.centerness[..., None]),
         ("param", predictions.params),
     ):
-        reference = flatten([expected[f"{name}{i}"] for i in range(len(FEATURES))])
+        reference = flatten_levels([expected[f"{name}{i}"] for i in range(len(FEATURES))])
         reference = reference / unit if name == "bbox_eval" else reference
         torch.testing.assert_close(ours, reference, atol=1e-5, rtol=1e-5)
     mask_features = model.mask_branch([features[f] for f in FEATURES[:3]])
@@ -160,7 +180,8 @@ def test_golden_losses_and_gradients(recording, case):
         model.mask_branch.eval()
     expected = recording.load(f"loss_{case}")
     features = read_features(recording, requires_grad=True)
-    losses = model.losses(features, recording.ground_truth(case.partition("_bn")[0]))
+    instances = recording.ground_truth(case.partition("_bn")[0])
+    losses = model.losses(features, [{"instances": x} for x in instances])
     for ours, recorded in LOSSES.items():
         torch.testing.assert_close(losses[ours], expected[recorded], rtol=1e-5, atol=1e-7)
     sum(losses.values()).backward()

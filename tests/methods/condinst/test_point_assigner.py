@@ -7,16 +7,16 @@ from solo_d2.methods.condinst.points import PointGenerator
 from solo_d2.methods.condinst.targets import assign_point_targets
 
 NUM_CLASSES = 4
-LAYOUT = PointGenerator.from_lists([8, 16, 32], [24, 48])
+GENERATOR = PointGenerator.from_lists([8, 16, 32], [24, 48])
 
 
-def naive(layout, points, boxes, classes, masks, radius):
+def naive(generator, points, boxes, classes, masks, radius):
     """One image: labels (K,), owners (K,), distances (K, 4)."""
     labels, owners, distances = [], [], []
     for (x, y), stride, level in zip(
         points.locations.tolist(), points.strides.tolist(), points.levels.tolist(), strict=True
     ):
-        low, high = layout.size_ranges[level]
+        low, high = generator.size_ranges[level]
         best, best_area = -1, float("inf")
         for i, (box, mask) in enumerate(zip(boxes.tolist(), masks, strict=True)):
             rows, columns = mask.nonzero(as_tuple=True)
@@ -52,13 +52,13 @@ def test_matches_loops(counts, radius):
     generator = torch.Generator().manual_seed(sum(counts))
     sizes = [(96, 128), (90, 101)]  # of the images; the input is padded to the first
     images = [make_image(n, size, generator) for n, size in zip(counts, sizes, strict=True)]
-    points = LAYOUT.locate([(12, 16), (6, 8), (3, 4)], torch.device("cpu"))
+    points = GENERATOR.generate([(12, 16), (6, 8), (3, 4)], torch.device("cpu"))
     targets = assign_point_targets(
-        LAYOUT, points, *zip(*images, strict=True), num_classes=NUM_CLASSES, radius=radius
+        GENERATOR, points, *zip(*images, strict=True), num_classes=NUM_CLASSES, pos_radius=radius
     )
     first = 0
     for i, (count, image) in enumerate(zip(counts, images, strict=True)):
-        labels, owners, distances = naive(LAYOUT, points, *image, radius)
+        labels, owners, distances = naive(GENERATOR, points, *image, radius)
         assert torch.equal(targets.labels[i], labels)
         assert torch.equal(targets.owner[i], torch.where(owners >= 0, owners + first, -1))
         torch.testing.assert_close(targets.distances[i], distances)
@@ -72,9 +72,9 @@ def test_of_equal_boxes_the_first_wins():
     boxes = torch.tensor([[8.0, 8.0, 40.0, 40.0]] * 2)
     masks = torch.zeros(2, 48, 48, dtype=torch.bool)
     masks[:, 8:40, 8:40] = True
-    points = LAYOUT.locate([(6, 6), (3, 3), (2, 2)], torch.device("cpu"))
+    points = GENERATOR.generate([(6, 6), (3, 3), (2, 2)], torch.device("cpu"))
     targets = assign_point_targets(
-        LAYOUT, points, [boxes], [torch.tensor([2, 1])], [masks], num_classes=NUM_CLASSES
+        GENERATOR, points, [boxes], [torch.tensor([2, 1])], [masks], num_classes=NUM_CLASSES, pos_radius=1.5
     )
     assert set(targets.owner.unique().tolist()) == {-1, 0}
     assert set(targets.labels.unique().tolist()) == {2, NUM_CLASSES}

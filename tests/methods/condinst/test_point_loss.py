@@ -43,7 +43,7 @@ def test_matches_loops(num_positive):
             weights += weight
             box += weight * float(distance_giou_loss(boxes[i, k] * STRIDES[k], targets.distances[i, k]))
             entropy += float(F.binary_cross_entropy_with_logits(logits[i, k], torch.tensor(weight)))
-    loss = PointLoss()
+    loss = PointLoss(loss_alpha=0.25, loss_gamma=2.0)
     ours = loss.boxes(boxes, targets, STRIDES), loss.centerness(logits, targets)
     expected = box / max(weights, 1e-6), entropy / max(num_positive, 1)
     torch.testing.assert_close(torch.stack(ours).detach(), torch.tensor(expected), rtol=1e-5, atol=1e-6)
@@ -55,5 +55,5 @@ def test_matches_loops(num_positive):
 def test_category_is_per_positive(num_positive):
     targets = make_targets(num_positive)
     logits = torch.zeros(2, 10, 3)
-    per_cell = PointLoss(loss_alpha=0.5).category(logits, targets) * max(num_positive, 1) / 60
+    per_cell = PointLoss(loss_alpha=0.5, loss_gamma=2.0).category(logits, targets) * max(num_positive, 1) / 60
     torch.testing.assert_close(per_cell, 0.5 * 0.25 * torch.tensor(2.0).log())

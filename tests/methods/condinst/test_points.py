@@ -6,15 +6,15 @@ import torch
 from solo_d2.methods.condinst.points import PointGenerator
 from solo_d2.utils.errors import InputError
 
-LAYOUT = PointGenerator.from_lists([8, 16, 5], [20, 40])
+GENERATOR = PointGenerator.from_lists([8, 16, 5], [20, 40])
 SIZES = [(3, 4), (2, 2), (1, 3)]
 
 
 def test_locations_are_the_formula_row_by_row():
-    points = LAYOUT.locate(SIZES, torch.device("cpu"))
+    points = GENERATOR.generate(SIZES, torch.device("cpu"))
     expected = [
         (stride // 2 + x * stride, stride // 2 + y * stride, stride, level)
-        for level, (stride, (height, width)) in enumerate(zip(LAYOUT.strides, SIZES, strict=True))
+        for level, (stride, (height, width)) in enumerate(zip(GENERATOR.strides, SIZES, strict=True))
         for y in range(height)
         for x in range(width)
     ]
@@ -24,10 +24,10 @@ def test_locations_are_the_formula_row_by_row():
 
 
 def test_size_ranges_meet_at_the_bounds():
-    assert LAYOUT.size_ranges == ((-1, 20), (20, 40), (40, float("inf")))
+    assert GENERATOR.size_ranges == ((-1, 20), (20, 40), (40, float("inf")))
     assert PointGenerator.from_lists([8], []).size_ranges == ((-1, float("inf")),)
 
 
 def test_bounds_and_strides_have_to_fit():
-    with pytest.raises(InputError, match="SIZES_OF_INTEREST needs one entry less"):
+    with pytest.raises(InputError, match="sizes_of_interest needs one entry less"):
         PointGenerator.from_lists([8, 16], [64, 128])

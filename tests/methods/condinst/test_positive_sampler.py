@@ -1,10 +1,16 @@
 """Both sampling rules against loops, in a fixed number of slots."""
 
+from functools import partial
+
 import pytest
 import torch
 
+from solo_d2.config import get_cfg
 from solo_d2.methods.condinst.points import PointTargets
 from solo_d2.methods.condinst.targets import PositiveSampler
+from solo_d2.utils.settings import build as build_part
+
+make_sampler = partial(build_part, PositiveSampler, get_cfg(), "MODEL.CONDINST")
 
 NUM_POINTS = 200
 
@@ -48,7 +54,7 @@ def test_best_positives_of_every_instance(limit):
     order = torch.randperm(NUM_POINTS, generator=generator)
     targets = PointTargets(targets.labels, targets.owner[:, order], targets.distances, 43, 22)
     scores = torch.rand(3, NUM_POINTS, generator=generator)
-    index, filled = PositiveSampler(topk_proposals_per_im=limit)(targets, scores)
+    index, filled = make_sampler(topk_proposals_per_im=limit)(targets, scores)
     assert index.shape == filled.shape == (3, min(max(limit, 22), 43))
     for image in range(3):
         expected = best_by_loops(targets.owner[image], scores[image], limit)
@@ -58,12 +64,12 @@ def test_best_positives_of_every_instance(limit):
 def test_random_positives_of_the_batch():
     targets = make_targets([[0] * 50, [1] * 30, []])
     scores = torch.rand(3, NUM_POINTS)
-    everything = PositiveSampler(max_proposals=500)(targets, scores)
+    everything = make_sampler(max_proposals=500)(targets, scores)
     assert chosen(*everything, 0) == list(range(50)) and chosen(*everything, 1) == list(range(30))
     torch.manual_seed(0)
     drawn = set()
     for _ in range(5):
-        index, filled = PositiveSampler(max_proposals=20)(targets, scores)
+        index, filled = make_sampler(max_proposals=20)(targets, scores)
         assert index.shape == (3, 20) and filled.sum() == 20 and not filled[2].any()
         assert (targets.owner.gather(1, index)[filled] >= 0).all()
         drawn.add(tuple(chosen(index, filled, 0)))
@@ -72,11 +78,11 @@ def test_random_positives_of_the_batch():
 
 def test_all_positives():
     targets = make_targets([[0] * 7, [1] * 90])
-    index, filled = PositiveSampler(max_proposals=-1, topk_proposals_per_im=-1)(targets, torch.rand(2, 200))
+    index, filled = make_sampler(max_proposals=-1, topk_proposals_per_im=-1)(targets, torch.rand(2, 200))
     assert chosen(index, filled, 0) == list(range(7)) and chosen(index, filled, 1) == list(range(90))
 
 
-@pytest.mark.parametrize("sampler", [PositiveSampler(), PositiveSampler(max_proposals=500)])
+@pytest.mark.parametrize("sampler", [make_sampler(), make_sampler(max_proposals=500)])
 def test_nothing_to_choose(sampler):
     index, filled = sampler(make_targets([[], []]), torch.rand(2, NUM_POINTS))
     assert index.shape == filled.shape == (2, 0)

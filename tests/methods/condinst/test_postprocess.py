@@ -5,17 +5,28 @@ from dataclasses import replace
 import pytest
 import torch
 
+from solo_d2.config import get_cfg
 from solo_d2.methods.condinst.points import PointGenerator
 from solo_d2.methods.condinst.postprocess import PointPostprocessor
 from solo_d2.modeling.postprocess import resize_masks
 from solo_d2.ops import box_nms, mask_nms
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.settings import build
 
-LAYOUT = PointGenerator.from_lists([8, 16], [32])
-POINTS = LAYOUT.locate([(6, 8), (3, 4)], torch.device("cpu"))
+GENERATOR = PointGenerator.from_lists([8, 16], [32])
+POINTS = GENERATOR.generate([(6, 8), (3, 4)], torch.device("cpu"))
 NUM_POINTS, NUM_CLASSES = 60, 3
 IMAGE, OUTPUT = (44, 60), (88, 90)
-BOXES = PointPostprocessor(score_thr=0.3, pre_nms_topk=25, post_nms_topk=12)
+BOXES = build(
+    PointPostprocessor,
+    get_cfg(),
+    "MODEL.FCOS",
+    "MODEL.CONDINST",
+    inference_th_test=0.3,
+    pre_nms_topk_test=25,
+    post_nms_topk_test=12,
+    with_masks=True,
+)
 
 
 def make_predictions(seed: int = 0):
@@ -42,9 +53,9 @@ def naive_candidates(inference, scores, centerness) -> list[tuple[float, int, in
             for c in range(NUM_CLASSES):
                 product = float(scores[k, c] * centerness[k])
                 ranked = product if inference.thresh_with_ctr else float(scores[k, c])
-                if ranked > inference.score_thr:
+                if ranked > inference.inference_th_test:
                     own.append((ranked, product**0.5 if inference.sqrt_score else product, k, c))
-        found += [item[1:] for item in sorted(own, reverse=True)[: inference.pre_nms_topk]]
+        found += [item[1:] for item in sorted(own, reverse=True)[: inference.pre_nms_topk_test]]
     return sorted(found, reverse=True)
 
 
@@ -64,7 +75,7 @@ def test_box_nms_matches_one_candidate_at_a_time(with_centerness, clip, square_r
         if (clipped[2:] > clipped[:2]).all():
             rows.append((score, k, c, clipped if clip else box))
     kept = box_nms(torch.stack([row[3] for row in rows]), torch.tensor([row[2] for row in rows]), 0.6)
-    rows = [rows[i] for i in kept.tolist()][: inference.post_nms_topk]
+    rows = [rows[i] for i in kept.tolist()][: inference.post_nms_topk_test]
     result = infer(inference, predictions)
     torch.testing.assert_close(result.scores, torch.tensor([row[0] for row in rows]))
     assert result.pred_classes.tolist() == [row[2] for row in rows]
@@ -113,7 +124,7 @@ def test_boxes_only():
 
 @pytest.mark.parametrize("nms_type", ["box", "matrix"])
 def test_nothing_above_the_threshold(nms_type):
-    result = infer(replace(BOXES, score_thr=1.0, nms_type=nms_type), make_predictions())
+    result = infer(replace(BOXES, inference_th_test=1.0, nms_type=nms_type), make_predictions())
     assert result.pred_masks.shape == (0, *OUTPUT) and result.pred_masks.dtype == torch.bool
     assert result.pred_boxes.tensor.shape == (0, 4) and result.pred_classes.dtype == torch.int64
 
@@ -138,5 +149,5 @@ def test_boxes_outside_the_image_are_dropped():
 
 
 def test_unknown_kind_is_named():
-    with pytest.raises(InputError, match="NMS_TYPE must be one of box, matrix"):
-        PointPostprocessor(nms_type="polygon")
+    with pytest.raises(InputError, match="nms_type must be one of box, matrix"):
+        replace(BOXES, nms_type="polygon")

@@ -48,7 +48,7 @@ def test_grid_pools(encoder):
     ours = encoder(images)
     torch.testing.assert_close(ours.features, pooled.flatten(2).transpose(1, 2))
     assert ours.cells.shape == (2, 9, 4)
-    with pytest.raises(InputError, match="GRID_SIZE 3 asks for more cells"):
+    with pytest.raises(InputError, match="grid_size 3 asks for more cells"):
         encoder(images[..., :16, :16])
 
 

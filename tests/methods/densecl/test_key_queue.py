@@ -38,5 +38,5 @@ def test_goes_on_from_a_checkpoint():
 
 
 def test_batch_larger_than_the_queue():
-    with pytest.raises(InputError, match="QUEUE_SIZE 4 is smaller than a batch of 5"):
+    with pytest.raises(InputError, match="queue_size 4 is smaller than a batch of 5"):
         KeyQueue(4, 2).push(torch.zeros(5, 2))

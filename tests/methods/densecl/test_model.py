@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 import solo_d2  # noqa: F401  (registers the models)
 from detectron2.modeling import build_model
+from detectron2.utils.events import EventStorage
 from solo_d2.config import get_cfg
 from solo_d2.engine.dataset_checks import meta_architecture
 from solo_d2.methods.densecl.head import Projections
@@ -44,15 +45,17 @@ def optimizer_of(parameters):
     return torch.optim.SGD([p for p in parameters if p.requires_grad], lr=0.02, momentum=0.9)
 
 
-def train(model, batches):
-    """The losses of each step."""
+def train(model, batches, start=0):
+    """The losses of each step from iteration ``start`` on."""
     optimizer, history = optimizer_of(model.parameters()), []
-    for batch in batches:
-        losses = model(batch)
-        optimizer.zero_grad()
-        sum(losses.values()).backward()
-        optimizer.step()
-        history.append({name: float(value) for name, value in losses.items()})
+    with EventStorage(start) as storage:
+        for batch in batches:
+            losses = model(batch)
+            optimizer.zero_grad()
+            sum(losses.values()).backward()
+            optimizer.step()
+            history.append({name: float(value) for name, value in losses.items()})
+            storage.step()
     return history
 
 
@@ -114,7 +117,7 @@ def test_warm_up_trains_the_backbone_as_moco_v2():
         assert one["loss_global"] == pytest.approx(other["loss_global"], rel=1e-5)
         assert one["loss_dense"] == 0
     assert torch.count_nonzero(warming.dense_queue.cursor)  # its dictionary fills meanwhile
-    (after,) = train(warming, batches[2:])
+    (after,) = train(warming, batches[2:], start=2)
     assert after["loss_global"] == 0 and after["loss_dense"] > 0
 
 
@@ -165,7 +168,6 @@ def test_queues_hold_this_steps_keys():
     keys = key_encoder(model.normalize(torch.stack([x["key_image"] for x in batch])), with_mean=True)
     torch.testing.assert_close(model.queue.keys[:4], keys.whole)
     torch.testing.assert_close(model.dense_queue.keys[:4], keys.mean)
-    assert model.num_steps == 1
 
 
 def test_every_parameter_of_the_query_encoder_learns():
@@ -187,10 +189,17 @@ def test_resumed_model_goes_on_exactly():
         whole(batch)
     resumed = make_model(LAMBDA_WARMUP_ITERS=3)
     resumed.load_state_dict(copy.deepcopy(whole.state_dict()))
-    for batch in batches[2:]:
-        expected, ours = whole(batch), resumed(batch)
+    for iteration, batch in enumerate(batches[2:], start=2):
+        with EventStorage(iteration):
+            expected, ours = whole(batch), resumed(batch)
         assert all(torch.equal(expected[name], ours[name]) for name in expected)
-    assert ours["loss_dense"] > 0  # the fourth step is behind the warm-up
+        assert (ours["loss_dense"] > 0) == (iteration == 3), "the fourth step is behind the warm-up"
+
+
+def test_files_that_count_the_steps_load():
+    weights = make_model().state_dict()
+    assert "num_steps" not in weights
+    make_model().load_state_dict({**weights, "num_steps": torch.tensor(7)})
 
 
 def test_weights_without_a_key_encoder_start_one():
@@ -230,13 +239,15 @@ def test_mistakes():
         ("TEMPERATURE", 0.001, "TEMPERATURE must be at least"),
         ("MOMENTUM", 1.5, "MOMENTUM must be within 0 and 1"),
         ("QUEUE_SIZE", -1, "QUEUE_SIZE must be at least 1"),
-        ("GRID_SIZE", -1, "GRID_SIZE must be at least 0"),
+        ("GRID_SIZE", -1, "MODEL.DENSECL.GRID_SIZE must be at least 0"),
         ("IN_FEATURE", "res4", "is none of the backbone's outputs res5"),
     ):
         with pytest.raises(InputError, match=message):
             make_model(**{key: value})
-    with pytest.raises(InputError, match="QUEUE_SIZE 2 is smaller"):
+    with pytest.raises(InputError, match="MODEL.DENSECL.QUEUE_SIZE 2 is smaller"):
         make_model(QUEUE_SIZE=2)(make_batch(0))
+    with pytest.raises(InputError, match="MODEL.DENSECL.GRID_SIZE 5 asks for more cells"):
+        make_model(GRID_SIZE=5)(make_batch(0))
 
 
 def test_lambda_1_from_nothing_is_warned_of(caplog):

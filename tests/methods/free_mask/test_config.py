@@ -2,8 +2,6 @@
 
 from detectron2.config import CfgNode
 from solo_d2.methods.free_mask.config import add_free_mask_config
-from solo_d2.methods.free_mask.postprocess import FreeMaskPostprocessor
-from solo_d2.pseudo_labels import ConfidentPredictions
 
 
 def test_published_values():
@@ -16,12 +14,3 @@ def test_published_values():
     assert (node.MAX_BOX_WIDTH, node.MIN_CENTER_Y, node.NUM_EMBEDDINGS) == (0.95, 0.2, 128)
     labels = cfg.PSEUDO_LABELS
     assert (labels.UPDATE_THR, labels.MAX_PER_IMG, labels.MAX_BOX_WIDTH) == (0.3, 20, 0.95)
-
-
-def test_classes_have_the_same_defaults():
-    cfg = CfgNode({"MODEL": CfgNode()})
-    add_free_mask_config(cfg)
-    node = {key.lower(): value for key, value in cfg.MODEL.FREE_MASK.items() if key != "IN_FEATURE"}
-    node["query_scales"] = tuple(node["query_scales"])
-    assert FreeMaskPostprocessor(**node) == FreeMaskPostprocessor()
-    assert ConfidentPredictions.from_config(cfg) == ConfidentPredictions()

@@ -11,6 +11,7 @@ from detectron2.structures import Instances
 from solo_d2.config import get_cfg
 from solo_d2.methods.free_mask.postprocess import FreeMaskPostprocessor
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.settings import build
 
 CONFIG = Path(__file__).resolve().parents[3] / "configs" / "quick" / "free_mask_tiny.yaml"
 
@@ -40,7 +41,7 @@ def test_is_the_inference_on_the_backbone(model):
     one = make_input(64, 96, height=32, width=48)
     found = model([one])[0]["instances"]
     feature = model.backbone(model.preprocess([one]).tensor)["res3"][0]
-    options = FreeMaskPostprocessor(maskness_thr=0.3, min_center_y=-1.0)
+    options = build(FreeMaskPostprocessor, make_cfg(), "MODEL.FREE_MASK", min_center_y=-1.0)
     expected = options(feature, 8, (64, 96), (32, 48))
     assert len(found) == len(expected) > 0 and found.image_size == (32, 48)
     assert torch.equal(found.pred_masks, expected.pred_masks)
@@ -77,3 +78,10 @@ def test_has_nothing_to_train_and_says_so(model):
 def test_unknown_feature_is_one_line():
     with pytest.raises(InputError, match="res5 is no output of the backbone, which has res3: add it to"):
         build_model(make_cfg("res5"))
+
+
+def test_settings_are_named_by_their_keys():
+    cfg = make_cfg()
+    cfg.MODEL.FREE_MASK.QUERY_SCALES = [1.0, 0.0]
+    with pytest.raises(InputError, match="^MODEL.FREE_MASK.QUERY_SCALES must be sizes above 0"):
+        build_model(cfg)

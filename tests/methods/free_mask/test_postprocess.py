@@ -2,11 +2,13 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 import torch.nn.functional as F
 
+from solo_d2.config import get_cfg
 from solo_d2.methods.free_mask.postprocess import (
     FreeMaskPostprocessor,
     just_below,
@@ -14,8 +16,11 @@ from solo_d2.methods.free_mask.postprocess import (
     pyramid_queries,
 )
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.settings import build as build_part
 
-LOOSE = FreeMaskPostprocessor(maskness_thr=0.0, min_center_y=-1.0, max_box_width=2.0)
+make_postprocessor = partial(build_part, FreeMaskPostprocessor, get_cfg(), "MODEL.FREE_MASK")
+
+LOOSE = make_postprocessor(maskness_thr=0.0, min_center_y=-1.0, max_box_width=2.0)
 
 
 def make_feature(size=(9, 12), channels=24, seed=0):
@@ -92,8 +97,8 @@ def reference(feature, options, size):
     "options",
     [
         LOOSE,
-        FreeMaskPostprocessor(),
-        FreeMaskPostprocessor(query_scales=(0.5,), nms_sigma=1.0, num_embeddings=16),
+        make_postprocessor(),
+        make_postprocessor(query_scales=(0.5,), nms_sigma=1.0, num_embeddings=16),
         replace(LOOSE, max_per_img=3, min_area=12, mask_thr=0.6),
         replace(LOOSE, max_box_width=0.5),
         replace(LOOSE, min_center_y=0.5, maskness_thr=0.5),
@@ -118,7 +123,7 @@ def test_equals_loops(options):
 
 
 def test_finds_the_blobs():
-    result = FreeMaskPostprocessor(min_center_y=-1.0)(make_feature(), 8, (72, 96), (72, 96))
+    result = make_postprocessor(min_center_y=-1.0)(make_feature(), 8, (72, 96), (72, 96))
     truth = torch.zeros(3, 72, 96, dtype=torch.bool)
     truth[0, 8:32, 8:40], truth[1, 40:64, 16:32], truth[2, 24:64, 56:88] = True, True, True
     common = (truth[:, None] & result.pred_masks).flatten(2).sum(2)
@@ -131,7 +136,7 @@ def test_identical_masks_leave_one():
     feature = torch.zeros(4, 9, 12)
     feature[0], feature[0, 2:6, 3:8] = 1, 0
     feature[1, 2:6, 3:8] = 1
-    options = FreeMaskPostprocessor(query_scales=(1.0,), min_center_y=-1.0, maskness_thr=0.0, max_per_img=200)
+    options = make_postprocessor(query_scales=(1.0,), min_center_y=-1.0, maskness_thr=0.0, max_per_img=200)
     everything = options(feature, 8, (72, 96), (72, 96))
     assert len(everything) > 10 and (everything.pred_masks == everything.pred_masks[-1]).all((1, 2)).any()
     result = replace(options, maskness_thr=0.7)(feature, 8, (72, 96), (72, 96))
@@ -163,8 +168,8 @@ def test_equal_features_have_no_objects():
     [("query_scales", ()), ("query_scales", (1.0, 0.0)), ("num_embeddings", 0), ("max_per_img", 0)],
 )
 def test_settings_that_find_nothing_are_refused(key, value):
-    with pytest.raises(InputError, match=f"^MODEL.FREE_MASK.{key.upper()}"):
-        FreeMaskPostprocessor(**{key: value})
+    with pytest.raises(InputError, match=f"^{key} must be"):
+        make_postprocessor(**{key: value})
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

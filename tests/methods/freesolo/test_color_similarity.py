@@ -1,6 +1,7 @@
 """Colors against OpenCV's conversion, similar pairs against loops."""
 
 import contextlib
+from functools import partial
 
 import cv2
 import numpy as np
@@ -19,6 +20,8 @@ KNOWN = {
     (0, 0, 255): (32.30, 79.19, -107.86),
     (119, 119, 119): (50.03, 0, 0),
 }
+
+find_pairs = partial(find_similar_pairs, stride=4, dilation=2, threshold=0.3)
 
 
 def test_lab_of_known_colors():
@@ -83,14 +86,14 @@ def test_equals_loops(stride, dilation):
     images = torch.nn.functional.interpolate(coarse, size=(32, 40)) + torch.randn(
         2, 3, 32, 40, generator=generator
     )
-    found = find_similar_pairs(images, [32, 23], [40, 31], stride=stride, dilation=dilation)
+    found = find_pairs(images, [32, 23], [40, 31], stride=stride, dilation=dilation)
     expected = similar_by_loops(images, [32, 23], [40, 31], stride, dilation, 0.3)
     assert torch.equal(found, expected) and 0.1 < found.float().mean() < 0.9
 
 
 def test_one_color_up_to_the_last_row_that_counts():
     images = torch.full((1, 3, 32, 32), 77.0)
-    found = find_similar_pairs(images, [22], [32], stride=4, dilation=2)
+    found = find_pairs(images, [22], [32], stride=4, dilation=2)
     right, _, below, _ = found[0]
     assert right[:5, :6].all() and not right[:, 6:].any()
     assert not right[5:].any(), "row 5 is read at pixel 22"
@@ -99,9 +102,9 @@ def test_one_color_up_to_the_last_row_that_counts():
 
 def test_autocast_does_not_blur_colors():
     images = torch.rand(1, 3, 32, 32) * 255
-    plain = find_similar_pairs(images, [32], [32])
+    plain = find_pairs(images, [32], [32])
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(find_similar_pairs(images, [32], [32]), plain)
+        assert torch.equal(find_pairs(images, [32], [32]), plain)
 
 
 class CopiesFromTheHost(TorchFunctionMode):
@@ -125,9 +128,9 @@ class CopiesFromTheHost(TorchFunctionMode):
 def test_a_step_sends_the_limits_at_once_and_nothing_else(monkeypatch):
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())  # "meta" has none
     images = torch.zeros(2, 3, 32, 40, device="meta")
-    find_similar_pairs(images, [32, 23], [40, 31])  # the constants, once for a device
+    find_pairs(images, [32, 23], [40, 31])  # the constants, once for a device
     with CopiesFromTheHost() as seen:
-        find_similar_pairs(images, [32, 23], [40, 31])
+        find_pairs(images, [32, 23], [40, 31])
     assert seen.constants == 0 and seen.copies == [True], "one copy, for which nobody waits"
     with CopiesFromTheHost() as seen:
         images.new_tensor([1.0])
@@ -138,11 +141,11 @@ def test_a_step_sends_the_limits_at_once_and_nothing_else(monkeypatch):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_no_step_waits_for_a_gpu():
     images = torch.rand(2, 3, 32, 40) * 255
-    find_similar_pairs(images.cuda(), [32, 23], [40, 31])
+    find_pairs(images.cuda(), [32, 23], [40, 31])
     on_gpu, before = images.cuda(), torch.cuda.get_sync_debug_mode()
     torch.cuda.set_sync_debug_mode("error")
     try:
-        find_similar_pairs(on_gpu, [32, 23], [40, 31])
+        find_pairs(on_gpu, [32, 23], [40, 31])
     finally:
         torch.cuda.set_sync_debug_mode(before)
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from detectron2.modeling import build_model
 from solo_d2.config import get_cfg
-from solo_d2.methods.grid.activations import observe
+from solo_d2.methods.grid.activations import compute_activations
 from solo_d2.utils.errors import InputError
 
 CONFIG = Path(__file__).resolve().parents[3] / "configs" / "quick" / "solov2_tiny.yaml"
@@ -24,7 +24,7 @@ def model():
 @pytest.fixture(scope="module")
 def seen(model):
     image = torch.randint(0, 256, (3, 50, 70), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    return observe(model, {"image": image})
+    return compute_activations(model, {"image": image})
 
 
 def test_padded_input_and_shapes(model, seen):
@@ -60,7 +60,9 @@ def test_busiest_level(seen):
 def test_models_without_a_shared_mask_feature(name):
     cfg = get_cfg()
     cfg.merge_from_file(str(CONFIG.with_name(f"{name}.yaml")))
-    activations, _ = observe(build_model(cfg).eval(), {"image": torch.zeros(3, 50, 70, dtype=torch.uint8)})
+    activations, _ = compute_activations(
+        build_model(cfg).eval(), {"image": torch.zeros(3, 50, 70, dtype=torch.uint8)}
+    )
     assert activations.mask_feature is None and activations.kernels is None
     masks = activations.soft_masks(activations.cells_of(1)[:7])
     assert masks.shape == (7, 16, 24) and (masks >= 0).all() and (masks <= 1).all()
@@ -68,4 +70,4 @@ def test_models_without_a_shared_mask_feature(name):
 
 def test_unknown_models_are_one_line():
     with pytest.raises(InputError, match="Linear cannot be looked into: .*SOLOv2"):
-        observe(nn.Linear(1, 1), {})
+        compute_activations(nn.Linear(1, 1), {})

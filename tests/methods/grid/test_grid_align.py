@@ -59,4 +59,4 @@ def test_equals_a_loop_over_cells(alignment, size, grid):
 def test_interpolation_is_the_published_one():
     features = torch.randn(1, 2, 9, 6)
     expected = F.interpolate(features, size=(4, 4), mode="bilinear", align_corners=False)
-    assert torch.equal(align_to_grid(features, 4), expected)
+    assert torch.equal(align_to_grid(features, 4, "interpolate"), expected)

@@ -1,6 +1,7 @@
 """Grid targets against a loop over instances, levels and cells, and the recorded official grids."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from solo_d2.methods.grid.layout import GridLayout
 from solo_d2.methods.grid.targets import assign_grid_targets, trace_contours
 
 LAYOUT = GridLayout.from_lists([8, 8, 16], [12, 8, 4], [(1, 24), (16, 60), (40, 512)])
+assign = partial(assign_grid_targets, sigma=0.2, mask_strides=(4,), share_cells=True)
 NUM_CLASSES = 5
 
 
@@ -80,7 +82,7 @@ def random_ground_truth(counts, size, seed):
 def test_equals_loops(counts, seed):
     size, feature_size = (90, 121), (24, 32)
     ground_truth = random_ground_truth(counts, size, seed)
-    targets = assign_grid_targets(LAYOUT, *ground_truth, feature_size, num_classes=NUM_CLASSES)
+    targets = assign(LAYOUT, *ground_truth, feature_size, num_classes=NUM_CLASSES)
     labels, positives = assign_by_loops(LAYOUT, *ground_truth, feature_size)
     assert np.array_equal(targets.labels.numpy(), labels)
     ours = zip(targets.positive_instance.tolist(), targets.positive_cell.tolist(), strict=True)
@@ -97,8 +99,8 @@ def test_withheld_masks_give_classes_but_no_positives(share_cells):
     ground_truth = random_ground_truth([4, 0, 5], (90, 121), seed=7)
     has_mask = torch.tensor([True, False, True, False, False, True, True, False, True])
     options = {"num_classes": NUM_CLASSES, "share_cells": share_cells}
-    full = assign_grid_targets(LAYOUT, *ground_truth, (24, 32), **options)
-    part = assign_grid_targets(LAYOUT, *ground_truth, (24, 32), **options, has_mask=has_mask)
+    full = assign(LAYOUT, *ground_truth, (24, 32), **options)
+    part = assign(LAYOUT, *ground_truth, (24, 32), **options, has_mask=has_mask)
     assert torch.equal(part.labels, full.labels) and torch.equal(part.owner, full.owner)
     taught = has_mask[full.positive_instance]
     assert 0 < taught.sum() < len(taught)
@@ -109,7 +111,7 @@ def test_withheld_masks_give_classes_but_no_positives(share_cells):
 def test_contours_of_the_small_masks():
     ground_truth = random_ground_truth([4, 0, 3], (90, 121), seed=5)
     masks, contours = (
-        assign_grid_targets(LAYOUT, *ground_truth, (24, 32), num_classes=NUM_CLASSES, contours=choice)
+        assign(LAYOUT, *ground_truth, (24, 32), num_classes=NUM_CLASSES, contours=choice)
         for choice in (False, True)
     )
     assert torch.equal(contours.masks[4], trace_contours(masks.masks[4]))
@@ -121,9 +123,7 @@ def test_the_last_of_two_identical_instances_owns_the_cells_and_both_stay_positi
     mask = torch.zeros(2, 32, 32, dtype=torch.bool)
     mask[:, 8:24, 8:24] = True
     box = torch.tensor([[8.0, 8.0, 24.0, 24.0]] * 2)
-    targets = assign_grid_targets(
-        LAYOUT, [box], [torch.tensor([1, 3])], [mask], (8, 8), num_classes=NUM_CLASSES
-    )
+    targets = assign(LAYOUT, [box], [torch.tensor([1, 3])], [mask], (8, 8), num_classes=NUM_CLASSES)
     cells = targets.positive_cell
     assert torch.equal(cells[targets.positive_instance == 0], cells[targets.positive_instance == 1])
     assert set(targets.labels.unique().tolist()) == {3, NUM_CLASSES}
@@ -135,10 +135,8 @@ def test_cells_that_are_not_shared_belong_to_the_last_instance():
     mask = torch.zeros(3, 64, 64, dtype=torch.bool)
     mask[0, 8:24, 8:24] = mask[1, 4:28, 4:28] = mask[2, 40:44, 40:44] = True
     arguments = (LAYOUT, [box[:1], box], [torch.tensor([2]), torch.tensor([0, 1, 3])], [mask[:1], mask])
-    shared = assign_grid_targets(*arguments, (16, 16), num_classes=NUM_CLASSES)
-    alone = assign_grid_targets(
-        *arguments, (16, 16), num_classes=NUM_CLASSES, mask_strides=(4, 8, 16), share_cells=False
-    )
+    shared = assign(*arguments, (16, 16), num_classes=NUM_CLASSES)
+    alone = assign(*arguments, (16, 16), num_classes=NUM_CLASSES, mask_strides=(4, 8, 16), share_cells=False)
     assert torch.equal(alone.labels, shared.labels)
     last = dict(zip(shared.positive_cell.tolist(), shared.positive_instance.tolist(), strict=True))
     assert len(last) < len(shared.positive_cell)
@@ -156,7 +154,7 @@ def test_cells_that_are_not_shared_belong_to_the_last_instance():
 def test_scale_bounds_are_inclusive(side, num_levels):
     mask = torch.ones(1, 32, 32, dtype=torch.bool)
     box = torch.tensor([[0.0, 0.0, side, side]])
-    targets = assign_grid_targets(LAYOUT, [box], [torch.tensor([0])], [mask], (8, 8), num_classes=1)
+    targets = assign(LAYOUT, [box], [torch.tensor([0])], [mask], (8, 8), num_classes=1)
     level = torch.bucketize(targets.positive_cell, torch.tensor(LAYOUT.offsets[1:]), right=True)
     assert len(level.unique()) == num_levels
 
@@ -170,7 +168,7 @@ def test_golden_official_grids(golden, size, version):
     layout = GridLayout.from_lists(head["strides"], head["num_grids"], head["scale_ranges"])
     strides = [s // 2 for s in head["strides"]] if version == "v1" else [4] * len(head["strides"])
     height, width = data["pad_shape"].tolist()
-    targets = assign_grid_targets(
+    targets = assign(
         layout,
         [data["boxes"]],
         [data["labels"]],

@@ -3,8 +3,10 @@
 import pytest
 import torch
 
+from solo_d2.config import get_cfg
 from solo_d2.methods.grid.head import GridHead
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.settings import build
 
 GRIDS = [6, 5, 4, 3, 2]
 
@@ -17,8 +19,9 @@ class Sizes(GridHead):
 
 
 def make_head(**settings):
-    settings = {"towers": {"extra_tower": {"in_channels": 7}}, "channels": 32, "num_convs": 2} | settings
-    return Sizes(in_channels=32, num_grids=GRIDS, num_classes=3, **settings)
+    settings = {"in_channels": 32, "num_grids": GRIDS, "num_classes": 3, "instance_channels": 32} | settings
+    settings = {"towers": {"extra_tower": {"in_channels": 7}}, "num_instance_convs": 2} | settings
+    return build(Sizes, get_cfg(), "MODEL.SOLO", **settings)
 
 
 def features(height=64, width=96, channels=32):
@@ -38,6 +41,11 @@ def test_towers_are_built_by_name():
     assert type(head.category_tower[1]).__name__ == "DeformConvBlock"
 
 
+def test_further_predictors_read_the_category_tower():
+    head = make_head(cell_predictors={"extra": 6})
+    assert head.extra.weight.shape == (6, 32, 3, 3) and not head.extra.bias.any()
+
+
 def test_initial_probability_is_the_prior():
     categories, _ = make_head(prior_prob=0.05)(features())
     assert all(abs(x.sigmoid().mean() - 0.05) < 2e-3 for x in categories)
@@ -48,14 +56,14 @@ def test_alignment_changes_the_categories(alignment):
     torch.manual_seed(0)
     head, levels = make_head(), features()
     plain = head(levels)[0]
-    head.alignment = alignment
+    head.category_align = alignment
     for one, other in zip(plain, head(levels)[0], strict=True):
         assert one.shape == other.shape and not torch.allclose(one, other)
 
 
 def test_unknown_alignment_is_named():
-    with pytest.raises(InputError, match="CATEGORY_ALIGN must be one of interpolate.*not 'roi'"):
-        make_head(alignment="roi")
+    with pytest.raises(InputError, match="category_align must be one of interpolate.*not 'roi'"):
+        make_head(category_align="roi")
 
 
 def test_the_number_of_levels_has_to_fit():

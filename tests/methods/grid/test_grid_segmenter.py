@@ -11,15 +11,16 @@ from detectron2.modeling import build_model
 from detectron2.structures import BitMasks, Boxes, Instances
 from solo_d2.checkpoint.openmmlab import MMDET
 from solo_d2.config import get_cfg
+from solo_d2.layers import flatten_levels
 from solo_d2.methods.grid.layout import GridLayout
 from solo_d2.methods.grid.losses import GridLoss
-from solo_d2.methods.grid.model import flatten_cells
 from solo_d2.methods.grid.postprocess import GridPostprocessor
 from solo_d2.methods.solo.head import DecoupledSOLOHead, SOLOHead
 from solo_d2.methods.solo.model import SOLO, DecoupledSOLO
 from solo_d2.methods.solov2.head import MaskFeatureHead, SOLOv2Head
 from solo_d2.methods.solov2.model import SOLOv2
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.settings import build as build_part
 
 QUICK = Path(__file__).resolve().parents[3] / "configs" / "quick"
 FEATURES = ["p2", "p3", "p4", "p5", "p6"]
@@ -60,24 +61,32 @@ def build_heads(name: str, head: dict) -> dict:
         "in_channels": head["in_channels"],
         "num_grids": head["num_grids"],
         "num_classes": head["num_classes"],
-        "channels": head["feat_channels"],
-        "num_convs": head["stacked_convs"],
+        "instance_channels": head["feat_channels"],
+        "num_instance_convs": head["stacked_convs"],
         "norm": group_norm,
     }
     if name == "solo":
-        return {"head": SOLOHead(**common)}
+        return {"head": build_part(SOLOHead, get_cfg(), "MODEL.SOLO", **common)}
     if name.startswith("decoupled"):
-        return {"head": DecoupledSOLOHead(light=name.endswith("light"), **common)}
+        light = name.endswith("light")
+        return {"head": build_part(DecoupledSOLOHead, get_cfg(), "MODEL.SOLO", light=light, **common)}
     mask_head = head["mask_feature_head"]
     return {
-        "head": SOLOv2Head(kernel_channels=mask_head["out_channels"], **common),
-        "mask_head": MaskFeatureHead(
+        "head": build_part(
+            SOLOv2Head, get_cfg(), "MODEL.SOLOV2", num_masks=mask_head["out_channels"], **common
+        ),
+        "mask_head": build_part(
+            MaskFeatureHead,
+            get_cfg(),
+            "MODEL.SOLOV2",
             in_channels=head["in_channels"],
-            channels=mask_head["feat_channels"],
-            out_channels=mask_head["out_channels"],
+            num_levels=4,
+            mask_channels=mask_head["feat_channels"],
+            num_masks=mask_head["out_channels"],
             norm=group_norm,
         ),
         "mask_in_features": FEATURES[:4],
+        "kernel_size": 1,
     }
 
 
@@ -89,11 +98,19 @@ def build(recording, **test_cfg):
         pixel_mean=[0.0] * 3,
         pixel_std=[1.0] * 3,
         layout=GridLayout.from_lists(head["strides"], head["num_grids"], head["scale_ranges"]),
-        in_features=FEATURES,
+        instance_in_features=FEATURES,
         num_classes=head["num_classes"],
         sigma=head["pos_scale"],
-        loss=GridLoss(mask_divisor="cells"),
-        postprocess=GridPostprocessor(**{names.get(k, k): v for k, v in test_cfg.items()}),
+        mask_target="mask",
+        loss=build_part(GridLoss, get_cfg(), "MODEL.SOLOV2.LOSS", mask_divisor="cells"),
+        postprocess=build_part(
+            GridPostprocessor,
+            get_cfg(),
+            "MODEL.SOLOV2",
+            mask_stride=4,
+            with_masks=True,
+            **{names.get(k, k): v for k, v in test_cfg.items()},
+        ),
         **build_heads(recording.folder.name, head),
     )
     weights = to_native(recording.load("state_dict"))
@@ -158,7 +175,7 @@ def test_golden_masks_at_inference(golden, name):
                 maps.append(expected[f"mask{level}"][image])
         soft = masks.soft(image, cells)
         torch.testing.assert_close(soft, torch.cat(maps).flip(0), atol=1e-5, rtol=1e-5)
-    assert flatten_cells(categories).shape[:2] == (2, len(cells))
+    assert flatten_levels(categories).shape[:2] == (2, len(cells))
 
 
 @pytest.mark.parametrize("case", ["base", "one_empty", "all_empty", "edge"])
@@ -191,7 +208,7 @@ def test_golden_losses_and_gradients(recording, case):
     model = build(recording)
     expected = recording.load(f"loss_{case}")
     features = read_features(recording, requires_grad=True)
-    losses = model.losses(features, read_ground_truth(recording, case))
+    losses = model.losses(features, [{"instances": x} for x in read_ground_truth(recording, case)])
     torch.testing.assert_close(losses["loss_category"], expected["loss_cls"], rtol=1e-5, atol=0)
     torch.testing.assert_close(losses["loss_mask"], expected["loss_mask"], rtol=1e-5, atol=1e-7)
     sum(losses.values()).backward()

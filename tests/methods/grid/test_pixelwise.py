@@ -1,6 +1,7 @@
 """Pixel-wise mask losses against loops over pixels."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -35,10 +36,14 @@ def test_focal():
     def pixel(p, t):
         return -0.25 * (1 - p) ** 2 * math.log(p) if t else -0.75 * p**2 * math.log(1 - p)
 
-    assert focal_loss(logits, targets).tolist() == pytest.approx(average(logits, targets, pixel), rel=1e-4)
+    assert focal_loss(logits, targets, 0.25, 2.0).tolist() == pytest.approx(
+        average(logits, targets, pixel), rel=1e-4
+    )
 
 
-@pytest.mark.parametrize("loss", [bce_loss, focal_loss])
+@pytest.mark.parametrize(
+    "loss", [partial(bce_loss, positive_weight=2.0), partial(focal_loss, alpha=0.25, gamma=2.0)]
+)
 def test_no_masks_and_half_precision(loss):
     logits, targets = pixels()
     assert loss(logits[:0], targets[:0]).shape == (0,)

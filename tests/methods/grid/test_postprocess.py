@@ -1,12 +1,20 @@
 """Inference of the SOLO family against a plain, keep-everything implementation."""
 
+from functools import partial
+
 import pytest
 import torch
 
+from solo_d2.config import get_cfg
 from solo_d2.methods.grid.postprocess import GridPostprocessor, points_nms
 from solo_d2.modeling import postprocess as packing
 from solo_d2.modeling.postprocess import build_instances
 from solo_d2.ops import mask_nms
+from solo_d2.utils.settings import build as build_part
+
+make_postprocessor = partial(
+    build_part, GridPostprocessor, get_cfg(), "MODEL.SOLOV2", mask_stride=4, with_masks=True
+)
 
 
 def points_nms_by_loops(scores):
@@ -36,9 +44,9 @@ def test_results_take_over_values_of_their_cells():
     case = Case(seed=3)
     values = {"pred_embeddings": torch.arange(60.0)[:, None].expand(-1, 3), "cell": torch.arange(60)}
     arguments = (case.masks.__getitem__, (10, 12), case.strides, (37, 45), (50, 70), values)
-    results = GridPostprocessor()(case.scores, *arguments)
+    results = make_postprocessor()(case.scores, *arguments)
     assert len(results) > 3 and results.pred_embeddings.shape == (len(results), 3)
-    plain = GridPostprocessor()(case.scores, *arguments[:-1])
+    plain = make_postprocessor()(case.scores, *arguments[:-1])
     assert torch.equal(plain.scores, results.scores) and not plain.has("cell")
     # Every result's class is one that its cell has a score for, and its mask is the cell's.
     assert (case.scores[results.cell, results.pred_classes] > 0.1).all()
@@ -53,7 +61,7 @@ def test_results_take_over_values_of_their_cells():
             threshold=0.5,
         ).pred_masks
         assert torch.equal(mask, expected)
-    empty = GridPostprocessor(score_thr=2.0)(case.scores, *arguments)
+    empty = make_postprocessor(score_thr=2.0)(case.scores, *arguments)
     assert len(empty) == 0 and empty.pred_embeddings.shape == (0, 3)
 
 
@@ -106,13 +114,13 @@ def assert_equal(ours, expected):
 
 
 SETTINGS = [
-    GridPostprocessor(),
-    GridPostprocessor(nms_pre=20),
-    GridPostprocessor(nms_pre=20, max_per_img=3, nms_kernel="linear"),
-    GridPostprocessor(score_thr=0.6, update_thr=0.3, mask_thr=0.7),
-    GridPostprocessor(nms_type="hard", nms_thr=0.3),
-    GridPostprocessor(nms_type="fast", nms_thr=0.3),
-    GridPostprocessor(nms_type="soft", nms_kernel="linear", nms_thr=0.3),
+    make_postprocessor(),
+    make_postprocessor(nms_pre=20),
+    make_postprocessor(nms_pre=20, max_per_img=3, nms_kernel="linear"),
+    make_postprocessor(score_thr=0.6, update_thr=0.3, mask_thr=0.7),
+    make_postprocessor(nms_type="hard", nms_thr=0.3),
+    make_postprocessor(nms_type="fast", nms_thr=0.3),
+    make_postprocessor(nms_type="soft", nms_kernel="linear", nms_thr=0.3),
 ]
 
 
@@ -124,7 +132,7 @@ def test_equals_the_plain_form(inference, seed):
 
 
 def test_chunks_change_nothing(monkeypatch):
-    case, inference = Case(), GridPostprocessor(nms_pre=20)
+    case, inference = Case(), make_postprocessor(nms_pre=20)
     expected = case.run(inference)
     monkeypatch.setattr(packing, "_CHUNK_BYTES", 1)
     assert_equal(case.run(inference), expected)
@@ -132,7 +140,7 @@ def test_chunks_change_nothing(monkeypatch):
 
 @pytest.mark.parametrize(
     "inference",
-    [GridPostprocessor(score_thr=1.0), GridPostprocessor(update_thr=1.0), GridPostprocessor(mask_thr=1.0)],
+    [make_postprocessor(score_thr=1.0), make_postprocessor(update_thr=1.0), make_postprocessor(mask_thr=1.0)],
     ids=["no score", "all decayed", "no mask"],
 )
 def test_nothing_left_is_a_well_formed_result(inference):
@@ -144,21 +152,21 @@ def test_nothing_left_is_a_well_formed_result(inference):
 
 def test_bound_on_cells_keeps_the_best():
     case = Case()
-    few = case.run(GridPostprocessor(max_cells=5, update_thr=0.0))
+    few = case.run(make_postprocessor(max_cells=5, update_thr=0.0))
     best = case.scores.amax(1).topk(5).indices
     case.scores[[i for i in range(60) if i not in best]] = 0
-    assert_equal(few, case.run(GridPostprocessor(update_thr=0.0)))
+    assert_equal(few, case.run(make_postprocessor(update_thr=0.0)))
 
 
 def test_half_precision_masks():
-    result = Case(dtype=torch.bfloat16).run(GridPostprocessor())
+    result = Case(dtype=torch.bfloat16).run(make_postprocessor())
     assert len(result) > 0 and result.scores.isfinite().all()
 
 
 def test_boxes_only_are_the_same_instances():
     case = Case()
-    full = case.run(GridPostprocessor(score_thr=0.3))
-    boxes = case.run(GridPostprocessor(score_thr=0.3, with_masks=False))
+    full = case.run(make_postprocessor(score_thr=0.3))
+    boxes = case.run(make_postprocessor(score_thr=0.3, with_masks=False))
     assert len(full) and not boxes.has("pred_masks")
     assert torch.equal(boxes.scores, full.scores) and torch.equal(boxes.pred_classes, full.pred_classes)
-    assert not case.run(GridPostprocessor(score_thr=2.0, with_masks=False)).has("pred_masks")
+    assert not case.run(make_postprocessor(score_thr=2.0, with_masks=False)).has("pred_masks")

@@ -15,9 +15,9 @@ def test_equals_a_loop_over_labelled_pixels():
             for x in range(5):
                 if labels[b, y, x] != 255:
                     losses.append(-logits[b, :, y, x].log_softmax(0)[labels[b, y, x]])
-    torch.testing.assert_close(semantic_cross_entropy(logits, labels), torch.stack(losses).mean())
+    torch.testing.assert_close(semantic_cross_entropy(logits, labels, 255), torch.stack(losses).mean())
     assert torch.allclose(
-        semantic_cross_entropy(logits, labels),
+        semantic_cross_entropy(logits, labels, 255),
         torch.nn.functional.cross_entropy(logits, labels, ignore_index=255),
     )
 

@@ -1,5 +1,6 @@
 """The semantic branch and the merge around an instance segmenter."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from torch import nn
 from detectron2.modeling import build_model
 from detectron2.structures import Boxes, Instances
 from solo_d2.config import get_cfg
-from solo_d2.methods.panoptic.model import PanopticSegmenter
+from solo_d2.methods.panoptic.model import PanopticSegmenter, SemanticSettings
 from solo_d2.methods.panoptic.postprocess import PanopticMerge
 from solo_d2.modeling.meta_architecture import DenseSegmenter
 from solo_d2.utils.errors import InputError
@@ -29,7 +30,9 @@ class Identity(nn.Module):
 class Halves(DenseSegmenter):
     """Finds the upper half of every image; stands for any instance segmenter."""
 
-    def losses(self, features, instances):
+    read_features = frozenset()
+
+    def losses(self, features, batched_inputs):
         return {"loss_a": torch.tensor(2.0), "loss_b": torch.tensor(3.0)}
 
     def inference(self, features, image_sizes, output_sizes):
@@ -62,12 +65,9 @@ def make_model(**changes):
         pixel_mean=[0.0] * 3,
         pixel_std=[1.0] * 3,
         sem_seg_head=LogitsOfChannels(),
-        sem_seg_in_features=["p2"],
-        sem_seg_stride=4,
-        sem_seg_loss_weight=0.5,
-        ignore_value=255,
+        sem_seg=SemanticSettings(in_features=["p2"], common_stride=4, loss_weight=0.5, ignore_value=255),
         instance_loss_weight=1.0,
-        panoptic_merge=PanopticMerge(stuff_area_limit=10),
+        panoptic_merge=PanopticMerge(0.5, 10, 0.5),
     )
     return PanopticHalves(**{**arguments, **changes})
 
@@ -111,7 +111,8 @@ def make_training_inputs(labels, sizes):
 
 
 def test_losses_and_their_weights():
-    model = make_model(sem_seg_loss_weight=2.0, instance_loss_weight=3.0).train()
+    model = make_model(instance_loss_weight=3.0).train()
+    model.sem_seg = replace(model.sem_seg, loss_weight=2.0)
     losses = model(make_training_inputs([1, 1], [(32, 64), (32, 64)]))
     assert losses["loss_a"] == 6 and losses["loss_b"] == 9
     # Every pixel has logits 0, 5, 0 and label 1.
@@ -145,7 +146,7 @@ def test_heads_by_config(name):
     cfg.MODEL.PANOPTIC_FPN.COMBINE.OVERLAP_THRESH = 0.4
     model = build_model(cfg).eval()
     assert model.panoptic_merge == PanopticMerge(0.4, 64, 0.4)
-    assert model.sem_seg_loss_weight == 0.5
+    assert model.sem_seg.loss_weight == 0.5
     with torch.no_grad():
         result = model([{"image": torch.zeros(3, 50, 70), "height": 33, "width": 44}])[0]
     assert result["sem_seg"].shape == (5, 33, 44)

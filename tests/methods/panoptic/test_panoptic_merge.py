@@ -1,11 +1,17 @@
 """The merge against a loop over instances, over recordings of Detectron2's, and at the edges."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 
 from detectron2.structures import Instances
+from solo_d2.config import get_cfg
 from solo_d2.methods.panoptic.postprocess import PanopticMerge
+from solo_d2.utils.settings import build as build_part
+
+make_merge = partial(build_part, PanopticMerge, get_cfg(), "MODEL.PANOPTIC_FPN.COMBINE")
 
 
 def make_instances(masks, scores, classes=None):
@@ -23,9 +29,9 @@ def merge_by_loops(merge, instances, semantic):
     scores = instances.scores.double().numpy()
     for index in np.argsort(-scores, kind="stable"):
         mask = masks[index]
-        if scores[index] < merge.score_threshold or not mask.any():
+        if scores[index] < merge.instances_confidence_thresh or not mask.any():
             continue
-        if (mask & (panoptic > 0)).sum() / mask.sum() > merge.overlap_threshold:
+        if (mask & (panoptic > 0)).sum() / mask.sum() > merge.overlap_thresh:
             continue
         panoptic[mask & (panoptic == 0)] = len(segments) + 1
         segments.append(
@@ -80,10 +86,10 @@ def random_case(rng):
 def test_equals_the_loop_on_random_cases(seed):
     rng = np.random.default_rng(seed)
     for _ in range(200):
-        merge = PanopticMerge(
-            overlap_threshold=float(rng.choice([0.0, 0.25, 0.4, 0.5, 1.0])),
+        merge = make_merge(
+            overlap_thresh=float(rng.choice([0.0, 0.25, 0.4, 0.5, 1.0])),
             stuff_area_limit=int(rng.choice([0, 1, 4, 20])),
-            score_threshold=float(rng.choice([0.0, 0.3, 0.5])),
+            instances_confidence_thresh=float(rng.choice([0.0, 0.3, 0.5])),
         )
         assert_same(merge, *random_case(rng))
 
@@ -96,10 +102,10 @@ def test_golden_detectron2_merge(golden, case):
     masks = np.zeros((count, height, width), bool)
     if count:
         masks[:] = np.unpackbits(recorded["masks"], axis=1)[:, : height * width].reshape(masks.shape)
-    merge = PanopticMerge(
-        overlap_threshold=float(recorded["overlap_threshold"]),
+    merge = make_merge(
+        overlap_thresh=float(recorded["overlap_threshold"]),
         stuff_area_limit=int(recorded["stuff_area_thresh"]),
-        score_threshold=float(recorded["instances_score_thresh"]),
+        instances_confidence_thresh=float(recorded["instances_score_thresh"]),
     )
     instances = make_instances(torch.from_numpy(masks), recorded["scores"], recorded["classes"])
     panoptic, segments = merge(instances, torch.from_numpy(recorded["sem_seg"].astype(np.int64)))
@@ -114,7 +120,7 @@ def test_a_rejected_instance_frees_its_pixels():
     masks = torch.zeros(6, 1, 40, dtype=torch.bool)
     for index in range(6):
         masks[index, 0, 5 * index : 5 * index + 12] = True
-    merge = PanopticMerge(overlap_threshold=0.5, stuff_area_limit=1, score_threshold=0.0)
+    merge = make_merge(overlap_thresh=0.5, stuff_area_limit=1, instances_confidence_thresh=0.0)
     semantic = torch.ones(1, 40, dtype=torch.int64)
     _, segments = assert_same(merge, make_instances(masks, [0.9, 0.8, 0.7, 0.6, 0.5, 0.4]), semantic)
     assert [s["instance_id"] for s in segments if s["isthing"]] == [0, 2, 4]
@@ -124,17 +130,17 @@ def test_exactly_half_taken_stays():
     masks = torch.zeros(2, 1, 8, dtype=torch.bool)
     masks[0, 0, :4], masks[1, 0, 2:6] = True, True
     semantic = torch.zeros(1, 8, dtype=torch.int64)
-    assert len(PanopticMerge()(make_instances(masks, [0.9, 0.8]), semantic)[1]) == 2
+    assert len(make_merge()(make_instances(masks, [0.9, 0.8]), semantic)[1]) == 2
     masks[1, 0, 5] = False
-    assert len(PanopticMerge()(make_instances(masks, [0.9, 0.8]), semantic)[1]) == 1
+    assert len(make_merge()(make_instances(masks, [0.9, 0.8]), semantic)[1]) == 1
 
 
 def test_score_threshold_is_inclusive_and_compared_in_double():
     masks = torch.ones(1, 2, 2, dtype=torch.bool)
     semantic = torch.zeros(2, 2, dtype=torch.int64)
-    assert PanopticMerge(score_threshold=0.5)(make_instances(masks, [0.5]), semantic)[1]
+    assert make_merge(instances_confidence_thresh=0.5)(make_instances(masks, [0.5]), semantic)[1]
     # The float32 nearest to 0.45 lies below 0.45, as Detectron2 sees it too.
-    assert not PanopticMerge(score_threshold=0.45)(make_instances(masks, [0.45]), semantic)[1]
+    assert not make_merge(instances_confidence_thresh=0.45)(make_instances(masks, [0.45]), semantic)[1]
 
 
 @pytest.mark.parametrize("count", [0, 1, 8, 9, 64, 65, 130])
@@ -142,7 +148,7 @@ def test_numbers_of_instances_around_bytes_and_words(count):
     rng = np.random.default_rng(count)
     masks = torch.from_numpy(rng.random((count, 7, 13)) < 0.1)
     semantic = torch.from_numpy(rng.integers(0, 4, (7, 13)))
-    merge = PanopticMerge(stuff_area_limit=1, score_threshold=0.1)
+    merge = make_merge(stuff_area_limit=1, instances_confidence_thresh=0.1)
     assert_same(merge, make_instances(masks, rng.random(count)), semantic)
 
 
@@ -153,4 +159,4 @@ def test_half_precision_scores_and_masks_of_other_layouts(dtype):
     instances = make_instances(masks, rng.random(10))
     instances.scores = instances.scores.to(dtype)
     assert not instances.pred_masks.is_contiguous()
-    assert_same(PanopticMerge(stuff_area_limit=3), instances, torch.from_numpy(rng.integers(0, 3, (6, 16))))
+    assert_same(make_merge(stuff_area_limit=3), instances, torch.from_numpy(rng.integers(0, 3, (6, 16))))

@@ -21,8 +21,10 @@ def make_fpn_head():
 
 
 HEADS = {
-    "fusion": lambda: FusionSemanticHead(in_channels=8, num_classes=NUM_CLASSES, channels=32),
-    "concat": lambda: ConcatSemanticHead(in_channels=8, num_classes=NUM_CLASSES),
+    "fusion": lambda: FusionSemanticHead(
+        in_channels=8, num_classes=NUM_CLASSES, num_levels=4, convs_dim=32, norm="GN"
+    ),
+    "concat": lambda: ConcatSemanticHead(in_channels=8, num_classes=NUM_CLASSES, num_levels=4),
     "fpn": make_fpn_head,
 }
 

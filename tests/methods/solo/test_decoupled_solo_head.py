@@ -3,14 +3,16 @@
 import pytest
 import torch
 
+from solo_d2.config import get_cfg
 from solo_d2.methods.solo.head import DecoupledSOLOHead
+from solo_d2.utils.settings import build
 
 GRIDS = [6, 5, 4, 3, 2]
 
 
 def make_head(**settings):
-    settings = {"in_channels": 16, "channels": 32, "num_convs": 2, "num_classes": 3} | settings
-    return DecoupledSOLOHead(num_grids=GRIDS, **settings)
+    settings = {"in_channels": 16, "instance_channels": 32, "num_instance_convs": 2} | settings
+    return build(DecoupledSOLOHead, get_cfg(), "MODEL.SOLO", num_grids=GRIDS, num_classes=3, **settings)
 
 
 def features(height=64, width=96):

@@ -63,7 +63,7 @@ def test_every_ablation_trains_and_infers(name, key, value):
 def test_ablations_change_the_model():
     assert len(build("ablations/solo_head_depth", "NUM_INSTANCE_CONVS", 8).head.mask_tower) == 8
     assert build("ablations/solo_coord_convs", "NUM_COORD_CONVS", 3).head.mask_tower.num_coord_convs == 3
-    assert build("ablations/solo_alignment").head.alignment == "region_grid"
+    assert build("ablations/solo_alignment").head.category_align == "region_grid"
     assert build("ablations/solo_mask_loss", "LOSS.MASK_LOSS", "bce").loss.mask_loss == "bce"
     single = build("ablations/solo_single_scale", "NUM_GRIDS", [36])
     assert single.layout.num_cells == 36**2 and single.postprocess.mask_stride == 4

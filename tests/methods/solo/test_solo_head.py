@@ -3,14 +3,16 @@
 import pytest
 import torch
 
+from solo_d2.config import get_cfg
 from solo_d2.methods.solo.head import SOLOHead
+from solo_d2.utils.settings import build
 
 GRIDS = [6, 5, 4, 3, 2]
 
 
 def make_head(**settings):
-    settings = {"in_channels": 16, "channels": 32, "num_convs": 2, "num_classes": 3} | settings
-    return SOLOHead(num_grids=GRIDS, **settings)
+    settings = {"in_channels": 16, "instance_channels": 32, "num_instance_convs": 2} | settings
+    return build(SOLOHead, get_cfg(), "MODEL.SOLO", num_grids=GRIDS, num_classes=3, **settings)
 
 
 def features(height=64, width=96):
@@ -47,5 +49,5 @@ def test_coordinates_only_reach_the_mask_tower(num_coord_convs):
 
 @pytest.mark.parametrize("depth", [4, 8])
 def test_depth(depth):
-    head = make_head(num_convs=depth)
+    head = make_head(num_instance_convs=depth)
     assert len(head.mask_tower) == len(head.category_tower) == depth

@@ -1,43 +1,14 @@
-"""SOLOv2's keys equal the defaults of the heads that take them."""
-
-import inspect
-
-import pytest
+"""SOLOv2's keys have the paper's choices."""
 
 from solo_d2.config import get_cfg
-from solo_d2.methods.solov2.head import MaskFeatureHead, SeparateMaskFeatures, SOLOv2Head
-
-MASK_KEYS = {
-    "channels": "MASK_CHANNELS",
-    "out_channels": "NUM_MASKS",
-    "norm": "NORM",
-    "coordinates": "MASK_COORDINATES",
-}
-
-
-@pytest.mark.parametrize(
-    "head, names",
-    [
-        (
-            SOLOv2Head,
-            {
-                "channels": "INSTANCE_CHANNELS",
-                "num_convs": "NUM_INSTANCE_CONVS",
-                "kernel_channels": "NUM_MASKS",
-                "coordinates": "KERNEL_COORDINATES",
-            },
-        ),
-        (MaskFeatureHead, MASK_KEYS),
-        (SeparateMaskFeatures, MASK_KEYS | {"num_convs": "NUM_MASK_CONVS"}),
-    ],
-)
-def test_head_defaults_agree(head, names):
-    node = get_cfg().MODEL.SOLOV2
-    parameters = inspect.signature(head).parameters
-    for argument, key in names.items():
-        assert parameters[argument].default == getattr(node, key)
 
 
 def test_kernels_are_1x1_and_features_unified():
     node = get_cfg().MODEL.SOLOV2
     assert (node.KERNEL_SIZE, node.MASK_FEATURE, node.USE_DCN_IN_MASK) == (1, "unified", False)
+
+
+def test_levels_have_one_entry_each():
+    for node in (get_cfg().MODEL.SOLO, get_cfg().MODEL.SOLOV2):
+        lists = (node.INSTANCE_IN_FEATURES, node.FPN_INSTANCE_STRIDES, node.FPN_SCALE_RANGES, node.NUM_GRIDS)
+        assert {len(values) for values in lists} == {5}

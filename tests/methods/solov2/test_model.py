@@ -53,7 +53,7 @@ def test_mask_feature_is_unified_or_separate():
         _, masks = separate.predict(features)
         assert isinstance(masks, LevelMasks) and masks.strides == [4, 4, 4]
         own = separate.mask_head([features[f] for f in separate.mask_in_features])
-        kernels = separate.head([features[f] for f in separate.in_features])[1]
+        kernels = separate.head([features[f] for f in separate.instance_in_features])[1]
         cell = separate.layout.offsets[1] + 17
         kernel = kernels[1].flatten(2)[1, :, 17]
         direct = torch.einsum("e,ehw->hw", kernel, own[1][1]).sigmoid()

@@ -31,7 +31,7 @@ def build(**kwargs) -> BiFPN:
 
 @pytest.mark.parametrize("top_levels, names", [(2, "34567"), (0, "345")])
 def test_shapes(top_levels, names):
-    model = build(num_top_levels=top_levels, num_repeats=2)
+    model = build(top_levels=top_levels, num_repeats=2)
     outputs = model(torch.randn(2, 3, 96, 160))
     assert list(outputs) == [f"p{i}" for i in names]
     for name, shape in model.output_shape().items():
@@ -47,7 +47,7 @@ def fuse(fusion, *maps):
 
 
 def test_one_layer_written_out():
-    model = build(num_top_levels=0, num_repeats=1)
+    model = build(top_levels=0, num_repeats=1)
     layer = model.layers[0]
     for fusion in [*layer.top_down, *layer.bottom_up]:
         nn.init.uniform_(fusion.weights, -0.2, 1.0)
@@ -71,7 +71,7 @@ def test_one_layer_written_out():
 
 
 def test_every_parameter_learns():
-    model = build(num_top_levels=2, num_repeats=2)
+    model = build(top_levels=2, num_repeats=2)
     outputs = model(torch.randn(2, 3, 64, 64))
     sum(x.square().mean() for x in outputs.values()).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())

@@ -6,7 +6,7 @@ import torch
 from detectron2.modeling import build_backbone
 from solo_d2.config import get_cfg
 from solo_d2.layers import DeformConv, ModulatedDeformConv
-from solo_d2.modeling.backbones import build_any_device_backbone
+from solo_d2.modeling.meta_architecture import build_any_device_backbone
 
 
 def make_cfg(modulated, groups=1, num_groups=1):

@@ -1,4 +1,4 @@
-"""Focal loss over class labels (https://arxiv.org/abs/1708.02002) and the counts losses are divided by."""
+"""Focal loss over class labels, dice loss of masks, and the counts that losses are divided by."""
 
 import torch.distributed as dist
 import torch.nn.functional as F
@@ -8,8 +8,8 @@ from torch import Tensor
 from detectron2.utils import comm
 
 
-def category_focal_loss(logits: Tensor, labels: Tensor, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:
-    """Sums the sigmoid focal loss over all labels and classes.
+def category_focal_loss(logits: Tensor, labels: Tensor, alpha: float, gamma: float) -> Tensor:
+    """Sums the sigmoid focal loss (https://arxiv.org/abs/1708.02002) over all labels and classes.
 
     Args:
         logits: (..., C).
@@ -32,3 +32,20 @@ def average_over_ranks(value: Tensor) -> Tensor:
     total = value.detach().clone()
     dist.all_reduce(total)
     return total / world_size
+
+
+def dice_loss(probabilities: Tensor, targets: Tensor, eps: float = 1e-3) -> Tensor:
+    """Computes 1 - 2 sum(pq) / (sum(p^2) + eps + sum(q^2) + eps) for each mask (SOLO paper, section 3.3.2).
+
+    Args:
+        probabilities: (P, ...) float in [0, 1].
+        targets: (P, ...) bool or float in [0, 1].
+        eps: Keeps the loss of an empty prediction against an empty target finite.
+
+    Returns:
+        (P,) float32.
+    """
+    p = probabilities.flatten(1).float()
+    q = targets.flatten(1).to(p.dtype)
+    overlap = (p * q).sum(1)
+    return 1 - 2 * overlap / ((p * p).sum(1) + eps + (q * q).sum(1) + eps)

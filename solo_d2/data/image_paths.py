@@ -1,6 +1,7 @@
 """Images without labels: a folder, a text list or a COCO JSON of which only the image list is looked at."""
 
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ from solo_d2.utils.json_file import read_json
 IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".gif")
 )
+# Digits of an id that a float holds exactly, as evaluation tools need it.
+_LONGEST_ID = 15
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ def list_images(source: str | os.PathLike, root: str | os.PathLike = "") -> Imag
     """
     source = Path(source).expanduser()
     if source.is_dir():
-        names = sorted(path.relative_to(source).as_posix() for path in _walk(source))
+        names = sorted(path.relative_to(source).as_posix() for path in walk_images(source))
         listed = ImagePaths(source, tuple(names), tuple(number_images([Path(name) for name in names])))
     elif not source.is_file():
         raise InputError(f"{source} does not exist: name an image folder, a list of images or a COCO JSON")
@@ -65,7 +68,7 @@ def number_images(paths: Sequence[Path]) -> list[int]:
     """COCO image ids: a numeric stem is the id (of equal ones the first), the others fill the gaps from 1."""
     ids: dict[int, int] = {}
     for index, path in enumerate(paths):
-        if path.stem.isdecimal() and path.stem.isascii():
+        if path.stem.isdecimal() and path.stem.isascii() and len(path.stem) <= _LONGEST_ID:
             ids.setdefault(int(path.stem), index)
     by_index = {index: image_id for image_id, index in ids.items()}
     running = 0
@@ -78,11 +81,30 @@ def number_images(paths: Sequence[Path]) -> list[int]:
     return [by_index[index] for index in range(len(paths))]
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    for parent, _, names in os.walk(folder, followlinks=True):
-        for name in names:
-            if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:
-                yield Path(parent, name)
+def walk_images(folder: str | os.PathLike) -> Iterator[Path]:
+    """Yields the image files of a folder and its subfolders.
+
+    Links are followed, but each folder is visited once, under its own name if it is below ``folder``: links
+    may lead in circles.
+    """
+    visited: set[tuple[int, int]] = set()
+    waiting = deque([os.fspath(folder)])
+    while waiting:
+        for parent, folders, names in os.walk(waiting.popleft()):
+            status = os.stat(parent)
+            if (status.st_dev, status.st_ino) in visited:
+                folders.clear()
+                continue
+            visited.add((status.st_dev, status.st_ino))
+            folders.sort()
+            paths = (os.path.join(parent, name) for name in folders)
+            waiting.extend(path for path in paths if os.path.islink(path))
+            yield from (Path(parent, name) for name in names if is_image_name(name))
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file is an image by its name; the companions ``._*`` that macOS adds are none."""
+    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and not name.startswith("._")
 
 
 def _read_text(source: Path, root: Path) -> ImagePaths:

@@ -79,3 +79,30 @@ def test_text_list_with_a_byte_order_mark(tmp_path):
     listed = tmp_path / "list.txt"
     listed.write_bytes("\ufeffa.jpg\r\nb.jpg\r\n".encode())
     assert list_images(listed).names == ("a.jpg", "b.jpg")
+
+
+def test_links_in_circles_end(folder):
+    """The same folder is listed once, under its own name if it is below the given one."""
+    (folder / "sub" / "up").symlink_to(folder, target_is_directory=True)
+    (folder / "sub" / "self").symlink_to(folder / "sub", target_is_directory=True)
+    for name in ("x", "y"):
+        (folder / name).mkdir()
+    for first, second in (("x", "y"), ("y", "x")):
+        for number in range(30):
+            (folder / first / f"to_{number}").symlink_to(folder / second, target_is_directory=True)
+    (folder / "again").symlink_to(folder / "sub", target_is_directory=True)
+    (folder.parent / "outside").mkdir()
+    (folder.parent / "outside" / "d.png").touch()
+    (folder / "elsewhere").symlink_to(folder.parent / "outside", target_is_directory=True)
+    (folder / "broken").symlink_to(folder / "nowhere")
+    assert list_images(folder).names == ("000007.JPG", "b.png", "elsewhere/d.png", "sub/c.png")
+
+
+def test_companions_of_macos_are_no_images(folder):
+    (folder / "._b.png").write_bytes(b"\0\5\x16\7")
+    (folder / "sub" / "._c.png").touch()
+    assert list_images(folder).names == ("000007.JPG", "b.png", "sub/c.png")
+
+
+def test_ids_that_no_evaluation_could_use_are_not_taken_from_names():
+    assert number_images([Path("9" * 200 + ".png"), Path("12.png")]) == [1, 12]

@@ -1,11 +1,11 @@
 """From the command line's files, globs and folders to a list of pictures with names and ids."""
 
-import glob
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from solo_d2.data.image_paths import IMAGE_SUFFIXES, number_images
+from solo_d2.data.image_paths import IMAGE_SUFFIXES, is_image_name, number_images, walk_images
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.output_paths import output_paths, refuse_control_characters
 
@@ -48,12 +48,12 @@ def find_images(arguments: Sequence[str]) -> list[InputImage]:
 
 def _expand(argument: Path) -> list[tuple[Path, Path]]:
     if argument.is_dir():
-        found = sorted(p for p in argument.rglob("*") if _is_image(p))
+        found = sorted(walk_images(argument))
         named = [(path, path.relative_to(argument)) for path in found]
     elif argument.is_file():
         named = [(argument, Path(argument.name))]
     else:
-        matches = sorted(Path(match) for match in glob.glob(str(argument), recursive=True))
+        matches = sorted(_matches(argument))
         if not matches:
             raise InputError(f"--input {argument}: no such file, folder or match")
         named = [(path, Path(path.name)) for path in matches if _is_image(path)]
@@ -62,5 +62,15 @@ def _expand(argument: Path) -> list[tuple[Path, Path]]:
     return named
 
 
+def _matches(pattern: Path) -> list[Path]:
+    """Paths that match a pattern; ``**`` does not follow links, which may lead in circles."""
+    below = pattern.relative_to(pattern.anchor)
+    parts = [part if part == "**" else re.sub(r"\*+", "*", part) for part in below.parts]
+    if parts[-1] == "**":
+        parts.append("*")
+    found = Path(pattern.anchor).glob("/".join(parts))
+    return [path for path in found if not path.name.startswith(".")]
+
+
 def _is_image(path: Path) -> bool:
-    return path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES
+    return path.is_file() and is_image_name(path.name)

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from solo_d2.data.image_paths import is_image_name
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.json_file import write_json
 from solo_d2.utils.parallel import map_in_processes
@@ -45,7 +46,7 @@ def convert_cityscapes(root: str | os.PathLike, split: str, workers: int | None 
     """
     root = Path(root)
     images, labels = root / "leftImg8bit" / split, root / "gtFine" / split
-    files = sorted(labels.glob(f"*/*{_LABEL_SUFFIX}"))
+    files = sorted(path for path in labels.glob(f"*/*{_LABEL_SUFFIX}") if is_image_name(path.name))
     if not files:
         raise InputError(
             f"{labels} holds no */*{_LABEL_SUFFIX}: unpack Cityscapes' gtFine_trainvaltest.zip into {root}"

@@ -42,6 +42,23 @@ def test_equal_names_stay_apart(make_pictures):
     assert [name for name, _ in named(folder / "*" / "*.png")] == ["a.png", "a_2.png", "a_2_2.png"]
 
 
+def test_links_in_circles_and_companions_of_macos(make_pictures):
+    folder = make_pictures("a.png", "sub/b.png")
+    (folder / "._a.png").write_bytes(b"no picture")
+    for number in range(30):
+        (folder / "sub" / f"up_{number}").symlink_to(folder, target_is_directory=True)
+    assert named(folder) == [("a.png", 1), ("sub/b.png", 2)]
+    assert named(folder / "**" / "*.png") == [("a.png", 1), ("b.png", 2)]
+    assert named(folder / "**") == [("a.png", 1), ("b.png", 2)]
+    assert named(folder / "a**.png") == [("a.png", 1)]
+
+
+def test_a_pattern_below_the_working_folder(make_pictures, monkeypatch):
+    folder = make_pictures("a.png", "sub/b.png")
+    monkeypatch.chdir(folder / "sub")
+    assert named("*.png") == [("b.png", 1)] and named("../*.png") == [("a.png", 1)]
+
+
 def test_control_characters_are_refused(make_pictures):
     folder = make_pictures("a\x1b[31m.png")
     for argument in (folder, folder / "*.png", folder / "a\x1b[31m.png"):

@@ -101,7 +101,7 @@ class BuildKernels(BuildExtension):
 
 
 class BuildWithConfigs(build_py):
-    """Puts ``configs/`` into the installed package, where ``solo_d2.model_zoo`` looks for it."""
+    """Puts ``configs/`` into the installed package, where ``solo_d2.config.loading`` looks for it."""
 
     def run(self):
         super().run()
@@ -120,6 +120,7 @@ setup(
     packages=find_packages(include=["solo_d2", "solo_d2.*"]),
     # Filled in when it is built; without torch at hand there is nothing to build it with.
     ext_modules=[Extension("solo_d2._C", [])] if HAS_TORCH else [],
+    entry_points={"console_scripts": ["solo-d2 = solo_d2.__main__:console_script"]},
     cmdclass={"build_ext": BuildKernels, "build_py": BuildWithConfigs},
     package_data={"solo_d2.model_zoo": ["models.json"]},
     python_requires=">=3.11",

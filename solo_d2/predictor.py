@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -107,7 +108,7 @@ class Predictor:
             InputError: a picture that cannot be read or an array that is no picture.
         """
         if not isinstance(pictures, list | tuple):
-            return self._predict_batch([pictures], channels)[0]["instances"]
+            return self._predict_batch([cast(Picture, pictures)], channels)[0]["instances"]
         return [
             r["instances"] for batch in self._batches(pictures) for r in self._predict_batch(batch, channels)
         ]

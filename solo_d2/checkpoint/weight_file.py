@@ -169,7 +169,7 @@ def _refusal(path: str, local: str, error: Exception) -> str:
         return _damage(path, local, error)
     return (
         f"{path} cannot be read without running code: it asks for {wanted}. If you trust its origin, "
-        "convert it once with `python tools/convert_checkpoint.py --allow-pickle`"
+        "convert it once with `solo-d2 convert --allow-pickle`"
     )
 
 

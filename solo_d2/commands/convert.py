@@ -141,7 +141,7 @@ def run(arguments: argparse.Namespace) -> None:
     if target:
         write_weight_file(arguments.output, to_foreign(native, target))
     else:
-        metadata = {PREPROCESSING_KEY: native.preprocessing.as_dict()}
+        metadata: dict[str, object] = {PREPROCESSING_KEY: native.preprocessing.as_dict()}
         if native.format:
             metadata[FORMAT_KEY] = native.format.name
         write_weight_file(arguments.output, native.weights, **metadata)

@@ -32,8 +32,8 @@ REPORTED_PACKAGES = (
     "safetensors",
     "tensorboard",
 )
-# What tells the two providers of the name ``detectron2`` apart: a folder that only the real one has,
-# and a word in d2lite's ``__init__.py``.
+# What tells the two providers of ``detectron2`` apart: a folder that only the real one has, and a word in the
+# ``__init__.py`` of d2lite.
 REAL_ONLY = "modeling/roi_heads"
 LITE_NAME = "d2lite"
 
@@ -43,9 +43,9 @@ class Detectron2Copy:
     """One place that provides ``detectron2``.
 
     Attributes:
-        folder: the package's folder.
+        folder: The package's folder.
         kind: "Detectron2", "d2lite", or "Detectron2 and d2lite mixed in one folder".
-        version: as its ``__init__.py`` says; "" where it does not.
+        version: The version in its ``__init__.py``; "" if there is none.
     """
 
     folder: Path
@@ -54,14 +54,14 @@ class Detectron2Copy:
 
 
 def detectron2_copies(search_path: Iterable[str] | None = None) -> list[Detectron2Copy]:
-    """Every importable copy, the active one first.
+    """Returns every importable copy, the active one first.
 
     Args:
-        search_path: folders to look through; ``sys.path`` and the active package where None.
+        search_path: Folders to look through; None means the active package and ``sys.path``.
     """
     if search_path is None:
         spec = importlib.util.find_spec("detectron2")
-        active = [str(Path(place).parent) for place in (spec.submodule_search_locations if spec else ())]
+        active = [str(Path(place).parent) for place in ((spec and spec.submodule_search_locations) or ())]
         search_path = [*active, *(place or "." for place in sys.path)]
     folders = [Path(place).resolve() / "detectron2" for place in search_path]
     found = dict.fromkeys(folder for folder in folders if (folder / "__init__.py").is_file())
@@ -69,7 +69,7 @@ def detectron2_copies(search_path: Iterable[str] | None = None) -> list[Detectro
 
 
 def _inspect(folder: Path) -> Detectron2Copy:
-    """Reads what a folder holds without importing it, as a mixture may not be importable."""
+    """Reads a folder without importing it, because a mixture may not be importable."""
     text = (folder / "__init__.py").read_text(encoding="utf-8")
     version = re.search(r"__version__ = [\"'](.+?)[\"']", text)
     is_real = (folder / REAL_ONLY).is_dir() or any(folder.glob("_C*"))
@@ -80,13 +80,13 @@ def _inspect(folder: Path) -> Detectron2Copy:
 
 
 def detectron2_distributions() -> list[str]:
-    """Installed distributions that provide ``detectron2``, as "name version"."""
+    """Returns the installed distributions that provide ``detectron2``, as "name version"."""
     names = importlib.metadata.packages_distributions().get("detectron2", [])
     return [f"{name} {importlib.metadata.version(name)}" for name in sorted(set(names))]
 
 
 def mixture(copies: list[Detectron2Copy], distributions: list[str]) -> str:
-    """One line that says what is mixed and how to fix it; "" where nothing is."""
+    """Returns one line that says what is mixed and how to fix it; "" if nothing is."""
     mixed = [copy for copy in copies if "mixed" in copy.kind]
     if len(distributions) > 1 or mixed:
         named = " and ".join(distributions) or str(mixed[0].folder)
@@ -101,7 +101,7 @@ def mixture(copies: list[Detectron2Copy], distributions: list[str]) -> str:
 
 
 def report() -> list[tuple[str, str]]:
-    """(what, value) rows: Detectron2, kernels, versions and GPUs."""
+    """Returns (name, value) rows: Detectron2, kernels, versions and GPUs."""
     copies = detectron2_copies()
     distributions = detectron2_distributions()
     rows = [("detectron2", "not importable; pip install ./d2lite")]
@@ -119,7 +119,7 @@ def report() -> list[tuple[str, str]]:
 
 
 def _kernels() -> str:
-    """What runs the operators, in words."""
+    """Describes what runs the operators."""
     missing = load_extension()
     if missing:
         return f"PyTorch references ({missing})"

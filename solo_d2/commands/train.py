@@ -18,6 +18,7 @@ import os
 from detectron2.config import CfgNode
 from detectron2.engine import default_setup
 from detectron2.utils import comm
+from solo_d2.config.loading import find_config
 from solo_d2.engine import run_config
 from solo_d2.engine.launching import launch_training
 from solo_d2.engine.trainer import Trainer
@@ -32,6 +33,8 @@ def build_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> None:
     """Checks the command line, then starts every process of the job."""
+    if arguments.config_file:
+        arguments.config_file = find_config(arguments.config_file)  # Detectron2 logs the file's text
     run_config.read_cfg(arguments)  # mistakes are found before any process is started
     launch_training(run_member, arguments)
 

@@ -1,4 +1,4 @@
-"""What every command-line entry point does with errors: one line, no traceback unless asked."""
+"""Command lines: parsers, and errors as one line without a traceback."""
 
 import argparse
 import logging
@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn, TypeVar
 
 from torch.multiprocessing import ProcessExitedException
 
@@ -20,13 +21,15 @@ EXIT_FAILURE = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
-# OSError: what the system refuses, such as a file that is not there or a full disk; its text says which.
+# OSError: the system refused something, such as a missing file or a full disk; its text says which.
 USER_ERRORS = (InputError, OSError)
 EXPLAINED_ERRORS = (*USER_ERRORS, FloatingPointError)
 
+Result = TypeVar("Result")
+
 
 def traceback_wanted() -> bool:
-    """Whether ``--traceback`` or ``SOLO_D2_TRACEBACK=1`` asked for full tracebacks."""
+    """Returns whether ``--traceback`` or ``SOLO_D2_TRACEBACK=1`` asked for full tracebacks."""
     return os.environ.get(TRACEBACK_ENV, "") not in ("", "0")
 
 
@@ -34,16 +37,16 @@ def prepare_parser(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     """Adds ``--traceback`` and turns argparse's usage dumps into one ``InputError`` line.
 
     Args:
-        parser: an entry point's parser; changed in place.
+        parser: Parser of an entry point; changed in place.
 
     Returns:
-        the same parser.
+        The same parser.
     """
 
-    def error(message: str):
+    def error(message: str) -> NoReturn:
         raise InputError(f"{message} (--help lists the flags)")
 
-    parser.error = error
+    parser.error = error  # type: ignore[method-assign]
     parser.add_argument(
         TRACEBACK_FLAG,
         action="store_true",
@@ -73,7 +76,7 @@ def show_log() -> None:
 
 
 def one_line(error: BaseException) -> str:
-    """The error in one line, also when a data-loader process wrapped it in a traceback."""
+    """Returns an error as one line, also if a data-loader process wrapped it in a traceback."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if not lines:
         return type(error).__name__
@@ -82,18 +85,18 @@ def one_line(error: BaseException) -> str:
     return " ".join(lines)
 
 
-def run_reporting_errors(main: Callable, *args):
+def run_reporting_errors(main: Callable[..., Result], *args: object) -> Result:
     """Calls ``main(*args)``; an explained error becomes one line on stderr and ``SystemExit``.
 
     Args:
-        main: the function to run; in a distributed job every rank runs this wrapper.
-        args: its positional arguments.
+        main: Function to run; in a distributed job every rank runs this wrapper.
+        args: Its positional arguments.
 
     Returns:
-        what ``main`` returns.
+        The function's result.
 
     Raises:
-        SystemExit: code 2 for a user's mistake, 1 for a training that broke down.
+        SystemExit: Code 2 for a user's mistake, 1 for a training that failed.
     """
     logging.getLogger("detectron2.engine.train_loop").addFilter(_is_unexplained)
     try:
@@ -112,14 +115,14 @@ def run_reporting_errors(main: Callable, *args):
 
 
 def killed_by(signal_name: str) -> str:
-    """What to say of a process that a signal ended."""
+    """Describes a process that a signal ended."""
     return f"a process was ended by {signal_name}" + (
         ", as the system does when memory runs out" if signal_name == "SIGKILL" else ""
     )
 
 
 def _is_unexplained(record: logging.LogRecord) -> bool:
-    """Whether the training loop may log an exception: not the ones that become one line here."""
+    """Returns whether the training loop may log an exception; those that become one line here stay out."""
     error = record.exc_info[1] if record.exc_info else None
     return traceback_wanted() or not isinstance(error, EXPLAINED_ERRORS)
 
@@ -127,8 +130,8 @@ def _is_unexplained(record: logging.LogRecord) -> bool:
 def run_cli(main: Callable[[], object]) -> None:
     """Runs an entry point: ``if __name__ == "__main__": run_cli(main)``.
 
-    ``--traceback`` is honoured wherever it stands on the command line, also behind
-    ``KEY VALUE`` pairs. Ctrl-C ends with one line, too.
+    ``--traceback`` may stand anywhere on the command line, also after ``KEY VALUE`` pairs. Ctrl-C ends with
+    one line, too.
     """
     if TRACEBACK_FLAG in sys.argv:
         sys.argv.remove(TRACEBACK_FLAG)

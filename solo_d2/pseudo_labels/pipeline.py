@@ -13,8 +13,8 @@ from solo_d2.utils.hashing import hash_value
 from .files import digest_of_file, flatten
 from .stages import Stage
 
-# Keys that results do not follow from: where they go, and on what they are computed. Weights count by their
-# content, where a stage reads any.
+# Keys that results do not depend on: output folder and device. Weights count by their content, in stages that
+# read any.
 _NOT_SETTINGS = (
     "OUTPUT_DIR", "MODEL.DEVICE", "MODEL.WEIGHTS", "DATALOADER.NUM_WORKERS", "PSEUDO_LABELS.BATCH_SIZE"
 )  # fmt: skip
@@ -27,9 +27,9 @@ class Method:
     """A config file with overrides.
 
     Attributes:
-        config_file: its path.
-        cfg: what it amounts to.
-        options: the overrides, "KEY", "VALUE", ...
+        config_file: Path of the file.
+        cfg: The resulting config.
+        options: The overrides, "KEY", "VALUE", ...
     """
 
     config_file: str
@@ -38,11 +38,11 @@ class Method:
 
     @property
     def weights(self) -> str:
-        """What it starts from."""
-        return flatten(self.cfg)["MODEL.WEIGHTS"]
+        """The weights it starts from."""
+        return str(flatten(self.cfg)["MODEL.WEIGHTS"])
 
     def settings(self, labels: bool = False) -> dict[str, object]:
-        """All keys, flat, but those in ``_NOT_SETTINGS``; ``PSEUDO_LABELS`` only for what makes labels."""
+        """Returns the keys, flat, without ``_NOT_SETTINGS``; ``PSEUDO_LABELS`` only for what makes labels."""
         return {
             key: value
             for key, value in flatten(self.cfg).items()
@@ -101,7 +101,7 @@ class Pipeline:
 
     @property
     def label_stages(self) -> dict[str, str]:
-        """What pictures show: title and label file."""
+        """Titles and label files of the columns of the report's pictures."""
         titles = {} if self.trained else {"free masks": self._labels_file}
         for number in range(1, self.rounds + 1):
             what = "first training" if number == 1 else f"self-training {number - 1}"
@@ -110,7 +110,7 @@ class Pipeline:
 
     @property
     def measured(self) -> dict[str, str]:
-        """Titles of what is evaluated, and the stages that do it."""
+        """Titles of the rows of the report's results, and the stages that evaluate them."""
         if not self.val_json:
             return {}
         titles = {} if self.masks or self.trained else {"Free Mask alone": "masks_evaluation"}
@@ -148,12 +148,12 @@ class Pipeline:
         return self.masks or self._file("masks", "labels.json")
 
     def _weights_of(self, training: str) -> str:
-        """What a training leaves, or the weights that were given instead of the first."""
+        """Returns the weights of a training, or those that were given instead of the first."""
         given = self.trained if training == "train" else ""
         return given or self._file(training, "model_final.pth")
 
     def _made_by(self, training: str) -> tuple[tuple[str, ...], dict[str, str]]:
-        """The stage those weights come from, or their digest."""
+        """Returns the stage that makes these weights, or the digest of the given ones."""
         if training == "train" and self.trained:
             return (), {"segmenter (SHA-256)": digest_of_file(self.trained)}
         return (training,), {}
@@ -162,15 +162,15 @@ class Pipeline:
         return str(self.output / stage / name)
 
     def _backbone(self) -> list[Stage]:
-        given = self.backbone or self.densecl is None
-        if given or (self.trained and not self.rounds):  # nothing is trained from it
-            return []
+        method = self.densecl
+        if self.backbone or method is None or (self.trained and not self.rounds):
+            return []  # it is given, or nothing is trained from it
         trained, backbone = (self._file("densecl", name) for name in ("model_final.pth", "backbone.pth"))
         data = ["--train-unlabelled", self.images, "--train-images", self.image_root]
-        train = self._train("densecl", self.densecl, data)
+        train = self._train("densecl", method, data)
         export = _command("export", "backbone", "--weights", trained, "--output", backbone)
-        start = {"weights (SHA-256)": digest_of_file(self.densecl.weights)}
-        settings = self.densecl.settings() | start | self._image_settings | self._training_settings
+        start = {"weights (SHA-256)": digest_of_file(method.weights)}
+        settings = method.settings() | start | self._image_settings | self._training_settings
         return [Stage("densecl", [train, export], settings, ["model_final.pth", "backbone.pth"])]
 
     def _first_training(self) -> list[Stage]:
@@ -247,5 +247,5 @@ def _command(*words: str) -> list[str]:
 
 
 def _place(path: str) -> str:
-    """A path that is the same from whichever folder the run is called."""
+    """Returns a path that does not depend on the current folder."""
     return os.path.abspath(os.path.expanduser(path))

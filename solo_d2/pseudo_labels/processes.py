@@ -1,4 +1,4 @@
-"""Scripts in processes of their own, and an end to what a killed driver left of them."""
+"""Runs Python in child processes and cleans up orphans of a killed driver."""
 
 import ctypes
 import itertools
@@ -9,35 +9,36 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 from solo_d2.engine.cli import killed_by
 from solo_d2.utils.errors import InputError
 
-# Variable that a stage's processes inherit, however they are started; its value is the run's.
+# Variable that all processes of a stage inherit; its value marks the run.
 _MARK = "SOLO_D2_RUN"
-# Seconds that a killed process has to be gone; one that waits for a disk or a GPU takes some.
+# Seconds in which a killed process ends; one that waits for a disk or a GPU takes some.
 _PATIENCE = 30.0
 _PR_SET_PDEATHSIG = 1
 
 
-def run_mark(lock_file) -> str:
-    """What tells a run's processes from all others on this machine: its open lock file's device and inode."""
+def run_mark(lock_file: IO) -> str:
+    """Returns a mark that only this run has on this machine: device and inode of its open lock file."""
     status = os.fstat(lock_file.fileno())
     return f"{status.st_dev}:{status.st_ino}"
 
 
-def run_script(command: Sequence[str], lock_file) -> None:
+def run_script(command: Sequence[str], lock_file: IO) -> None:
     """Runs a Python process to its end.
 
-    It ends with this process, however this one ends (Linux). Processes that it spawned may outlive a kill:
-    :func:`end_leftovers` ends them before anything else works in the run's folder.
+    On Linux it ends with this process, however this one ends. Processes that it spawned may outlive a kill:
+    :func:`end_leftovers` ends them before another run works in the folder.
 
     Args:
         command: Arguments of Python: a script's path, or -m and a module, then its own arguments.
         lock_file: The run's lock; the process holds it, too.
 
     Raises:
-        InputError: if it failed.
+        InputError: The process failed.
     """
     mark = run_mark(lock_file)
     process = subprocess.Popen(
@@ -74,13 +75,13 @@ def _end_with_parent() -> None:
 
 
 def end_leftovers(mark: str) -> None:
-    """Kills this machine's processes of a run, and waits until they are gone (where there is a /proc).
+    """Kills the processes of a run on this machine and waits until they are gone, if there is a /proc.
 
     Args:
-        mark: of :func:`run_mark`; only the run's driver may call this, under the lock.
+        mark: Result of :func:`run_mark`; only the run's driver may call this, under the lock.
 
     Raises:
-        InputError: if one of them does not go.
+        InputError: A process does not end.
     """
     deadline = time.monotonic() + _PATIENCE
     while left := _marked(mark):
@@ -95,7 +96,7 @@ def end_leftovers(mark: str) -> None:
 
 
 def _marked(mark: str) -> list[int]:
-    """Processes that inherited a run's mark, without this one; a dead one has no environment any more."""
+    """Returns the other processes that inherited a run's mark; a dead one has no environment."""
     entry, found = f"{_MARK}={mark}".encode(), []
     for path in Path("/proc").glob("[0-9]*"):
         try:

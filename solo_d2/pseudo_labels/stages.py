@@ -1,7 +1,7 @@
-"""Long work as stages in processes of their own: killed at any point, the same command goes on where it was.
+"""Resumable stages, each in processes of its own.
 
-A stage has a folder. ``started.json`` in it says with which settings and from which inputs it was begun,
-``done.json`` that it is finished, and with what. Both are whole or absent.
+A stage has a folder. ``started.json`` states the settings and inputs that it was started with, ``done.json``
+the outputs of a finished stage. Both are written atomically, so the same command resumes a killed run.
 """
 
 import contextlib
@@ -14,6 +14,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from solo_d2.utils.atomic_file import UNFINISHED, write_text
 from solo_d2.utils.errors import InputError
@@ -25,13 +26,13 @@ from .processes import end_leftovers, run_mark, run_script
 try:
     import fcntl
 except ImportError:  # no POSIX: nothing guards a folder against two drivers
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 logger = logging.getLogger(__name__)
 
 _LOCK = "driver.lock"
 _FORGOTTEN = ".forgotten"
-# Seconds that what a killed driver left behind has to end itself; loader processes look every five.
+# Seconds in which leftovers of a killed driver end by themselves; loader processes check every five.
 _PATIENCE = 30.0
 
 
@@ -40,11 +41,11 @@ class Stage:
     """One step.
 
     Attributes:
-        name: of the stage and of its folder.
+        name: Name of the stage and of its folder.
         commands: Arguments of Python, one list per process; each process can be run again after a kill.
-        settings: everything the result follows from, except what other stages made.
-        outputs: files in the stage's folder that it leaves.
-        after: names of the stages whose outputs it reads.
+        settings: Everything that the result depends on, except outputs of other stages.
+        outputs: Files that it leaves in its folder.
+        after: Names of the stages whose outputs it reads.
     """
 
     name: str
@@ -58,46 +59,44 @@ class StageRunner:
     """Runs stages below one folder, each once.
 
     Attributes:
-        folder: the stages' folders are in it.
+        folder: Parent of the stages' folders.
     """
 
     def __init__(self, folder: str | os.PathLike):
         self.folder = Path(folder)
-        self._lock_file = None
+        self._lock_file: IO | None = None
         self._made: dict[str, str] = {}
 
     def run(self, stage: Stage) -> bool:
         """Runs a stage unless it is done.
 
-        A stage whose outputs changed since, or that was begun from other outputs of the stages before it,
-        is made afresh, without anything of the former attempt.
+        A stage whose outputs have changed, or that was started from other outputs of the stages before it, is
+        rerun from nothing.
 
         Returns:
             Whether it was run.
 
         Raises:
-            InputError: see :meth:`check`, or if a command failed or an output is not there.
+            InputError: See :meth:`check`; or a command failed, or an output is missing.
         """
         self.check([stage])
         inputs = {name: self._made[name] for name in stage.after}
         reason = self._outdated(stage.name, inputs)
         if reason:
-            logger.warning("%s: %s, the stage is made afresh", stage.name, reason)
+            logger.warning("%s: %s, the stage is rerun", stage.name, reason)
             self.forget([stage.name])
-        done = self.result(stage.name)
-        ran = done is None
-        if ran:
-            done = self._make(stage, inputs)
-        else:
+        before = self.result(stage.name)
+        if before is not None:
             logger.info("%s: done before", stage.name)
+        done = before or self._make(stage, inputs)
         self._made[stage.name] = hash_value(done["outputs"])
-        return ran
+        return before is None
 
     def check(self, stages: Sequence[Stage]) -> None:
-        """Looks at what is there of stages.
+        """Checks the folders of stages.
 
         Raises:
-            InputError: if one was begun with other settings, or its folder holds what no run of it made.
+            InputError: A stage was started with other settings, or its folder has files of something else.
         """
         changes = {}
         for stage in stages:
@@ -109,8 +108,8 @@ class StageRunner:
         changed = [name for name, what in changes.items() if what]
         if changed:
             raise InputError(
-                f"stage {changed[0]} was begun with other settings ({changes[changed[0]]}): "
-                f"--redo {' '.join(changed)} makes anew what changed and what rests on it, "
+                f"stage {changed[0]} was started with other settings ({changes[changed[0]]}): "
+                f"--redo {' '.join(changed)} reruns what changed and what depends on it, "
                 "another --output keeps both"
             )
 
@@ -119,26 +118,27 @@ class StageRunner:
             raise InputError(f"{folder} has files of something else: name another --output, or remove them")
 
     def _outdated(self, name: str, inputs: Mapping[str, str]) -> str:
-        """Why what is there of a stage cannot be gone on with; "" if it can."""
+        """Returns why a stage cannot be resumed; "" if it can."""
         started, done = self._started(name), self.result(name)
         if started and started.get("inputs") != inputs:
-            return "what it was made from changed"
+            return "its inputs changed"
         changed = changed_outputs(self.folder / name, done["outputs"]) if done else ""
-        return f"{changed} is not as it was left" if changed else ""
+        return f"its {changed} changed" if changed else ""
 
     def _started(self, name: str) -> dict | None:
         return read_object(self.folder / name / "started.json")
 
     def _make(self, stage: Stage, inputs: Mapping[str, str]) -> dict:
-        """Runs the commands; returns what ``done.json`` then holds."""
+        """Runs the commands and returns the content of ``done.json``."""
         started = self._started(stage.name)
         attempts = (started or {}).get("attempts", 0) + 1
         for leftover in (self.folder / stage.name).rglob(UNFINISHED):
             leftover.unlink()
         begun = {"settings": dict(stage.settings), "inputs": dict(inputs), "attempts": attempts}
         write_text(self.folder / stage.name / "started.json", [json.dumps(begun)])
-        logger.info("%s: %s", stage.name, "going on" if started else "starting")
+        logger.info("%s: %s", stage.name, "resuming" if started else "starting")
         start = time.time()
+        assert self._lock_file is not None, "run() needs lock()"
         for command in stage.commands:
             run_script(command, self._lock_file)
         return self._finish(stage, attempts, time.time() - start)
@@ -155,32 +155,30 @@ class StageRunner:
         return done
 
     def result(self, name: str) -> dict | None:
-        """What ``done.json`` of a stage holds; None if it is not done."""
+        """Returns the content of a stage's ``done.json``; None if it is not done."""
         return read_object(self.folder / name / "done.json")
 
     def forget(self, names: Sequence[str]) -> None:
-        """Deletes stages' folders, the last first, so that a crash leaves none that others rest on."""
+        """Deletes stages' folders, last first, so that a crash leaves none without what it depends on."""
         for name in reversed(names):
             if (self.folder / name).exists():
-                # Out of the way at once: what is half deleted must not be taken for a stage to go on with.
+                # Renamed first: a half deleted folder must not be taken for a stage to resume.
                 forgotten = tempfile.mkdtemp(_FORGOTTEN, ".", self.folder)
                 os.replace(self.folder / name, forgotten)
                 shutil.rmtree(forgotten, ignore_errors=True)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Keeps the folder for this process and what it starts.
-
-        What a killed driver left running is ended first, so that it cannot write into what this one does.
+        """Locks the folder for this process and its children, after ending what a killed driver left running.
 
         Raises:
-            InputError: if another run still works in the folder, or a process of an earlier one does not end.
+            InputError: Another run still works in the folder, or a process of an earlier one does not end.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with open(self.folder / _LOCK, "a") as file:
             _acquire(file, self.folder)
             end_leftovers(run_mark(file))
-            for leftover in self.folder.glob(UNFINISHED):  # only here: a folder below may be another run's
+            for leftover in self.folder.glob(UNFINISHED):  # not below: a folder there may be of another run
                 leftover.unlink()
             for leftover in self.folder.glob(f".*{_FORGOTTEN}"):
                 shutil.rmtree(leftover, ignore_errors=True)
@@ -188,7 +186,8 @@ class StageRunner:
             yield
 
 
-def _acquire(file, folder: Path) -> None:
+def _acquire(file: IO, folder: Path) -> None:
+    """Waits for the lock of a folder."""
     if fcntl is None:
         return
     deadline = time.monotonic() + _PATIENCE
@@ -201,12 +200,12 @@ def _acquire(file, folder: Path) -> None:
                 raise InputError(f"another run still works in {folder}: wait for it or end it") from None
             time.sleep(0.2)
         except OSError as error:  # some network file systems
-            logger.warning("%s cannot be locked (%s): start no second run in it", folder, error)
+            logger.warning("%s cannot be locked (%s): do not start a second run in it", folder, error)
             return
 
 
 def resting_on(names: Collection[str], stages: Sequence[Stage]) -> list[str]:
-    """Those stages and all that read what they leave, directly or not, in the stages' order."""
+    """Returns these stages and all that depend on them, directly or not, in the stages' order."""
     found: list[str] = []
     for stage in stages:
         if stage.name in names or set(stage.after) & set(found):
@@ -215,7 +214,7 @@ def resting_on(names: Collection[str], stages: Sequence[Stage]) -> list[str]:
 
 
 def changed_outputs(folder: Path, outputs: Mapping[str, str]) -> str:
-    """Names of the outputs that are gone or have other bytes, with commas; "" if all are as they were."""
+    """Returns the names of outputs that are missing or have other bytes, with commas; "" if none."""
     changed = [
         name
         for name, digest in outputs.items()

@@ -151,4 +151,4 @@ def test_mistake_found_in_a_spawned_process(tmp_path):
         DETECTRON2_DATASETS=str(tmp_path),
     )  # fmt: skip
     assert result.returncode == 2
-    assert "Traceback" not in result.stderr and "make_scenes.py" in result.stderr
+    assert "Traceback" not in result.stderr and "solo-d2 data scenes" in result.stderr

@@ -84,7 +84,7 @@ def test_missing_scenes_name_their_generator(solov2_cfg, tmp_path, monkeypatch):
     register_all(tmp_path)
     solov2_cfg.DATASETS.TRAIN = ("scenes_train",)
     try:
-        with pytest.raises(InputError, match="make_scenes.py"):
+        with pytest.raises(InputError, match="solo-d2 data scenes"):
             check_datasets(solov2_cfg, training=True)
     finally:
         for name in ("scenes_train", "scenes_val"):

@@ -81,7 +81,7 @@ def test_a_stage_is_run_once(runner, make_stage):
 
 def test_changed_settings_are_one_line(runner, make_stage):
     runner.run(make_stage())
-    with pytest.raises(InputError, match=r"stage one was begun with other settings \(word was a, is b\)"):
+    with pytest.raises(InputError, match=r"stage one was started with other settings \(word was a, is b\)"):
         runner.run(make_stage(word="b"))
     assert runs(runner) == 1
 
@@ -99,7 +99,7 @@ def test_all_changed_stages_are_named_at_once(runner, make_stage):
     for name in ("one", "two", "three"):
         runner.run(make_stage(name))
     after = [make_stage("one", "b"), make_stage("two"), make_stage("three", "c")]
-    with pytest.raises(InputError, match=r"stage one .*word was a, is b.*--redo one three makes"):
+    with pytest.raises(InputError, match=r"stage one .*word was a, is b.*--redo one three reruns"):
         runner.check(after)
     runner.check([after[1], make_stage("not begun")])
 
@@ -154,7 +154,7 @@ def test_a_stage_remade_to_other_bytes_remakes_what_follows(runner, make_stage, 
     runner.forget(["one"])
     assert run_both("a") == (True, False)  # the same bytes
     runner.forget(["one"])
-    assert run_both("b") == (True, True) and "two: what it was made from changed" in caplog.text
+    assert run_both("b") == (True, True) and "two: its inputs changed" in caplog.text
     assert runs(runner, "two") == 1 and runner.result("two")["attempts"] == 1
     assert run_both("b") == (False, False)
 
@@ -176,7 +176,7 @@ def test_an_output_that_changed_is_made_afresh(runner, make_stage, caplog, damag
     path.unlink() if damage == "gone" else path.write_text("z")
     assert changed_outputs(path.parent, runner.result("one")["outputs"]) == "out.txt"
     assert runner.run(make_stage())
-    assert path.read_text() == "a" and runs(runner) == 1 and "out.txt is not as it was left" in caplog.text
+    assert path.read_text() == "a" and runs(runner) == 1 and "its out.txt changed" in caplog.text
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut"])
@@ -217,7 +217,7 @@ def test_a_file_system_without_locks_is_said(tmp_path, monkeypatch, caplog):
 
     monkeypatch.setattr(module.fcntl, "flock", refuse)
     with StageRunner(tmp_path).lock():
-        assert "cannot be locked" in caplog.text and "start no second run" in caplog.text
+        assert "cannot be locked" in caplog.text and "do not start a second run" in caplog.text
 
 
 def test_a_second_run_waits_and_then_says_so(runner, monkeypatch):

@@ -1,6 +1,6 @@
 """Tells what a model's errors cost: mask AP with masks and classes swapped for the true ones.
 
-python train_net.py --config-file configs/quick/solov2_tiny.yaml --eval-only MODEL.WEIGHTS model.pth
+solo-d2 eval --config-file quick/solov2_tiny MODEL.WEIGHTS model.pth
 solo-d2 analyze errors --json datasets/scenes/instances_val.json \\
     --results output/inference/coco_instances_results.json
 """

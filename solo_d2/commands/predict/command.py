@@ -87,7 +87,7 @@ def check_arguments(args: argparse.Namespace) -> None:
 
 
 def choose_devices(num_gpus: int) -> list[str | None]:
-    """One device name per process; [None] leaves the choice to config and machine."""
+    """Returns one device name per process; [None] leaves the choice to the predictor."""
     available = torch.cuda.device_count()
     if num_gpus > available and num_gpus > 1:
         used = f"{available} GPUs" if available > 1 else "one process"
@@ -118,7 +118,7 @@ def video_target(source: VideoSource, video: str | None, output: Path) -> Path:
 
 
 def report(outcome: Outcome, unit: str, target: Path, args: argparse.Namespace) -> None:
-    """Says what was written; exits with code 1 if a picture could not be read."""
+    """Prints what was written; exits with code 1 if a picture could not be read."""
     if args.json and outcome.num_done:
         write_json(args.json, outcome.rows)
         print(f"{len(outcome.rows)} instances -> {args.json}")
@@ -130,7 +130,7 @@ def report(outcome: Outcome, unit: str, target: Path, args: argparse.Namespace) 
 
 
 def make_job(args: argparse.Namespace) -> Job:
-    """Model, threshold and drawing; raises ``InputError`` for masks of a box-only model."""
+    """Returns model, threshold and drawing; raises ``InputError`` for masks of a box-only model."""
     cfg = load_config(args.config_file, args.opts)
     if cfg.TEST.BOX_ONLY and args.draw == "masks":
         raise InputError("--draw masks: TEST.BOX_ONLY gives boxes without masks; leave one of them out")

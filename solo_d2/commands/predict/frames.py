@@ -1,4 +1,4 @@
-"""A video through the model, frame by frame in batches."""
+"""Segments a video, frame by frame in batches."""
 
 import itertools
 from collections.abc import Iterable, Iterator
@@ -21,13 +21,13 @@ def segment_video(source: VideoSource, target: Path, job: Job, device: str | Non
     """Segments every frame and writes them as one video; Ctrl-C ends it and keeps what is done.
 
     Args:
-        source: video file or camera.
-        target: the ``.mp4`` file to write.
-        job: model and thresholds.
-        device: where to run; None lets the predictor choose.
+        source: Video file or camera.
+        target: The ``.mp4`` file to write.
+        job: Model and thresholds.
+        device: Device to run on; None lets the predictor choose.
 
     Returns:
-        Frames done, and rows whose ``image_id`` is the frame's number, counted from one.
+        Number of frames, and rows whose ``image_id`` is the frame's number, counted from one.
     """
     predictor = job.predictor(device)
     categories = category_ids(predictor.metadata)

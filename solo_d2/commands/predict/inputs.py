@@ -1,4 +1,4 @@
-"""From the command line's files, globs and folders to a list of pictures with names and ids."""
+"""Pictures that a command line names by files, globs and folders."""
 
 import re
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ class InputImage:
     """One picture to segment.
 
     Attributes:
-        path: where it lies.
-        name: its name below the output folder, unique in a run; keeps subfolders of a given folder.
-        image_id: COCO image id: the file stem where that is a number, else a running number.
+        path: Its file.
+        name: Its name below the output folder, unique in a run; keeps subfolders of a given folder.
+        image_id: COCO image id: the file stem if that is a number, else a running number.
     """
 
     path: Path
@@ -26,10 +26,10 @@ class InputImage:
 
 
 def find_images(arguments: Sequence[str]) -> list[InputImage]:
-    """Expands ``--input``: files as given, globs and folders (with their subfolders) sorted.
+    """Expands ``--input``: files as given; globs and folders, with their subfolders, sorted.
 
     Args:
-        arguments: paths, patterns with ``*``, ``?`` or ``[]`` (``~`` allowed), or folders.
+        arguments: Paths, patterns with ``*``, ``?`` or ``[]`` (``~`` allowed), or folders.
 
     Raises:
         InputError: An argument names nothing, a folder or pattern has no pictures, or a path has control

@@ -1,10 +1,9 @@
-"""Many pictures through the model: in batches, on one device or split over several processes."""
+"""Segments pictures in batches, in one process or in several."""
 
-import multiprocessing
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
@@ -12,6 +11,7 @@ from tqdm import tqdm
 from detectron2.config import CfgNode
 from solo_d2.predictor import Predictor, to_array
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.parallel import map_in_processes
 from solo_d2.visualization.pictures import RESULT_QUALITY, save_picture
 from solo_d2.visualization.results import draw_picture
 
@@ -21,13 +21,13 @@ from .results import category_ids, coco_rows
 
 @dataclass(frozen=True)
 class Job:
-    """What every process needs to know.
+    """Settings that every process needs.
 
     Attributes:
-        cfg: config with the weights in ``MODEL.WEIGHTS``.
-        score_threshold: results below it are neither drawn nor written.
-        batch_size: pictures per forward pass.
-        parts: what is drawn, one of ``visualization.results.PARTS``.
+        cfg: Config with the weights in ``MODEL.WEIGHTS``.
+        score_threshold: Results below it are neither drawn nor written.
+        batch_size: Pictures per forward pass.
+        parts: What is drawn, one of ``visualization.results.PARTS``.
     """
 
     cfg: CfgNode
@@ -36,6 +36,7 @@ class Job:
     parts: str = "both"
 
     def predictor(self, device: str | None = None) -> Predictor:
+        """Builds the model."""
         return Predictor(
             self.cfg,
             device=device,
@@ -46,11 +47,11 @@ class Job:
 
 @dataclass
 class Outcome:
-    """What came of some pictures or frames.
+    """Results of some pictures or frames.
 
     Attributes:
-        num_done: pictures segmented and written.
-        failures: one line per unreadable picture.
+        num_done: Number of pictures segmented and written.
+        failures: One line per unreadable picture.
         rows: COCO results.
     """
 
@@ -59,6 +60,7 @@ class Outcome:
     rows: list[dict] = field(default_factory=list)
 
     def add(self, other: "Outcome") -> None:
+        """Adds the results of other pictures."""
         self.num_done += other.num_done
         self.failures += other.failures
         self.rows += other.rows
@@ -70,40 +72,32 @@ def segment_pictures(
     """Segments pictures and writes their overlays; unreadable ones are reported and skipped.
 
     Args:
-        images: what to segment.
-        targets: where each overlay goes.
-        job: model and thresholds.
-        devices: one process per entry, each with its share of the pictures; a single entry runs
-            in this process. None lets the predictor choose.
+        images: The pictures.
+        targets: The file of each overlay.
+        job: Model and thresholds.
+        devices: One process per entry, each with its share of the pictures; a single entry runs in this
+            process. None lets the predictor choose.
 
     Returns:
         The merged outcome; rows ordered by image id.
 
     Raises:
-        InputError: the config or the weights cannot be used.
+        InputError: The config or the weights cannot be used.
     """
     pairs = list(zip(images, targets, strict=True))
     devices = devices[: max(1, len(pairs))]
+    shares = [(rank, device, pairs[rank :: len(devices)]) for rank, device in enumerate(devices)]
     outcome = Outcome()
-    if len(devices) == 1:
-        outcome.add(_segment_share(pairs, job, devices[0], 0))
-    else:
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(len(devices), mp_context=context) as pool:
-            shares = [
-                pool.submit(_segment_share, pairs[rank :: len(devices)], job, device, rank)
-                for rank, device in enumerate(devices)
-            ]
-            for share in shares:
-                outcome.add(share.result())
+    segment = partial(_segment_share, job=job)
+    for part in map_in_processes(segment, shares, len(shares), chunk=1, start_method="spawn"):
+        outcome.add(part)
     outcome.rows.sort(key=lambda row: row["image_id"])
     return outcome
 
 
-def _segment_share(
-    pairs: Sequence[tuple[InputImage, Path]], job: Job, device: str | None, rank: int
-) -> Outcome:
-    """One process's pictures; ``rank`` is its progress bar's line."""
+def _segment_share(share: tuple[int, str | None, Sequence[tuple[InputImage, Path]]], job: Job) -> Outcome:
+    """Segments one process's share: its rank, which is the line of its progress bar, device and pictures."""
+    rank, device, pairs = share
     predictor = job.predictor(device)
     outcome = Outcome()
     with tqdm(total=len(pairs), unit="image", position=rank, disable=None) as bar:
@@ -115,6 +109,7 @@ def _segment_share(
 
 
 def _segment_batch(batch: Sequence[tuple[InputImage, Path]], predictor: Predictor, parts: str) -> Outcome:
+    """Segments a batch in one forward pass; unreadable pictures are reported and left out."""
     outcome = Outcome()
     readable = []
     for image, target in batch:

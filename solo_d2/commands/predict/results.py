@@ -10,14 +10,14 @@ from detectron2.structures import Instances
 def coco_rows(
     instances: Instances, image_id: int, file_name: str, category_ids: Mapping[int, int]
 ) -> list[dict]:
-    """One COCO results row per instance.
+    """Returns one COCO results row per instance.
 
     Args:
-        instances: results of one picture, on the CPU.
-        image_id: the picture's COCO id.
-        file_name: the picture's name, kept beside the id in every row.
-        category_ids: from contiguous class index to the data set's category id; an index that is
-            missing keeps its number plus one, as COCO counts from one.
+        instances: Results of one picture, on the CPU.
+        image_id: The picture's COCO id.
+        file_name: The picture's name, which every row states next to the id.
+        category_ids: From contiguous class index to the data set's category id; a missing index becomes its
+            number plus one, as COCO counts from one.
 
     Returns:
         Rows of image_id, file_name, category_id, segmentation (compressed RLE), bbox (x, y, width,

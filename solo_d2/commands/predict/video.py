@@ -18,18 +18,18 @@ class VideoSource:
     """Frames of a video file or of a camera.
 
     Attributes:
-        name: what to call it in messages and result files.
-        fps: frames per second; ``DEFAULT_FPS`` where the source does not say.
-        num_frames: as the file's header says; None for a camera or a header that does not say.
+        name: Its name in messages and result files.
+        fps: Frames per second; ``DEFAULT_FPS`` if the source does not say.
+        num_frames: Length as the file's header says; None for a camera or a header that does not say.
     """
 
     def __init__(self, source: str | int):
         """
         Args:
-            source: path of a video file, or a camera's number.
+            source: Path of a video file, or number of a camera.
 
         Raises:
-            InputError: no such file or camera, or a file that is no readable video.
+            InputError: The file or camera does not exist or cannot be read.
         """
         silence_opencv()
         if isinstance(source, int):
@@ -40,7 +40,8 @@ class VideoSource:
                 raise InputError(f"video {source} does not exist")
         self._capture = cv2.VideoCapture(source)
         self._next: np.ndarray | None = None
-        opened, self._next = self._capture.read() if self._capture.isOpened() else (False, None)
+        opened, frame = self._capture.read() if self._capture.isOpened() else (False, None)
+        self._next: np.ndarray | None = frame
         if not opened:
             self._capture.release()
             raise InputError(problem)
@@ -53,7 +54,7 @@ class VideoSource:
         return value if np.isfinite(value) and value > 0 else 0.0
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Yields BGR uint8 frames (H, W, 3) until the source ends; can be walked once."""
+        """Yields BGR uint8 frames (H, W, 3) until the source ends; works once."""
         try:
             while self._next is not None:
                 frame = self._next
@@ -65,7 +66,7 @@ class VideoSource:
 
 
 def silence_opencv() -> None:
-    """Keeps OpenCV's and FFmpeg's own messages off the terminal; errors are reported in our words."""
+    """Keeps OpenCV's and FFmpeg's own messages off the terminal; ``InputError`` says what is wrong."""
     logging = getattr(cv2.utils, "logging", cv2)  # OpenCV 5, or 4
     logging.setLogLevel(0)  # silent
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", FFMPEG_QUIET)

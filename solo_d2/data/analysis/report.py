@@ -1,4 +1,4 @@
-"""The text that ``tools/analyze_dataset.py`` prints."""
+"""The text that ``solo-d2 analyze dataset`` prints."""
 
 from collections.abc import Sequence
 

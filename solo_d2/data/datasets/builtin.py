@@ -45,7 +45,7 @@ def register_all(root: str | Path | None = None) -> None:
             f"scenes_{split}",
             scenes / f"instances_{split}.json",
             scenes / split / "images",
-            f"make the built-in scenes with: python tools/make_scenes.py --output {scenes}",
+            f"make the built-in scenes with: solo-d2 data scenes --output {scenes}",
             _classes(THING_CLASSES, range(1, len(THING_CLASSES) + 1)),
         )
         _register(
@@ -60,7 +60,7 @@ def register_all(root: str | Path | None = None) -> None:
             cityscapes / "annotations" / f"instances_{split}.json",
             cityscapes / "leftImg8bit" / split,
             f"put gtFine/ and leftImg8bit/ into {cityscapes}, then: "
-            f"python tools/convert_cityscapes.py --root {cityscapes}",
+            f"solo-d2 data cityscapes --root {cityscapes}",
             _classes(CITYSCAPES_NAMES, CITYSCAPES_IDS),
         )
         for version in _LVIS_VERSIONS:

@@ -61,7 +61,7 @@ def _add_scenes(scenes: Path, split: str) -> None:
         scenes / f"panoptic_{split}.json",
         scenes / f"panoptic_{split}",
         scenes / split / "images",
-        f"make the built-in scenes with: python tools/make_scenes.py --output {scenes}",
+        f"make the built-in scenes with: solo-d2 data scenes --output {scenes}",
         json_file=str(scenes / f"instances_{split}.json"),
     )
 

@@ -62,7 +62,7 @@ def register_panoptic_format(
 ) -> Metadata:
     """Checks and registers anybody's panoptic annotation set; a data set of the same name is replaced.
 
-    The JSON is checked, and that the files it names exist; ``tools/check_panoptic.py`` also opens them.
+    The JSON is checked, and that the files it names exist; ``solo-d2 data check-panoptic`` also opens them.
 
     Args:
         name: Of the data set.
@@ -83,7 +83,7 @@ def register_panoptic_format(
     problems = check_json(content, panoptic_root, image_root).lines()
     if problems:
         more = f"; and {len(problems) - 1} more kinds of problems" if len(problems) > 1 else ""
-        raise InputError(f"{json_file}: {problems[0]}{more}; tools/check_panoptic.py lists them")
+        raise InputError(f"{json_file}: {problems[0]}{more}; solo-d2 data check-panoptic lists them")
     if name in DatasetCatalog:
         DatasetCatalog.remove(name)
     if name in MetadataCatalog:

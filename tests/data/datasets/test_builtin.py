@@ -67,7 +67,7 @@ def test_environment_names_the_root(fresh, tmp_path, monkeypatch):
 
 def test_missing_files_are_one_line_with_the_command(fresh, tmp_path):
     fresh(tmp_path / "nowhere")
-    with pytest.raises(InputError, match="python tools/make_scenes.py --output") as info:
+    with pytest.raises(InputError, match="solo-d2 data scenes --output") as info:
         DatasetCatalog.get("scenes_train")
     assert "\n" not in str(info.value)
 
@@ -97,7 +97,7 @@ def test_registered_lvis_loads(fresh, tmp_path, version):
 
 def test_registered_cityscapes_loads_after_its_conversion(fresh, tmp_path):
     fresh(tmp_path)
-    with pytest.raises(InputError, match=r"python tools/convert_cityscapes\.py --root"):
+    with pytest.raises(InputError, match="solo-d2 data cityscapes --root"):
         DatasetCatalog.get("cityscapes_instances_val")
     for split in ("train", "val"):
         convert_cityscapes(write_cityscapes(tmp_path / "cityscapes", split), split, workers=1)

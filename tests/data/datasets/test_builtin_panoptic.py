@@ -76,7 +76,7 @@ def test_golden_class_names(registered, golden):
 
 def test_missing_files_come_with_advice(registered):
     for name, advice in (
-        ("scenes_panoptic_val", "make_scenes.py"),
+        ("scenes_panoptic_val", "solo-d2 data scenes"),
         ("coco_2017_val_panoptic_segments", "panoptic annotations"),
         ("cityscapes_panoptic_val", "createPanopticImgs.py"),
     ):

@@ -70,7 +70,7 @@ def test_broken_annotations_are_refused(register, panoptic_set):
     panoptic_set.content["annotations"][1]["file_name"] = "no.png"
     panoptic_set.content["annotations"][0]["segments_info"][0]["category_id"] = 77
     panoptic_set.write(panoptic_set.content)
-    with pytest.raises(InputError, match=r"1 x segment of a category .*; and 1 more kinds .*check_panoptic"):
+    with pytest.raises(InputError, match=r"1 x segment of a category .*; and 1 more kinds .*check-panoptic"):
         register()
 
 

@@ -9,7 +9,8 @@ class InputError(ValueError):
     """
 
     def __init__(self, message: str):
-        super().__init__(printable(message))
+        # Line breaks stay: PyTorch re-raises a loader process's error with the traceback in its message.
+        super().__init__("\n".join(map(printable, message.split("\n"))))
 
 
 def printable(text: str) -> str:

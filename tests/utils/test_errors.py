@@ -14,7 +14,7 @@ def test_it_is_a_value_error():
     "text, shown",
     [
         ("Größe 1 ×", "Größe 1 ×"),
-        ("a\nb\r", "a\\nb\\r"),
+        ("a\r\tb", "a\\r\\tb"),
         ("\x1b[31mred\x00", "\\x1b[31mred\\x00"),
         ("\ud800", "\\ud800"),
     ],
@@ -24,3 +24,8 @@ def test_names_from_files_cannot_write_to_the_terminal(text, shown):
     error = InputError(text)
     assert str(error) == shown
     assert str(pickle.loads(pickle.dumps(error))) == shown  # as worker processes pass it on
+
+
+def test_line_breaks_are_kept_by_errors_only():
+    """Errors of loader processes carry their traceback, which ``one_line`` takes off."""
+    assert printable("a\nb") == "a\\nb" and str(InputError("a\nb")) == "a\nb"

@@ -65,6 +65,7 @@ types: setup
 bench: setup
 	$(PY) benchmarks/bench_solov2.py
 	$(PY) benchmarks/bench_matrix_nms.py
+	$(PY) benchmarks/bench_restore.py
 	$(PY) benchmarks/bench_solo_memory.py
 	$(PY) benchmarks/bench_condinst.py
 	$(PY) benchmarks/bench_panoptic.py
@@ -80,7 +81,8 @@ sanitize: setup
 		ATEN_CPU_CAPABILITY=$$capability PYTHONPATH=build/sanitize/lib ASAN_OPTIONS=detect_leaks=0 \
 		LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" \
 		$(VENV)/bin/pytest -p no:xdist tests/ops/test_checks.py tests/ops/test_pack_masks.py tests/ops/test_mask_iou.py \
-		tests/ops/test_matrix_nms.py tests/ops/test_nms_family.py || exit 1; \
+		tests/ops/test_matrix_nms.py tests/ops/test_nms_family.py tests/ops/test_restore_masks.py \
+		tests/ops/test_masks_to_rle.py tests/ops/test_mask_crops.py || exit 1; \
 	done
 
 clean:

@@ -10,7 +10,7 @@ from .conv_tower import (
 )
 from .deform_conv import DeformConv, ModulatedDeformConv, convert_deform_convs, deform_conv2d
 from .pyramid_fusion import PyramidFusion
-from .resize import aligned_bilinear, flatten_levels, rescale_pyramid, resize, upsample
+from .resize import aligned_bilinear, flatten_levels, rescale_pyramid, resize, restore_size, upsample
 
 __all__ = [
     "ConvTower",
@@ -28,5 +28,6 @@ __all__ = [
     "init_conv",
     "rescale_pyramid",
     "resize",
+    "restore_size",
     "upsample",
 ]

@@ -2,11 +2,25 @@
 
 from ._extension import load_extension
 from .box_nms import box_nms
+from .mask_crops import MaskCrops
 from .mask_iou import mask_iou
+from .masks_to_rle import masks_to_rle
 from .matrix_nms import matrix_nms
 from .nms_family import NMS_TYPES, mask_nms
 from .pack_masks import pack_masks
+from .restore_masks import RestoredMasks, restore_masks
 
 load_extension()  # after the schemas, which its kernels are registered for
 
-__all__ = ["NMS_TYPES", "box_nms", "mask_iou", "mask_nms", "matrix_nms", "pack_masks"]
+__all__ = [
+    "NMS_TYPES",
+    "MaskCrops",
+    "RestoredMasks",
+    "box_nms",
+    "mask_iou",
+    "mask_nms",
+    "masks_to_rle",
+    "matrix_nms",
+    "pack_masks",
+    "restore_masks",
+]

@@ -8,14 +8,21 @@ import torch
 from torch import Tensor
 
 from ._extension import OPERATORS, active_kernels, load_extension
+from .mask_crops import MaskCrops
 from .mask_iou import mask_iou
 from .mask_iou import reference as mask_iou_reference
+from .masks_to_rle import masks_to_rle
+from .masks_to_rle import reference as encode_masks_reference
 from .matrix_nms import matrix_nms
 from .matrix_nms import reference as matrix_nms_reference
 from .pack_masks import pack_masks
 from .pack_masks import reference as pack_masks_reference
+from .restore_masks import reference as restore_masks_reference
+from .restore_masks import restore_masks
 
 TOLERANCE = 1e-6
+# Share of pixels that a GPU's own roundings may turn.
+_GPU_ROUNDINGS = 1e-5
 
 
 def report() -> list[tuple[str, str]]:
@@ -43,6 +50,22 @@ def differences(device: str) -> Iterator[tuple[str, float]]:
         decayed = matrix_nms(soft, labels, scores, kernel)
         error = decayed - matrix_nms_reference(soft, labels, scores, kernel)
         yield f"matrix_nms {kernel}", error.abs().amax().item()
+    yield from _restoring_differences(soft)
+
+
+def _restoring_differences(soft: Tensor) -> Iterator[tuple[str, float]]:
+    """As :func:`differences`, of the way from soft masks to files; 1 for another text."""
+    frame = (0.5, (180, 331), (270, 400), 4)
+    restored, expected = restore_masks(soft, *frame), restore_masks_reference(soft, *frame)
+    # On a GPU a value may round to the other side of the threshold.
+    wrong = (restored.masks != expected[0]).float().mean().item()
+    yield "restore_masks", wrong if soft.is_cpu else max(wrong - _GPU_ROUNDINGS, 0.0)
+    crops = restore_masks(soft, *frame, crops=True).masks
+    yield "restore_crops", float(not torch.equal(crops.dense(), restored.masks))
+    texts = [rle["counts"] for rle in masks_to_rle(restored.masks)]
+    yield "encode_masks", float(b"".join(texts) != bytes(encode_masks_reference(restored.masks)[0].tolist()))
+    packed = MaskCrops.from_masks(restored.masks)
+    yield "encode_crops", float([rle["counts"] for rle in masks_to_rle(packed)] != texts)
 
 
 def _example(device: str) -> tuple[Tensor, Tensor, Tensor]:

@@ -7,7 +7,15 @@ from pathlib import Path
 import torch
 
 logger = logging.getLogger(__name__)
-OPERATORS = ("pack_masks", "mask_iou", "matrix_nms")
+OPERATORS = (
+    "pack_masks",
+    "mask_iou",
+    "matrix_nms",
+    "restore_masks",
+    "restore_crops",
+    "encode_masks",
+    "encode_crops",
+)
 
 
 @cache

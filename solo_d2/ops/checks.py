@@ -5,6 +5,7 @@ with or without compiled kernels, never reads or writes past its inputs.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -15,6 +16,8 @@ DECAY_KERNELS = ("gaussian", "linear")
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 # Coordinates whose areas float32 holds with room to spare.
 _LARGEST_COORDINATE = 1e9
+# float32 counts pixels exactly up to here.
+_LARGEST_SIDE = 1 << 24
 
 
 def check_dense_masks(masks: Tensor, dtypes: tuple[torch.dtype, ...]) -> None:
@@ -86,6 +89,49 @@ def check_boxes(boxes: Tensor, labels: Tensor) -> None:
             "boxes must be XYXY with x0 <= x1 and y0 <= y1, all within ±1e9; "
             "at least one is inverted, NaN or out of range"
         )
+
+
+def check_restoring(
+    masks: Tensor, threshold: float, image_size: Sequence[int], output_size: Sequence[int], stride: int
+) -> None:
+    """Raises an InputError unless masks are (N, h, w) floating and the sizes are ones that they can have."""
+    check_dense_masks(masks, FLOATS)
+    check_number("threshold", threshold)
+    if stride < 1:
+        raise InputError(f"stride must be at least 1, not {stride}")
+    if len(image_size) != 2 or len(output_size) != 2:
+        raise InputError("image_size and output_size must be (height, width)")
+    for image, output, covered in zip(image_size, output_size, masks.shape[1:], strict=True):
+        if not 1 <= image <= covered * stride <= _LARGEST_SIDE:
+            raise InputError(
+                "image_size must be within 1 and the masks' size times stride, at most 2^24, not "
+                f"{tuple(image_size)} for masks of {tuple(masks.shape[1:])} and stride {stride}"
+            )
+        if not 1 <= output <= _LARGEST_SIDE:
+            raise InputError(f"output_size must be within 1 and 2^24, not {tuple(output_size)}")
+
+
+def check_encoding(masks: Tensor, boxes: Tensor | None) -> None:
+    """Raises an InputError unless masks are (N, H, W) bool or uint8 and COCO's RLE can hold them."""
+    if masks.dim() != 3 or masks.dtype not in (torch.bool, torch.uint8):
+        raise InputError(f"masks must be (N, H, W) bool or uint8, not {tuple(masks.shape)} {masks.dtype}")
+    _check_pixels(masks.shape[1], masks.shape[2])
+    if boxes is not None and boxes.shape != (masks.shape[0], 4):
+        raise InputError(f"boxes must be ({masks.shape[0]}, 4) like the masks, not {tuple(boxes.shape)}")
+
+
+def check_crops(words: Tensor, frames: Tensor, height: int, width: int) -> None:
+    """Raises an InputError unless words and frames are those of crops of such a size."""
+    _check_pixels(height, width)
+    if words.dim() != 1 or words.dtype != torch.int64:
+        raise InputError(f"words must be (K,) int64, not {tuple(words.shape)} {words.dtype}")
+    if frames.dim() != 2 or frames.shape[1] != 4 or frames.dtype != torch.int64:
+        raise InputError(f"frames must be (N, 4) int64, not {tuple(frames.shape)} {frames.dtype}")
+
+
+def _check_pixels(height: int, width: int) -> None:
+    if height < 0 or width < 0 or height * width >= 1 << 32:
+        raise InputError(f"COCO's RLE takes masks of at most 2^32 - 1 pixels, not {height} x {width}")
 
 
 def _check_device(tensor: Tensor, name: str, like: Tensor, like_name: str) -> None:

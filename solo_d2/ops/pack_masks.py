@@ -53,7 +53,7 @@ def reference(masks: Tensor, threshold: float) -> tuple[Tensor, Tensor, Tensor]:
     for block in pixels.split(PIXELS_PER_BLOCK, dim=1):
         values = block.float()
         inside = values > threshold if masks.is_floating_point() else block != 0
-        bits.append(_pack(inside))
+        bits.append(pack_bits(inside))
         areas.append(inside.sum(1))
         sums.append(torch.where(inside, values if masks.is_floating_point() else 1.0, 0.0).sum(1))
     return torch.cat(bits, 1), torch.stack(areas).sum(0), torch.stack(sums).sum(0)
@@ -91,8 +91,8 @@ def _backward(ctx: Any, grad_bits: None, grad_area: None, grad_soft_sum: Tensor)
 torch.library.register_autograd("solo_d2::pack_masks", _backward, setup_context=_save_bits)
 
 
-def _pack(inside: Tensor) -> Tensor:
-    """(N, P) bool -> (N, ceil(P / 64)) int64."""
+def pack_bits(inside: Tensor) -> Tensor:
+    """Turns (N, P) bool into (N, ceil(P / 64)) int64 words, the bits after P 0."""
     if not inside.numel():
         return inside.new_zeros(len(inside), -(-inside.shape[1] // WORD_BITS), dtype=torch.int64)
     padded = F.pad(inside.to(torch.uint8), (0, -inside.shape[1] % WORD_BITS))

@@ -2,6 +2,7 @@
 #include "cuda_on_host.h"
 
 #include "kernels.cuh"
+#include "restore_kernels.cuh"
 
 using namespace solo_d2;
 
@@ -50,6 +51,21 @@ void decay(const int* intersection, const int64_t* labels, const float* scores, 
   launch(grid, threads, [&] { gap_kernel(intersection, labels, n, gap.data()); });
   launch(grid, threads, [&] {
     decay_kernel<float>(intersection, labels, gap.data(), scores, n, linear ? Decay::linear : Decay::gaussian, sigma, out);
+  });
+}
+
+// sizes: of mask, image and output, each height and width; deep: blocks over the masks.
+void restore(const float* masks, int n, const int* sizes, int stride, int aligned, float threshold, int deep,
+             uint8_t* restored, int* measures) {
+  const Way y{sizes[0], stride, sizes[2], sizes[4], aligned != 0};
+  const Way x{sizes[1], stride, sizes[3], sizes[5], aligned != 0};
+  std::vector<int> frames(4 * n);
+  launch({static_cast<unsigned>(n)}, {kExtentThreads}, [&] {
+    extent_kernel<float>(masks, y, x, cautious(threshold), frames.data(), measures);
+  });
+  const dim3 grid{divide_up(x.output, kRestoreColumns), divide_up(y.output, kBlockHeight), static_cast<unsigned>(deep)};
+  launch(grid, {kRestoreColumns, kRestoreRows}, [&] {
+    restore_kernel<float>(masks, n, y, x, threshold, frames.data(), restored, measures);
   });
 }
 

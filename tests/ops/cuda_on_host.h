@@ -35,7 +35,7 @@ struct Block {
 
 inline thread_local dim3 threadIdx, blockIdx;
 inline thread_local Block* block = nullptr;
-inline dim3 blockDim;
+inline dim3 blockDim, gridDim;
 
 inline unsigned thread_rank() { return threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z); }
 
@@ -82,9 +82,24 @@ inline int __popc(uint32_t bits) { return __builtin_popcount(bits); }
 
 inline int atomicAdd(int* target, int value) { return __atomic_fetch_add(target, value, __ATOMIC_RELAXED); }
 
+inline int atomicMin(int* target, int value) {
+  int seen = __atomic_load_n(target, __ATOMIC_RELAXED);
+  while (value < seen && !__atomic_compare_exchange_n(target, &seen, value, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+  }
+  return seen;
+}
+
+inline int atomicMax(int* target, int value) {
+  int seen = __atomic_load_n(target, __ATOMIC_RELAXED);
+  while (value > seen && !__atomic_compare_exchange_n(target, &seen, value, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+  }
+  return seen;
+}
+
 template <typename Kernel>
 void launch(dim3 grid, dim3 threads, const Kernel& kernel) {
   blockDim = threads;
+  gridDim = grid;
   const unsigned count = threads.x * threads.y * threads.z;
   for (unsigned index = 0; index < grid.x * grid.y * grid.z; ++index) {
     Block current(count);

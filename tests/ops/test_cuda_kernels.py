@@ -11,6 +11,8 @@ import torch
 from solo_d2.ops.mask_iou import reference as mask_iou_reference
 from solo_d2.ops.matrix_nms import reference as matrix_nms_reference
 from solo_d2.ops.pack_masks import reference as pack_masks_reference
+from solo_d2.ops.restore_masks import reference as restore_masks_reference
+from solo_d2.structures import boxes_from_masks
 
 HERE = Path(__file__).parent
 CUDA = HERE.parents[1] / "solo_d2" / "ops" / "csrc" / "cuda"
@@ -18,6 +20,7 @@ COMPILER = shutil.which("g++") or shutil.which("clang++")
 NVCC = shutil.which("nvcc")
 INSTANTIATIONS = """
 #include "kernels.cuh"
+#include "restore_kernels.cuh"
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 namespace solo_d2 {
@@ -27,6 +30,11 @@ namespace solo_d2 {
     const int*, const int64_t*, const double*, const T*, int, Decay, double, T*);
 PACK(float) PACK(uint8_t) PACK(__half) PACK(__nv_bfloat16)
 DECAY(float) DECAY(double)
+#define EXTENT(T) template __global__ void extent_kernel<T>(const T*, Way, Way, float, int*, int*);
+#define RESTORE(T) template __global__ void restore_kernel<T>( \\
+    const T*, int, Way, Way, float, const int*, uint8_t*, int*);
+EXTENT(float) EXTENT(__half) EXTENT(__nv_bfloat16)
+RESTORE(float) RESTORE(__half) RESTORE(__nv_bfloat16)
 }
 """
 
@@ -131,3 +139,33 @@ def test_words_of_one_class_only_are_visited(kernels):
     labels = torch.arange(130)
     common = intersections(kernels, bits, labels, parts=1)
     assert torch.equal(common, torch.diag(common.diagonal()))
+
+
+@pytest.mark.parametrize("aligned", [False, True])
+@pytest.mark.parametrize(
+    ("mask", "stride", "image", "output"),
+    [
+        ((20, 31), 4, (77, 121), (77, 121)),
+        ((20, 31), 4, (80, 124), (131, 70)),
+        ((33, 40), 2, (51, 77), (90, 90)),
+        ((9, 70), 1, (9, 70), (40, 150)),
+    ],
+)
+def test_restored_masks_equal_the_reference(kernels, mask, stride, image, output, aligned):
+    masks = random_masks(6, mask)
+    masks[5] = 0
+    masks[5, -1, -1] = 1  # at the padding's edge
+    restored = torch.full((6, *output), 7, dtype=torch.uint8)
+    measures = torch.full((6, 5), -7, dtype=torch.int32)
+    sizes = torch.tensor([*mask, *image, *output], dtype=torch.int32)
+    kernels.restore(
+        pointer(masks), 6, pointer(sizes), stride, int(aligned), ctypes.c_float(0.5), 2,
+        pointer(restored), pointer(measures),
+    )  # fmt: skip
+    expected = restore_masks_reference(masks, 0.5, image, output, stride, aligned)[0]
+    # The roundings are not torch's everywhere: a value may fall on the other side of the threshold.
+    assert (restored != expected).float().mean() < 1e-4
+    found = restored.bool()
+    assert torch.equal(measures[:, 4].long(), found.flatten(1).sum(1))
+    exact = measures[:, :4].float() * (measures[:, 4:] > 0)
+    assert torch.equal(exact, boxes_from_masks(found))

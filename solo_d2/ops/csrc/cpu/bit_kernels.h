@@ -21,6 +21,40 @@ struct BitKernels {
   void (*intersections)(const uint64_t* const* a, const uint64_t* const* b, int64_t n, int64_t* out);
 };
 
+// Position of the lowest set bit; there must be one.
+inline int64_t lowest_bit(uint64_t word) {
+#ifdef __GNUC__
+  return __builtin_ctzll(word);
+#else
+  int64_t bit = 0;
+  while (!(word >> bit & 1)) {
+    ++bit;
+  }
+  return bit;
+#endif
+}
+
+// Position of the first set bit of words[0 .. n) and one past the last; 64 * n and 0 where none is set.
+inline int64_t first_bit(const uint64_t* words, int64_t n) {
+  for (int64_t k = 0; k < n; ++k) {
+    if (words[k] != 0) {
+      return 64 * k + lowest_bit(words[k]);
+    }
+  }
+  return 64 * n;
+}
+
+inline int64_t end_bit(const uint64_t* words, int64_t n) {
+  while (n > 0 && words[n - 1] == 0) {
+    --n;
+  }
+  int64_t unset = 0;
+  while (n > 0 && !(words[n - 1] << unset >> 63)) {
+    ++unset;
+  }
+  return 64 * n - unset;
+}
+
 extern const BitKernels kPortableKernels;
 #if defined(__x86_64__) && defined(__GNUC__)
 #define SOLO_D2_X86 1

@@ -2,7 +2,6 @@
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
-#include <ATen/Version.h>
 #include <torch/library.h>
 
 #include <algorithm>
@@ -14,7 +13,7 @@
 
 #include "../checks.h"
 #include "../matrix_nms_math.h"
-#include "bit_kernels.h"
+#include "instruction_set.h"
 
 namespace solo_d2 {
 namespace {
@@ -25,26 +24,6 @@ using at::Tensor;
 constexpr int64_t kChunk = 4096;
 // Tiles per side of the block of pairs whose rows should stay in the second-level cache.
 constexpr int64_t kTilesPerBlock = 8;
-
-// The best kernels of this machine. ATEN_CPU_CAPABILITY lowers the choice, as it does in PyTorch.
-const BitKernels& bit_kernels() {
-  static const BitKernels& chosen = []() -> const BitKernels& {
-#ifdef SOLO_D2_X86
-    const std::string allowed = at::get_cpu_capability();
-    const bool is_wide = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512vpopcntdq");
-    if (allowed == "AVX512" && is_wide) {
-      return kAvx512Kernels;
-    }
-    if ((allowed == "AVX512" || allowed == "AVX2") && __builtin_cpu_supports("avx2") &&
-        __builtin_cpu_supports("popcnt")) {
-      return kAvx2Kernels;
-    }
-#endif
-    return kPortableKernels;
-  }();
-  return chosen;
-}
 
 std::string cpu_kernels() { return bit_kernels().name; }
 

@@ -1,0 +1,177 @@
+"""Soft masks at feature size to binary masks at output size, in one pass and only where they are.
+
+N: masks; h, w: their feature size; H, W: the output's size; K: words of all crops.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from solo_d2.layers import restore_size
+from solo_d2.structures import boxes_from_masks
+
+from .checks import check_restoring
+from .mask_crops import MaskCrops
+
+# Bytes of float32 soft masks at output size that the reference holds at once.
+_CHUNK_BYTES = 1 << 26
+_ARGUMENTS = (
+    "(Tensor masks, float threshold, SymInt[2] image_size, SymInt[2] output_size, int stride, "
+    "bool aligned=False)"
+)
+
+torch.library.define("solo_d2::restore_masks", f"{_ARGUMENTS} -> (Tensor masks, Tensor boxes, Tensor areas)")
+torch.library.define(
+    "solo_d2::restore_crops", f"{_ARGUMENTS} -> (Tensor words, Tensor frames, Tensor boxes, Tensor areas)"
+)
+
+
+class RestoredMasks(NamedTuple):
+    """Binary masks of an image with what is measured on the way.
+
+    ``masks`` are (N, H, W) bool, or :class:`MaskCrops`; ``boxes`` (N, 4) float32 XYXY, those of
+    :func:`solo_d2.structures.boxes_from_masks`; ``areas`` (N,) int64 pixels.
+    """
+
+    masks: Tensor | MaskCrops
+    boxes: Tensor
+    areas: Tensor
+
+
+def restore_masks(
+    masks: Tensor,
+    threshold: float,
+    image_size: tuple[int, int],
+    output_size: tuple[int, int],
+    stride: int,
+    aligned: bool = False,
+    crops: bool = False,
+) -> RestoredMasks:
+    """Upsamples masks to the padded network input, crops the padding, resizes to the output and thresholds.
+
+    The steps are those of :func:`solo_d2.layers.restore_size`, in float32 and, on CPUs, with the same
+    roundings. Pixels are computed only where their support meets a value above the threshold. Memory
+    is needed for the results alone, and on Linux not even for those pages of them that have no pixel.
+
+    Args:
+        masks: (N, h, w) floating, probabilities or logits, over the padded network input.
+        threshold: A pixel belongs to its mask strictly above it.
+        image_size: Height and width of the network input without padding.
+        output_size: H and W of the results.
+        stride: Network-input pixels per mask pixel.
+        aligned: Whether masks are upsampled with aligned corners, else with half-pixel centers.
+        crops: Return packed crops, which need an eighth of the boxes' pixels in bytes, not (N, H, W) masks.
+
+    Returns:
+        The binary masks with boxes and areas. No gradients.
+
+    Raises:
+        InputError: If the shape, dtype or a size does not fit.
+    """
+    arguments = (masks, threshold, image_size, output_size, stride, aligned)
+    check_restoring(*arguments[:5])
+    if not crops:
+        return RestoredMasks(*torch.ops.solo_d2.restore_masks(*arguments))
+    words, frames, boxes, areas = torch.ops.solo_d2.restore_crops(*arguments)
+    return RestoredMasks(MaskCrops(words, frames, tuple(output_size)), boxes, areas)
+
+
+def reference(
+    masks: Tensor,
+    threshold: float,
+    image_size: Sequence[int],
+    output_size: Sequence[int],
+    stride: int,
+    aligned: bool = False,
+) -> tuple[Tensor, Tensor, Tensor]:
+    check_restoring(masks, threshold, image_size, output_size, stride)
+    parts = list(_binary_chunks(masks, threshold, image_size, output_size, stride, aligned))
+    result = torch.cat(parts)
+    return result, boxes_from_masks(result), result.flatten(1).sum(1)
+
+
+def reference_crops(
+    masks: Tensor,
+    threshold: float,
+    image_size: Sequence[int],
+    output_size: Sequence[int],
+    stride: int,
+    aligned: bool = False,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    check_restoring(masks, threshold, image_size, output_size, stride)
+    words, frames, areas = [], [], []
+    for binary in _binary_chunks(masks, threshold, image_size, output_size, stride, aligned):
+        crops = MaskCrops.from_masks(binary)
+        words.append(crops.words)
+        frames.append(crops.frames)
+        areas.append(binary.flatten(1).sum(1))
+    places = torch.cat(frames)
+    return torch.cat(words), places, places.float(), torch.cat(areas)
+
+
+def _binary_chunks(
+    masks: Tensor,
+    threshold: float,
+    image_size: Sequence[int],
+    output_size: Sequence[int],
+    stride: int,
+    aligned: bool,
+) -> Iterator[Tensor]:
+    """Yields the masks at output size, (n, H, W) bool, a chunk after the other."""
+    pixels = max(masks.shape[1] * masks.shape[2] * stride**2, output_size[0] * output_size[1])
+    if not masks.shape[0]:
+        yield masks.new_zeros(0, *output_size, dtype=torch.bool)
+    for soft in masks.split(max(_CHUNK_BYTES // (4 * pixels), 1)) if masks.shape[0] else ():
+        full = restore_size(soft.float()[:, None], image_size, output_size, stride, aligned=aligned)
+        yield full[:, 0] > threshold
+
+
+torch.library.impl("solo_d2::restore_masks", "default", reference)
+torch.library.impl("solo_d2::restore_crops", "default", reference_crops)
+
+
+@torch.library.register_fake("solo_d2::restore_masks")
+def _fake(
+    masks: Tensor,
+    threshold: float,
+    image_size: Sequence[int],
+    output_size: Sequence[int],
+    stride: int,
+    aligned: bool = False,
+) -> tuple[Tensor, Tensor, Tensor]:
+    check_restoring(masks, threshold, image_size, output_size, stride)
+    count = masks.shape[0]
+    return (
+        masks.new_empty(count, *output_size, dtype=torch.bool),
+        masks.new_empty(count, 4, dtype=torch.float32),
+        masks.new_empty(count, dtype=torch.int64),
+    )
+
+
+@torch.library.register_fake("solo_d2::restore_crops")
+def _fake_crops(
+    masks: Tensor,
+    threshold: float,
+    image_size: Sequence[int],
+    output_size: Sequence[int],
+    stride: int,
+    aligned: bool = False,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    _, boxes, areas = _fake(masks, threshold, image_size, output_size, stride, aligned)
+    words = torch.library.get_ctx().new_dynamic_size()
+    return areas.new_empty(words), torch.empty_like(boxes, dtype=torch.int64), boxes, areas
+
+
+def _no_gradient(ctx: Any, inputs: tuple, output: tuple[Tensor, ...]) -> None:
+    """Binary masks are piecewise constant, and so are their boxes: autograd refuses to go through them."""
+    ctx.mark_non_differentiable(*output)
+
+
+def _backward(ctx: Any, *grads: Tensor) -> tuple[None, ...]:
+    return (None,) * 6
+
+
+for _name in ("restore_masks", "restore_crops"):
+    torch.library.register_autograd(f"solo_d2::{_name}", _backward, setup_context=_no_gradient)

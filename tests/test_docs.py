@@ -1,5 +1,6 @@
 """What README.md and docs/*.md name exists: links, files, and the flags of every command shown."""
 
+import ast
 import functools
 import re
 import shlex
@@ -117,6 +118,43 @@ def test_commands_use_flags_that_exist(page):
         known = set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", help_text(script))) if flags else set()
         unknown = [flag for flag in flags if flag not in known]
         assert not unknown, f"{script} has no {unknown}"
+
+
+def architecture_tables() -> tuple[list[list[str]], list[list[str]]]:
+    """The rows of docs/architecture.md: (floor, packages, ...), and (what, places)."""
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"
+    ]
+    floors = [row for row in rows if row[0].isdigit()]
+    return floors, [row for row in rows if len(row) == 2 and "`" in row[1]]
+
+
+def test_the_floors_shown_are_the_floors_checked():
+    tree = ast.parse((ROOT / "tests" / "test_architecture.py").read_text())
+    [checked] = [n.value for n in tree.body if isinstance(n, ast.Assign) and n.targets[0].id == "LAYERS"]
+    shown = {
+        name if name == "solo_d2" else f"solo_d2.{name}": int(row[0])
+        for row in architecture_tables()[0]
+        for name in re.findall(r"`([\w.]+)`", row[1])
+    }
+    assert shown == ast.literal_eval(checked)
+
+
+def test_the_places_shown_exist():
+    places = [place for row in architecture_tables()[1] for place in re.findall(r"`([^`]+)`", row[1])]
+    assert len(places) > 20
+    assert [place for place in places if not (ROOT / "solo_d2" / place).exists()] == []
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("docs/contribute/*.md")), ids=page_name)
+def test_examples_run(page, tmp_path):
+    examples = [block for language, block in FENCE.findall(page.read_text()) if language == "python"]
+    assert examples
+    for example in examples:
+        command = [sys.executable, "-W", "ignore", "-c", example]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
 
 
 def test_free_mask_and_the_segmenter_are_shown_with_one_backbone():

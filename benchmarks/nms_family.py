@@ -16,12 +16,12 @@ from unittest import mock
 
 import torch
 
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.evaluation import inference_on_dataset
 from detectron2.modeling import build_model
 from solo_d2.engine.cli import run_cli
 from solo_d2.engine.run_config import build_cfg, build_parser
 from solo_d2.engine.trainer import Trainer
+from solo_d2.engine.weights import build_checkpointer
 from solo_d2.ops import mask_nms
 
 CALL = "solo_d2.methods.grid.postprocess.mask_nms"
@@ -63,7 +63,7 @@ def main() -> None:
     arguments = build_parser().parse_args()
     cfg = build_cfg(arguments)
     model = build_model(cfg).eval()
-    DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+    build_checkpointer(cfg, model, exact=True).load(cfg.MODEL.WEIGHTS)
     logging.disable(logging.WARNING)
     print("| NMS | time, ms | mask AP |\n| --- | ---: | ---: |")
     for nms_type, kernel in KINDS:

@@ -1,4 +1,4 @@
-"""Installs d2lite, which provides the import name ``detectron2`` where the real one is absent."""
+"""Installs d2lite, which provides the import name ``detectron2`` if the real one is absent."""
 
 import importlib.metadata
 import os
@@ -13,26 +13,34 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).resolve().parent
 
 
-def find_real_detectron2():
-    """Returns where the real Detectron2 is installed, or None.
+def find_real_detectron2() -> str | None:
+    """Returns the version or the place of the real Detectron2, or None if it is not installed.
 
-    pip builds in an isolated environment: there, sys.path does not show the environment that is
-    installed into, but sysconfig and site, which belong to its interpreter, still do.
+    pip builds in an isolated environment. Its sys.path does not contain the environment that is
+    installed into, but sysconfig and site, which belong to its interpreter, still name it.
     """
-    folders = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), *sys.path}
-    folders.update(site.getsitepackages())
+    found = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), *sys.path}
+    found.update(site.getsitepackages())
     if site.ENABLE_USER_SITE:
-        folders.add(site.getusersitepackages())
-    folders = sorted(os.path.realpath(folder) for folder in folders if folder)
+        found.add(site.getusersitepackages())
+    folders = sorted(os.path.realpath(folder) for folder in found if folder)
     for distribution in importlib.metadata.distributions(name="detectron2", path=folders):
         return f"detectron2 {distribution.version}, {distribution.locate_file('')}"
     for folder in map(Path, folders):
         init = folder / "detectron2" / "__init__.py"
         if init.is_file() and "d2lite" not in init.read_text(encoding="utf-8"):
-            return init.parent
+            return str(init.parent)
         if (folder / "detectron2.egg-link").is_file():
-            return folder / "detectron2.egg-link"
+            return str(folder / "detectron2.egg-link")
     return None
+
+
+def read_version() -> str:
+    """Returns the version for package indexes, which refuse local parts: 0.6+d2lite.2 becomes 0.6.2."""
+    text = (HERE / "detectron2" / "__init__.py").read_text(encoding="utf-8")
+    found = re.search(r'__version__ = "(.+)"', text)
+    assert found, "detectron2/__init__.py has no __version__"
+    return found.group(1).replace("+d2lite", "")
 
 
 real = find_real_detectron2()
@@ -42,21 +50,25 @@ if real is not None:
         "Nothing more is needed: use it, or run `pip uninstall detectron2` before installing d2lite."
     )
 
-version = re.search(
-    r'__version__ = "(.+)"', (HERE / "detectron2" / "__init__.py").read_text(encoding="utf-8")
-).group(1)
-
 setup(
     name="d2lite",
-    version=version,
+    version=read_version(),
     description="The part of Detectron2's public API that solo_d2 uses, in pure Python",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
+    license_files=["LICENSE"],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+        "Typing :: Typed",
+    ],
     packages=find_packages(include=["detectron2", "detectron2.*"]),
+    package_data={"detectron2": ["py.typed"]},
     python_requires=">=3.11",
     install_requires=[
-        "cloudpickle>=2.2",
         "fvcore>=0.1.5.post20221221",
         "iopath>=0.1.9",
         "numpy>=1.26",

@@ -7,7 +7,8 @@ import torch
 from fvcore.nn.precise_bn import get_bn_modules
 from torch.nn.parallel import DistributedDataParallel
 
-from detectron2.engine import DefaultTrainer, TrainerBase, hooks
+from detectron2.engine import DefaultTrainer, HookBase, TrainerBase, hooks
+from detectron2.evaluation import verify_results
 from detectron2.solver import build_optimizer, get_default_optimizer_params
 from detectron2.solver.build import maybe_add_gradient_clipping
 from detectron2.utils import comm
@@ -126,7 +127,7 @@ class Trainer(DefaultTrainer):
     def build_hooks(self):
         """Returns the hooks; their order matters and is explained line by line."""
         cfg = self.cfg
-        result = [hooks.IterationTimer(), hooks.LRScheduler(), self.ema]
+        result: list[HookBase | None] = [hooks.IterationTimer(), hooks.LRScheduler(), self.ema]
         if cfg.TEST.PRECISE_BN.ENABLED and get_bn_modules(self.bare_model):
             # before what is saved and evaluated
             result.append(self._build_precise_bn())
@@ -212,13 +213,15 @@ class Trainer(DefaultTrainer):
         self.data_loader.seed = self.seed
         self.data_loader.start_iter = self.start_iter
 
-    def train(self) -> dict:
+    def train(self) -> dict:  # type: ignore[override]  # as Detectron2's own
         """Trains to ``SOLVER.MAX_ITER``.
 
         Returns:
             the last evaluation's results by task; {} on other ranks than 0 or without datasets.
         """
-        super().train()
+        TrainerBase.train(self, self.start_iter, self.max_iter)
+        if self.cfg.TEST.EXPECTED_RESULTS and comm.is_main_process():
+            verify_results(self.cfg, self.last_results)
         return self.last_results
 
     def state_dict(self) -> dict:

@@ -1,6 +1,5 @@
 """Which evaluator measures which dataset."""
 
-import importlib.util
 import sys
 from collections.abc import Sequence
 
@@ -9,7 +8,6 @@ import numpy as np
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation import (
     COCOEvaluator,
-    COCOPanopticEvaluator,
     DatasetEvaluator,
     DatasetEvaluators,
     LVISEvaluator,
@@ -26,12 +24,6 @@ INSTANCE_TASKS = ("bbox", "segm")
 LVIS_MAX_DETS = 300
 
 
-def panoptic_evaluator_class() -> type[DatasetEvaluator]:
-    """Detectron2's, where the package it stands on is installed, else this project's; the numbers agree."""
-    has_package = importlib.util.find_spec("panopticapi") is not None
-    return COCOPanopticEvaluator if has_package else PanopticEvaluator
-
-
 def build_evaluator(
     dataset_name: str,
     output_folder: str,
@@ -42,9 +34,9 @@ def build_evaluator(
     """Returns the evaluator for a dataset, chosen by its metadata's ``evaluator_type``.
 
     "coco" and "lvis" measure boxes and masks, "sem_seg" the semantic map, and "coco_panoptic_seg" panoptic
-    quality: by Detectron2's evaluator where the package it needs is installed, by this project's otherwise.
-    Panoptic data whose metadata names an instance annotation file ("json_file") or a folder of semantic maps
-    ("sem_seg_root") has those measured too. "class_folders" are told apart by a backbone's embeddings.
+    quality. Panoptic data whose metadata names an instance annotation file ("json_file") or a folder of
+    semantic maps ("sem_seg_root") has those measured too. "class_folders" are told apart by a backbone's
+    embeddings.
 
     Args:
         dataset_name: a registered dataset.
@@ -79,7 +71,7 @@ def build_evaluator(
     if kind == "sem_seg" or (panoptic and metadata.get("sem_seg_root")):
         evaluators.append(SemSegEvaluator(dataset_name, output_dir=output_folder))
     if panoptic:
-        evaluators.append(panoptic_evaluator_class()(dataset_name, output_folder))
+        evaluators.append(PanopticEvaluator(dataset_name, output_folder))
     if not evaluators:
         raise InputError(
             f"Dataset {dataset_name} has evaluator_type {kind!r}: coco, lvis, sem_seg, "

@@ -1,17 +1,22 @@
 """Deformable convolution that runs wherever PyTorch does (arXiv 1703.06211; with masks arXiv 1811.11168).
 
-Detectron2's layers are compiled operators; on a CPU they lack a kernel for some or all forms. The layers here
-are Detectron2's, with the same parameters, and use its kernels on a GPU and plain PyTorch elsewhere.
-
+Detectron2's layers are compiled operators, with no or incomplete kernels for CPUs. The layers here have the
+same parameters; they run Detectron2's operators on a GPU if it was built with them, and PyTorch otherwise.
 B: batch; C: channels; G: deformable groups; T: kernel taps, row by row; H, W: input size; h, w: output size.
 """
+
+import importlib.util
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detectron2 import layers
+import detectron2.layers as detectron2_layers
 from solo_d2.utils.device import copy_to_device
+
+# Detectron2's compiled operators.
+_HAS_OPERATORS = importlib.util.find_spec("detectron2._C") is not None
 
 
 def deform_conv2d(
@@ -94,28 +99,31 @@ def _forward_in_pytorch(layer: nn.Module, x: Tensor, offset: Tensor, mask: Tenso
     return out if layer.activation is None else layer.activation(out)
 
 
-class DeformConv(layers.DeformConv):
+class DeformConv(detectron2_layers.DeformConv):
     """Detectron2's layer, on any device."""
 
     def forward(self, x: Tensor, offset: Tensor) -> Tensor:
-        if x.is_cuda:
+        if x.is_cuda and _HAS_OPERATORS:
             return super().forward(x, offset)
         return _forward_in_pytorch(self, x, offset, None)
 
 
-class ModulatedDeformConv(layers.ModulatedDeformConv):
+class ModulatedDeformConv(detectron2_layers.ModulatedDeformConv):
     """Detectron2's layer, on any device."""
 
     def forward(self, x: Tensor, offset: Tensor, mask: Tensor) -> Tensor:
-        if x.is_cuda:
+        if x.is_cuda and _HAS_OPERATORS:
             return super().forward(x, offset, mask)
         return _forward_in_pytorch(self, x, offset, mask)
 
 
-_ANY_DEVICE = {layers.DeformConv: DeformConv, layers.ModulatedDeformConv: ModulatedDeformConv}
+_ANY_DEVICE: dict[type[nn.Module], Any] = {
+    detectron2_layers.DeformConv: DeformConv,
+    detectron2_layers.ModulatedDeformConv: ModulatedDeformConv,
+}
 
 
-def convert_deform_convs(module: nn.Module) -> nn.Module:
+def convert_deform_convs(module: Any) -> Any:
     """Replaces, in place, every deformable convolution of Detectron2 inside ``module`` by one for any device.
 
     Parameters, their names and whether they are trained stay what they are.
@@ -131,7 +139,7 @@ def convert_deform_convs(module: nn.Module) -> nn.Module:
     return module
 
 
-def _with_parameters_of(layer: nn.Module) -> nn.Module:
+def _with_parameters_of(layer: Any) -> nn.Module:
     converted = _ANY_DEVICE[type(layer)](
         layer.in_channels,
         layer.out_channels,

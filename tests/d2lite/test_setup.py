@@ -1,5 +1,6 @@
 """d2lite's setup refuses where the real Detectron2 is installed."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -29,7 +30,15 @@ def site(tmp_path):
 
 def test_accepts_an_environment_without_detectron2(site):
     result = run_setup(SETUP, site)
-    assert result.returncode == 0 and "d2lite" in result.stdout, result.stderr
+    assert result.returncode == 0, result.stderr
+    assert re.fullmatch(r"\d+(\.\d+)+", result.stdout.strip()), "package indexes refuse local versions"
+
+
+def test_licence_and_type_marker_are_shipped():
+    assert (SETUP.parent / "LICENSE").read_text() == (SETUP.parents[1] / "LICENSE").read_text()
+    assert (SETUP.parent / "detectron2" / "py.typed").is_file()
+    text = SETUP.read_text()
+    assert 'license_files=["LICENSE"]' in text and "py.typed" in text
 
 
 def test_accepts_itself(site):

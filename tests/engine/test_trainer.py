@@ -9,7 +9,6 @@ from detectron2.engine import DefaultTrainer, HookBase
 from solo_d2.checkpoint import read_weight_file
 from solo_d2.engine.run_config import build_cfg, build_parser
 from solo_d2.engine.trainer import Trainer, autocast_dtype, evaluated_tasks
-from solo_d2.evaluation.panoptic_evaluation import PanopticEvaluator
 from solo_d2.utils.errors import InputError
 
 
@@ -227,6 +226,16 @@ def test_box_only_evaluation(tiny_cfg):
     assert os.path.isfile(os.path.join(tiny_cfg.OUTPUT_DIR, "model_best.pth"))
 
 
+@pytest.mark.parametrize("expected, tolerance, passes", [(95, 5, True), (5, 1, False)])
+def test_expected_results_are_checked(tiny_cfg, expected, tolerance, passes):
+    tiny_cfg.TEST.EXPECTED_RESULTS = [["segm", "AP", expected, tolerance]]
+    if passes:
+        train(tiny_cfg)
+        return
+    with pytest.raises(SystemExit):
+        train(tiny_cfg)
+
+
 def test_what_cannot_be_measured_is_said_before_training(tiny_cfg, monkeypatch):
     def impossible(*args):
         raise InputError("no evaluator")
@@ -236,8 +245,7 @@ def test_what_cannot_be_measured_is_said_before_training(tiny_cfg, monkeypatch):
         Trainer(tiny_cfg)
 
 
-def test_panoptic_model_trains_and_evaluates(panoptic_set, tmp_path, monkeypatch):
-    monkeypatch.setattr("solo_d2.evaluation.build.panoptic_evaluator_class", lambda: PanopticEvaluator)
+def test_panoptic_model_trains_and_evaluates(panoptic_set, tmp_path):
     config = Path(__file__).resolve().parents[2] / "configs" / "quick" / "panoptic_solov2_tiny.yaml"
     data = panoptic_set
     flags = ["--config-file", config, "OUTPUT_DIR", tmp_path / "out", "SOLVER.MAX_ITER", 2]

@@ -1,7 +1,7 @@
-"""Saving and loading of models and of the state of a training."""
+"""Saving and loading of models and of the state of a training run."""
 
 from fvcore.common.checkpoint import Checkpointer, PeriodicCheckpointer
 
-from detectron2.checkpoint.detection_checkpoint import DetectionCheckpointer
+from .detection_checkpoint import DetectionCheckpointer
 
 __all__ = ["Checkpointer", "DetectionCheckpointer", "PeriodicCheckpointer"]

@@ -1,36 +1,39 @@
-"""The checkpointer of detection models: reads Detectron2's files without running code in them."""
+"""The checkpointer of detection models: reads weight files without running code in them."""
 
-import os
-import pickle
 import re
+from typing import Any
 from urllib.parse import parse_qs, urlparse
 
 import torch
 from fvcore.common.checkpoint import Checkpointer
+from torch import nn
 
-from detectron2.checkpoint import restricted_pickle
-from detectron2.checkpoint.c2_model_loading import align_and_update_state_dicts
 from detectron2.utils import comm
 from detectron2.utils.file_io import PathManager
 
-_REFUSAL = "Refused to load checkpoint '{}': it asks for {}, which could run code."
+from .c2_model_loading import align_and_update_state_dicts
 
 
 class DetectionCheckpointer(Checkpointer):
-    """fvcore's ``Checkpointer`` that also reads model zoo and Caffe2 files.
+    """fvcore's ``Checkpointer`` for ``torch.save`` files that hold nothing but weights and plain values.
 
-    Files: ``.pth`` as ``torch.save`` writes them, read with ``weights_only``; ``.pkl`` of the
-    model zoo or of Caffe2, read by ``restricted_pickle``. A path may end in
-    ``?matching_heuristics=True``, which matches parameters by the ends of their names.
+    A path may end in ``?matching_heuristics=True``, which matches parameters by the ends of their names.
     """
 
-    def __init__(self, model, save_dir="", *, save_to_disk=None, **checkpointables):
+    def __init__(
+        self,
+        model: nn.Module,
+        save_dir: str = "",
+        *,
+        save_to_disk: bool | None = None,
+        **checkpointables: Any,
+    ):
         """
         Args:
-            model (nn.Module): the model; the module inside a ``DistributedDataParallel`` is used.
-            save_dir (str): folder that is written to.
-            save_to_disk (bool, optional): default: on the main process only.
-            checkpointables: objects with ``state_dict`` and ``load_state_dict``, by the name under
+            model: The model; the module inside a ``DistributedDataParallel`` is used.
+            save_dir: Folder for new checkpoints.
+            save_to_disk: Whether ``save`` writes; None means on the main process only.
+            checkpointables: Objects with ``state_dict`` and ``load_state_dict``, by the name under
                 which their state is stored.
         """
         save_to_disk = comm.is_main_process() if save_to_disk is None else save_to_disk
@@ -38,18 +41,20 @@ class DetectionCheckpointer(Checkpointer):
         self.path_manager = PathManager
         self._matching_heuristics = False
 
-    def load(self, path, *args, **kwargs):
+    def load(self, path: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Loads a checkpoint into the model and the checkpointables.
 
         Args:
-            path (str): path or address; empty = nothing is loaded.
+            path: Path or address; "" loads nothing.
+            args: Passed on to fvcore's ``Checkpointer.load``.
+            kwargs: Passed on to fvcore's ``Checkpointer.load``.
 
         Returns:
-            dict: what the checkpoint has beside the model and the checkpointables.
+            Everything in the checkpoint but the states of the model and the checkpointables.
 
         Raises:
-            AssertionError: there is no such file.
-            ValueError: the file is damaged, or would run code.
+            AssertionError: The file does not exist.
+            ValueError: The file is damaged, or would run code.
         """
         if path:
             parsed = urlparse(path)
@@ -60,87 +65,49 @@ class DetectionCheckpointer(Checkpointer):
             path = parsed._replace(query="").geturl() if parsed.query else path
         return super().load(path, *args, **kwargs)
 
-    def _load_file(self, filename):
+    def _load_file(self, filename: str) -> dict[str, Any]:
         try:
-            loaded = self._load_pickle(filename) if filename.endswith(".pkl") else None
-            loaded = self._torch_load(filename) if loaded is None else loaded
+            with PathManager.open(filename, "rb") as file:
+                loaded = torch.load(file, map_location="cpu", weights_only=True)
         except OSError:
             raise
-        except restricted_pickle.RefusedPickle as error:
-            raise ValueError(_REFUSAL.format(filename, error)) from error
-        except Exception as error:
-            raise ValueError(_describe_damage(filename, error)) from error
+        except Exception as error:  # a damaged file can fail in any way
+            raise ValueError(_describe_failure(filename, error)) from error
         if not isinstance(loaded, dict):
             raise ValueError(
-                f"Cannot load checkpoint '{filename}': it holds a {type(loaded).__name__} where a "
-                "dict of weights is expected."
+                f"Cannot load checkpoint '{filename}': expected a dict of weights, "
+                f"found a {type(loaded).__name__}."
             )
         loaded = loaded if "model" in loaded else {"model": loaded}
         if self._matching_heuristics:
             loaded["matching_heuristics"] = True
         return loaded
 
-    def _load_pickle(self, filename) -> dict:
-        with PathManager.open(filename, "rb") as file:
-            data = restricted_pickle.load(file)
-        if not isinstance(data, dict) or ("model" in data and "__author__" in data):
-            return data
-        blobs = data.get("blobs", data)  # the Caffe2 layout, with or without optimizer state
-        weights = {name: blob for name, blob in blobs.items() if not name.endswith("_momentum")}
-        return {"model": weights, "__author__": "Caffe2", "matching_heuristics": True}
-
-    def _torch_load(self, f):
-        with PathManager.open(f, "rb") as file:
-            return torch.load(file, map_location="cpu", weights_only=True)
-
-    def _load_model(self, checkpoint):
+    def _load_model(self, checkpoint: dict[str, Any]) -> Any:
         if checkpoint.get("matching_heuristics", False):
             self._convert_ndarray_to_tensor(checkpoint["model"])
-            checkpoint["model"] = align_and_update_state_dicts(
-                self.model.state_dict(),
-                checkpoint["model"],
-                c2_conversion=checkpoint.get("__author__", None) == "Caffe2",
-            )
+            checkpoint["model"] = align_and_update_state_dicts(self.model.state_dict(), checkpoint["model"])
         incompatible = super()._load_model(checkpoint)
         own_buffers = dict(self.model.named_buffers(recurse=False))
-        for name in ("pixel_mean", "pixel_std"):  # come from the config, need not be in files
+        for name in ("pixel_mean", "pixel_std"):  # come from the config and may be absent from files
             if name in own_buffers and name in incompatible.missing_keys:
                 incompatible.missing_keys.remove(name)
         return incompatible
 
-    def save(self, name: str, **kwargs) -> None:
-        """Writes ``<save_dir>/<name>.pth``, never half of it, and notes it as the last one.
 
-        Args:
-            name: file name without ``.pth``.
-            kwargs: further things to store.
-        """
-        if not self.save_dir or not self.save_to_disk:
-            return
-        data = {"model": self.model.state_dict()}
-        data.update((key, obj.state_dict()) for key, obj in self.checkpointables.items())
-        data.update(kwargs)
-        basename = f"{name}.pth"
-        path = os.path.join(self.save_dir, basename)
-        self.logger.info("Saving checkpoint to %s", path)
-        with PathManager.open(path + ".tmp", "wb") as file:
-            torch.save(data, file)
-        os.replace(path + ".tmp", path)
-        self.tag_last_checkpoint(basename)
-
-    def tag_last_checkpoint(self, last_filename_basename: str) -> None:
-        """Notes which file ``resume_or_load`` goes on from."""
-        path = os.path.join(self.save_dir, "last_checkpoint")
-        with PathManager.open(path + ".tmp", "w") as file:
-            file.write(last_filename_basename)
-        os.replace(path + ".tmp", path)
-
-
-def _describe_damage(filename: str, error: Exception) -> str:
-    """One line for a file that could not be read."""
+def _describe_failure(filename: str, error: Exception) -> str:
+    """Returns one line about a file that could not be read."""
     refused = re.search(r"GLOBAL ([\w.]+)", str(error))
-    if isinstance(error, pickle.UnpicklingError) and refused:
-        return _REFUSAL.format(filename, f"the Python object {refused.group(1)}")
+    if refused:
+        return (
+            f"Refused to load checkpoint '{filename}': it asks for the Python object {refused.group(1)}, "
+            "which could run code. Convert the file to plain weights first."
+        )
+    if filename.endswith(".pkl"):
+        return (
+            f"Cannot load checkpoint '{filename}': d2lite reads no pickles of the Detectron2 model zoo. "
+            "Load it with solo_d2, or use the real Detectron2."
+        )
     detail = (str(error).splitlines() or [""])[0][:120]
     return (
         f"Cannot load checkpoint '{filename}': the file is truncated or not a checkpoint "

@@ -1,5 +1,5 @@
-"""Configuration: a tree of defaults, YAML files and overrides that must name known keys."""
+"""Configuration: a tree of defaults, YAML files, and overrides of known keys."""
 
-from detectron2.config.config import CfgNode, configurable, get_cfg
+from .config import CfgNode, configurable, get_cfg
 
-__all__ = ["CfgNode", "get_cfg", "configurable"]
+__all__ = ["CfgNode", "configurable", "get_cfg"]

@@ -3,40 +3,40 @@
 import functools
 import inspect
 import logging
+from collections.abc import Callable
+from typing import IO, Any
 
 from fvcore.common.config import CfgNode as _CfgNode
 
 from detectron2.utils.file_io import PathManager
 
-__all__ = ["CfgNode", "get_cfg", "configurable"]
-
 
 class CfgNode(_CfgNode):
-    """Tree of configuration values; merging refuses keys that the tree does not have."""
+    """A tree of configuration values; merging refuses unknown keys."""
 
     @classmethod
-    def _open_cfg(cls, filename):
+    def _open_cfg(cls, filename: str) -> IO:
         return PathManager.open(filename, "r")
 
     def merge_from_file(self, cfg_filename: str, allow_unsafe: bool = True) -> None:
-        """Merges a YAML file, after the files that its ``_BASE_`` names.
+        """Merges a YAML file, after the file named by its ``_BASE_``.
 
         Args:
-            cfg_filename: path of the YAML file.
-            allow_unsafe: whether YAML tags that build Python objects are allowed.
+            cfg_filename: Path of the YAML file.
+            allow_unsafe: Whether YAML tags may build Python objects.
 
         Raises:
-            AssertionError: the file does not exist.
-            KeyError: the file has an unknown key.
-            ValueError: a value has another type than the default, or the file is for another
-                ``VERSION`` of the configuration.
+            AssertionError: The file does not exist.
+            KeyError: The file has an unknown key.
+            ValueError: A value has a different type than the default, or the file has a different
+                ``VERSION``.
         """
         assert PathManager.isfile(cfg_filename), f"Config file '{cfg_filename}' does not exist!"
         loaded = type(self)(self.load_yaml_with_base(cfg_filename, allow_unsafe=allow_unsafe))
         version = loaded.get("VERSION", self.get("VERSION"))
         if version != self.get("VERSION"):
             raise ValueError(
-                f"Config file '{cfg_filename}' is of VERSION {version}, this is VERSION "
+                f"Config file '{cfg_filename}' has VERSION {version}, d2lite reads VERSION "
                 f"{self.get('VERSION')}: convert it with the real Detectron2's upgrade_config."
             )
         logging.getLogger(__name__).debug("Merging config file %s", cfg_filename)
@@ -44,18 +44,18 @@ class CfgNode(_CfgNode):
 
 
 def get_cfg() -> CfgNode:
-    """Returns a fresh copy of the default configuration."""
-    from detectron2.config.defaults import _C
+    """Returns a copy of the default configuration."""
+    from .defaults import _C
 
     return _C.clone()
 
 
-def configurable(init_func=None, *, from_config=None):
+def configurable(init_func: Callable | None = None, *, from_config: Callable | None = None) -> Any:
     """Lets a class or a function be called with a config instead of explicit arguments.
 
-    ``from_config`` maps a config (and further arguments) to the dict of explicit arguments. A
-    call is taken as a config call when its first positional argument, or its argument ``cfg``,
-    is a ``CfgNode``. Arguments that ``from_config`` does not accept override its result::
+    ``from_config`` maps a config (and further arguments) to the dict of explicit arguments. If the
+    first positional argument, or the argument ``cfg``, is a ``CfgNode``, it is a call with a config.
+    Arguments that ``from_config`` does not accept override its result::
 
         class Head(nn.Module):
             @configurable
@@ -70,12 +70,12 @@ def configurable(init_func=None, *, from_config=None):
         def build_head(width, depth=2): ...
 
     Args:
-        init_func: the ``__init__`` of a class which has a ``from_config`` classmethod.
-        from_config: the function's own ``from_config``, for the second form.
+        init_func: The ``__init__`` of a class that has a ``from_config`` classmethod.
+        from_config: The ``from_config`` of a function, for the second form.
 
     Raises:
-        AttributeError: at the call, when the class has no ``from_config``.
-        TypeError: ``from_config`` is no method, or its first argument is not ``cfg``.
+        AttributeError: At the call, if the class has no ``from_config``.
+        TypeError: ``from_config`` is not a method, or its first argument is not ``cfg``.
     """
     if init_func is not None:
         is_init = inspect.isfunction(init_func) and init_func.__name__ == "__init__"
@@ -89,9 +89,9 @@ def configurable(init_func=None, *, from_config=None):
     return functools.partial(_configurable_function, from_config=from_config)
 
 
-def _configurable_init(init_func):
+def _configurable_init(init_func: Callable) -> Callable:
     @functools.wraps(init_func)
-    def wrapped(self, *args, **kwargs):
+    def wrapped(self: Any, *args: Any, **kwargs: Any) -> None:
         try:
             from_config_func = type(self).from_config
         except AttributeError as error:
@@ -106,23 +106,23 @@ def _configurable_init(init_func):
     return wrapped
 
 
-def _configurable_function(function, from_config):
+def _configurable_function(function: Callable, from_config: Callable) -> Callable:
     @functools.wraps(function)
-    def wrapped(*args, **kwargs):
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
         if _called_with_cfg(*args, **kwargs):
             return function(**_get_args_from_config(from_config, *args, **kwargs))
         return function(*args, **kwargs)
 
-    wrapped.from_config = from_config
+    wrapped.from_config = from_config  # type: ignore[attr-defined]
     return wrapped
 
 
-def _called_with_cfg(*args, **kwargs) -> bool:
+def _called_with_cfg(*args: Any, **kwargs: Any) -> bool:
     return isinstance(args[0] if args else kwargs.get("cfg"), _CfgNode)
 
 
-def _get_args_from_config(from_config_func, *args, **kwargs) -> dict:
-    """Calls ``from_config`` with what it accepts; what it does not accept overrides its result."""
+def _get_args_from_config(from_config_func: Callable, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    """Calls ``from_config`` with the arguments it accepts; the others override its result."""
     parameters = inspect.signature(from_config_func).parameters
     if next(iter(parameters), None) != "cfg":
         owner = from_config_func.__qualname__

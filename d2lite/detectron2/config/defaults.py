@@ -1,10 +1,10 @@
-"""Default values: Detectron2's, for the keys that solo_d2 and d2lite read.
+"""Detectron2's default values of the keys that solo_d2 and d2lite read.
 
-Keys of parts that d2lite does not have (ROI heads, RPN, RetinaNet, proposals, ...) are absent, so
-that a config file which needs them fails at once and names the key.
+Keys of parts that d2lite lacks (ROI heads, RPN, RetinaNet, proposals, ...) are absent, so that a
+config file that needs them fails at once and names the key.
 """
 
-from detectron2.config.config import CfgNode as CN
+from .config import CfgNode as CN
 
 _C = CN()
 _C.VERSION = 2
@@ -17,7 +17,7 @@ _C.MODEL.MASK_ON = False  # whether annotations are loaded with masks
 _C.MODEL.KEYPOINT_ON = False
 _C.MODEL.LOAD_PROPOSALS = False
 _C.MODEL.PIXEL_MEAN = [103.530, 116.280, 123.675]  # in INPUT.FORMAT order, 0..255
-_C.MODEL.PIXEL_STD = [1.0, 1.0, 1.0]  # 1 for MSRA weights, which contain the division
+_C.MODEL.PIXEL_STD = [1.0, 1.0, 1.0]  # 1 for MSRA weights, which include the division
 
 _C.MODEL.BACKBONE = CN()
 _C.MODEL.BACKBONE.NAME = "build_resnet_backbone"

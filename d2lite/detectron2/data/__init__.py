@@ -1,31 +1,25 @@
-"""Datasets, mappers, samplers and loaders."""
+"""Datasets, mappers, samplers and the evaluation loader."""
 
-from . import transforms  # isort: skip  (mappers below need it)
+from . import transforms  # isort: skip  (the mapper needs it)
 
 from .build import (
-    build_batch_data_loader,
     build_detection_test_loader,
-    build_detection_train_loader,
     get_detection_dataset_dicts,
     print_instances_class_histogram,
 )
 from .catalog import DatasetCatalog, Metadata, MetadataCatalog
-from .common import DatasetFromList, MapDataset, ToIterableDataset
+from .common import DatasetFromList
 from .dataset_mapper import DatasetMapper
 
-from . import datasets, samplers  # isort: skip  (`datasets` registers COCO in the catalogs above)
+from . import datasets, samplers  # isort: skip  (registers COCO in the catalogs above)
 
 __all__ = [
     "DatasetCatalog",
     "DatasetFromList",
     "DatasetMapper",
-    "MapDataset",
     "Metadata",
     "MetadataCatalog",
-    "ToIterableDataset",
-    "build_batch_data_loader",
     "build_detection_test_loader",
-    "build_detection_train_loader",
     "datasets",
     "get_detection_dataset_dicts",
     "print_instances_class_histogram",

@@ -1,40 +1,42 @@
-"""From one element of a dataset (a dict with a file name) to one input of a model."""
+"""From one record of a dataset (a dict with a file name) to one input of a model."""
 
 import copy
 import logging
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
-from detectron2.config import configurable
+from detectron2.config import CfgNode, configurable
 
 from . import detection_utils as utils
 from . import transforms as T
 
 
 class DatasetMapper:
-    """Reads an image, augments it together with its annotations, and makes tensors.
-
-    Args:
-        is_train: for training, annotations become `Instances`; otherwise they are dropped.
-        augmentations: augmentations or transforms, in order.
-        image_format: "BGR", "RGB" or "L".
-        use_instance_mask: keep instance masks.
-        instance_mask_format: "polygon" or "bitmask".
-        recompute_boxes: take the boxes from the augmented masks, which makes them tight after a crop.
-    """
+    """Reads an image, augments it together with its annotations, and converts both to tensors."""
 
     @configurable
     def __init__(
         self,
         is_train: bool,
         *,
-        augmentations: list[T.Augmentation | T.Transform],
+        augmentations: Sequence[T.Augmentation | T.Transform],
         image_format: str,
         use_instance_mask: bool = False,
         instance_mask_format: str = "polygon",
         recompute_boxes: bool = False,
     ):
+        """
+        Args:
+            is_train: Whether annotations become ``Instances``; otherwise they are dropped.
+            augmentations: Augmentations or transforms, in order.
+            image_format: "BGR", "RGB" or "L".
+            use_instance_mask: Whether to keep instance masks.
+            instance_mask_format: "polygon" or "bitmask".
+            recompute_boxes: Take boxes from the augmented masks, which keeps them tight after a crop.
+        """
         if recompute_boxes:
             assert use_instance_mask, "recompute_boxes needs the instance masks."
         self.is_train = is_train
@@ -47,7 +49,8 @@ class DatasetMapper:
         logging.getLogger(__name__).info(f"[DatasetMapper] Augmentations used in {mode}: {augmentations}")
 
     @classmethod
-    def from_config(cls, cfg, is_train: bool = True) -> dict:
+    def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict[str, Any]:
+        """Reads ``INPUT`` and ``MODEL.MASK_ON``."""
         augmentations = utils.build_augmentation(cfg, is_train)
         crop = cfg.INPUT.CROP.ENABLED and is_train
         if crop:
@@ -62,11 +65,11 @@ class DatasetMapper:
         }
 
     def __call__(self, dataset_dict: dict) -> dict:
-        """Maps an element in the standard dict format.
+        """Maps a record in the standard dict format.
 
         Returns:
-            A copy with "image" (c, h, w) uint8, and in training "instances" (crowds left out) and
-            "sem_seg" (h, w) int64 where the element has annotations or a "sem_seg_file_name".
+            A copy with "image" (C, H, W) uint8; for training also "instances" (without crowds) and
+            "sem_seg" (H, W) int64 if the record has annotations and a "sem_seg_file_name".
         """
         dataset_dict = copy.deepcopy(dataset_dict)
         image = utils.read_image(dataset_dict["file_name"], format=self.image_format)
@@ -86,10 +89,13 @@ class DatasetMapper:
         if not self.is_train:
             dataset_dict.pop("annotations", None)
         elif "annotations" in dataset_dict:
-            self._transform_annotations(dataset_dict, transforms, image.shape[:2])
+            height, width = image.shape[:2]
+            self._transform_annotations(dataset_dict, transforms, (height, width))
         return dataset_dict
 
-    def _transform_annotations(self, dataset_dict: dict, transforms, image_shape) -> None:
+    def _transform_annotations(
+        self, dataset_dict: dict, transforms: T.TransformList, image_shape: tuple[int, int]
+    ) -> None:
         annos = [
             utils.transform_instance_annotations(ann, transforms, image_shape)
             for ann in self._wanted(dataset_dict.pop("annotations"))

@@ -1,12 +1,15 @@
-"""Functions that mappers are made of: reading images, transforming annotations, making `Instances`."""
+"""Building blocks of mappers: read images, transform annotations, create ``Instances``."""
 
 import logging
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pycocotools.mask as mask_util
 import torch
 from PIL import Image
 
+from detectron2.config import CfgNode
 from detectron2.structures import BitMasks, Boxes, BoxMode, Instances, PolygonMasks, polygons_to_bitmask
 from detectron2.utils.file_io import PathManager
 
@@ -26,18 +29,18 @@ _EXIF_TO_UPRIGHT = {
 
 
 class SizeMismatchError(ValueError):
-    """An image does not have the size that its dataset says."""
+    """The size of an image differs from the size in its record."""
 
 
 def convert_PIL_to_numpy(image: Image.Image, format: str | None) -> np.ndarray:
     """Converts a Pillow image.
 
     Args:
-        image: the image.
+        image: The image.
         format: "BGR", a Pillow mode such as "RGB" or "L", or None for the image's own mode.
 
     Returns:
-        (h, w, c) uint8; "L" has c = 1.
+        (H, W, C) uint8; C is 1 for "L".
     """
     if format is not None:
         image = image.convert("RGB" if format == "BGR" else format)
@@ -49,20 +52,8 @@ def convert_PIL_to_numpy(image: Image.Image, format: str | None) -> np.ndarray:
     return array
 
 
-def convert_image_to_rgb(image: np.ndarray | torch.Tensor, format: str) -> np.ndarray:
-    """Converts an image (h, w, c) of some format, as `read_image` makes it, to RGB uint8."""
-    if isinstance(image, torch.Tensor):
-        image = image.cpu().numpy()
-    if format == "BGR":
-        return image[:, :, ::-1]
-    if format == "L":
-        return np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2).astype(np.uint8)
-    image = image.astype(np.uint8)
-    return image if format == "RGB" else np.asarray(Image.fromarray(image, format).convert("RGB"))
-
-
 def _upright(image: Image.Image) -> Image.Image:
-    """Applies the camera's orientation; an unreadable EXIF block counts as none."""
+    """Applies the EXIF orientation; an unreadable EXIF block counts as none."""
     try:
         orientation = image.getexif().get(_EXIF_ORIENTATION)
     except (OSError, SyntaxError, ValueError):
@@ -71,24 +62,24 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def read_image(file_name: str, format: str | None = None) -> np.ndarray:
-    """Reads an image, turned upright as its EXIF orientation says.
+    """Reads an image and applies its EXIF orientation.
 
     Args:
-        file_name: path.
+        file_name: Path of the image.
         format: "BGR", "RGB", "L", ... or None for the file's own mode.
 
     Returns:
-        (h, w, c) uint8 in 0-255; without `format` a grey image is (h, w).
+        (H, W, C) uint8 in 0..255; (H, W) for a gray image without ``format``.
     """
     with PathManager.open(file_name, "rb") as f:
         return convert_PIL_to_numpy(_upright(Image.open(f)), format)
 
 
 def check_image_size(dataset_dict: dict, image: np.ndarray) -> None:
-    """Compares an image with the element's "width" and "height", or sets them where absent.
+    """Compares an image with the record's "width" and "height", or sets them if absent.
 
     Raises:
-        SizeMismatchError: they differ.
+        SizeMismatchError: The sizes differ.
     """
     height, width = image.shape[:2]
     expected = dataset_dict.setdefault("width", width), dataset_dict.setdefault("height", height)
@@ -101,29 +92,31 @@ def check_image_size(dataset_dict: dict, image: np.ndarray) -> None:
 
 
 def _rle_to_bitmask(rle: dict) -> np.ndarray:
-    """Decodes compressed or uncompressed COCO RLE into (h, w) uint8."""
+    """Decodes compressed or uncompressed COCO RLE into (H, W) uint8."""
     if isinstance(rle["counts"], list):
         rle = mask_util.frPyObjects(rle, *rle["size"])
     return mask_util.decode(rle)
 
 
-def transform_instance_annotations(annotation: dict, transforms, image_size) -> dict:
+def transform_instance_annotations(
+    annotation: dict, transforms: T.Transform | Sequence[T.Transform], image_size: tuple[int, int]
+) -> dict:
     """Applies transforms to the box and the segmentation of one instance, in place.
 
     Args:
-        annotation: has "bbox" with "bbox_mode", and perhaps a "segmentation" of polygons or RLE.
-        transforms: a Transform, or a list of them.
+        annotation: Has "bbox" with "bbox_mode", and optionally a "segmentation" of polygons or RLE.
+        transforms: A transform or a list of them.
         image_size: (h, w) of the transformed image.
 
     Returns:
         The annotation: "bbox" (4,) in absolute x1, y1, x2, y2 within the image; polygons stay
-        polygons, RLE becomes a bitmask (h, w).
+        polygons, RLE becomes a bitmask (H, W).
 
     Raises:
-        ValueError: a segmentation that is neither polygons nor RLE.
+        ValueError: The segmentation is neither polygons nor RLE.
     """
-    if isinstance(transforms, tuple | list):
-        transforms = T.TransformList(transforms)
+    if isinstance(transforms, Sequence):
+        transforms = T.TransformList(list(transforms))
     bbox = BoxMode.convert(annotation["bbox"], annotation["bbox_mode"], BoxMode.XYXY_ABS)
     bbox = transforms.apply_box(np.array([bbox], dtype=np.float64))[0].clip(min=0)
     annotation["bbox"] = np.minimum(bbox, list(image_size)[::-1] * 2)
@@ -148,38 +141,38 @@ def transform_instance_annotations(annotation: dict, transforms, image_size) -> 
     return annotation
 
 
-def _segmentation_to_bitmask(segmentation, image_size) -> np.ndarray:
-    """Returns (h, w) for polygons, RLE or a mask."""
+def _segmentation_to_bitmask(segmentation: Any, image_size: tuple[int, int]) -> np.ndarray:
+    """Converts polygons, RLE or a mask to a mask (H, W)."""
     if isinstance(segmentation, list):
         return polygons_to_bitmask(segmentation, *image_size)
     if isinstance(segmentation, dict):
         return _rle_to_bitmask(segmentation)
     if isinstance(segmentation, np.ndarray):
-        assert segmentation.ndim == 2, f"Expected a mask (h, w), got shape {segmentation.shape}."
+        assert segmentation.ndim == 2, f"Expected a mask (H, W), got shape {segmentation.shape}."
         return segmentation
     raise ValueError(
         f"Cannot convert segmentation of type '{type(segmentation)}' to BitMasks! Supported types are: "
         "polygons as list[list[float] or ndarray], COCO-style RLE as a dict, or a binary mask "
-        "(h, w) as an ndarray."
+        "(H, W) as an ndarray."
     )
 
 
 def annotations_to_instances(
     annos: list[dict], image_size: tuple[int, int], mask_format: str = "polygon"
 ) -> Instances:
-    """Makes training targets of one image's annotations.
+    """Creates the training targets of one image.
 
     Args:
-        annos: as `transform_instance_annotations` returns them.
+        annos: Results of ``transform_instance_annotations``.
         image_size: (h, w) of the image.
         mask_format: "polygon" or "bitmask".
 
     Returns:
-        `Instances` with gt_boxes and gt_classes, and gt_masks when there are annotations and they
-        have a segmentation.
+        ``Instances`` with gt_boxes and gt_classes, and with gt_masks if the annotations have a
+        segmentation.
 
     Raises:
-        ValueError: "polygon" is asked for, but a segmentation is not made of polygons.
+        ValueError: The format is "polygon", but a segmentation is not made of polygons.
     """
     target = Instances(image_size)
     boxes = [BoxMode.convert(x["bbox"], x["bbox_mode"], BoxMode.XYXY_ABS) for x in annos]
@@ -211,15 +204,15 @@ def filter_empty_instances(
     by_mask: bool = True,
     box_threshold: float = 1e-5,
     return_mask: bool = False,
-):
+) -> Any:
     """Drops instances without extent.
 
     Args:
-        instances: with gt_boxes, and perhaps gt_masks.
-        by_box: drop those whose box is not wider and higher than box_threshold pixels.
-        by_mask: drop those with an empty mask.
-        box_threshold: in pixels.
-        return_mask: also return which were kept, (n,) bool.
+        instances: Have gt_boxes and optionally gt_masks.
+        by_box: Drop boxes that are not wider and higher than box_threshold.
+        by_mask: Drop empty masks.
+        box_threshold: In pixels.
+        return_mask: Also return the selection, (N,) bool.
     """
     assert by_box or by_mask, "Nothing to filter by."
     keep = torch.ones(len(instances), dtype=torch.bool)
@@ -230,36 +223,11 @@ def filter_empty_instances(
     return (instances[keep], keep) if return_mask else instances[keep]
 
 
-def gen_crop_transform_with_instance(
-    crop_size: tuple[int, int], image_size: tuple[int, int], instance: dict
-) -> T.CropTransform:
-    """Chooses a random window that contains the centre of an instance's box (to the pixel).
-
-    Args:
-        crop_size: (h, w) in pixels, not larger than the image.
-        image_size: (h, w) in pixels.
-        instance: annotation with "bbox" and "bbox_mode".
-    """
-    crop_h, crop_w = crop_size = np.asarray(crop_size, dtype=np.int32)
-    image_size = np.asarray(image_size, dtype=np.int32)
-    x0, y0, x1, y1 = BoxMode.convert(instance["bbox"], instance["bbox_mode"], BoxMode.XYXY_ABS)
-    center_yx = (y0 + y1) * 0.5, (x0 + x1) * 0.5
-    assert image_size[0] >= center_yx[0] and image_size[1] >= center_yx[1], (
-        "The annotation bounding box is outside of the image!"
-    )
-    assert (image_size >= crop_size).all(), "Crop size is larger than image size!"
-
-    min_yx = np.maximum(np.floor(center_yx).astype(np.int32) - crop_size, 0)
-    max_yx = np.minimum(image_size - crop_size, np.maximum(np.ceil(center_yx).astype(np.int32), 0))
-    top, left = (np.random.randint(low, high + 1) for low, high in zip(min_yx, max_yx, strict=True))
-    return T.CropTransform(int(left), int(top), int(crop_w), int(crop_h))
-
-
-def check_metadata_consistency(key: str, dataset_names: list[str]) -> None:
-    """Checks that datasets that are used together agree on an entry of their metadata.
+def check_metadata_consistency(key: str, dataset_names: Sequence[str]) -> None:
+    """Checks that the datasets agree on an entry of their metadata.
 
     Raises:
-        ValueError: they do not; the log shows both values.
+        ValueError: They disagree; the log shows both values.
     """
     values = [MetadataCatalog.get(name).get(key) for name in dataset_names]
     for name, value in zip(dataset_names, values, strict=True):
@@ -270,11 +238,11 @@ def check_metadata_consistency(key: str, dataset_names: list[str]) -> None:
             raise ValueError(f"Datasets have different metadata '{key}'!")
 
 
-def build_augmentation(cfg, is_train: bool) -> list[T.Augmentation]:
-    """Builds the default augmentations of a config: resizing and, in training, flipping."""
+def build_augmentation(cfg: CfgNode, is_train: bool) -> list[T.Augmentation | T.Transform]:
+    """Builds the default augmentations: resizing and, for training, flipping."""
     if not is_train:
         return [T.ResizeShortestEdge(cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST, "choice")]
-    augmentations = [
+    augmentations: list[T.Augmentation | T.Transform] = [
         T.ResizeShortestEdge(
             cfg.INPUT.MIN_SIZE_TRAIN, cfg.INPUT.MAX_SIZE_TRAIN, cfg.INPUT.MIN_SIZE_TRAIN_SAMPLING
         )

@@ -1,17 +1,9 @@
-"""Training loop, hooks, launching and the defaults that put them together."""
+"""Training loop, hooks, launching, and the defaults that combine them."""
 
 from . import hooks
-from .defaults import (
-    DefaultPredictor,
-    DefaultTrainer,
-    create_ddp_model,
-    default_argument_parser,
-    default_setup,
-    default_writers,
-)
+from .defaults import DefaultTrainer, default_argument_parser, default_setup, default_writers
 from .hooks import (
     BestCheckpointer,
-    CallbackHook,
     EvalHook,
     IterationTimer,
     LRScheduler,
@@ -19,14 +11,11 @@ from .hooks import (
     PeriodicWriter,
 )
 from .launch import DEFAULT_TIMEOUT, launch
-from .train_loop import AMPTrainer, HookBase, SimpleTrainer, TrainerBase
+from .train_loop import HookBase, SimpleTrainer, TrainerBase
 
 __all__ = [
     "DEFAULT_TIMEOUT",
-    "AMPTrainer",
     "BestCheckpointer",
-    "CallbackHook",
-    "DefaultPredictor",
     "DefaultTrainer",
     "EvalHook",
     "HookBase",
@@ -36,7 +25,6 @@ __all__ = [
     "PeriodicWriter",
     "SimpleTrainer",
     "TrainerBase",
-    "create_ddp_model",
     "default_argument_parser",
     "default_setup",
     "default_writers",

@@ -1,57 +1,56 @@
-"""The loop: hooks around steps, and the step of ordinary supervised training."""
+"""The training loop: steps with hooks around them."""
 
-import concurrent.futures
 import logging
-import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
+from torch.optim import Optimizer
 
-import detectron2.utils.comm as comm
+from detectron2.utils import comm
 from detectron2.utils.events import EventStorage, get_event_storage
-
-__all__ = ["AMPTrainer", "HookBase", "SimpleTrainer", "TrainerBase"]
 
 
 class HookBase:
-    """Something that happens around the steps; ``self.trainer`` is set on registration.
+    """Callbacks of the training loop; registration sets ``self.trainer``.
 
-    Order: ``before_train``, then per iteration ``before_step``, the step (in it
-    ``after_backward``), ``after_step``, and at last ``after_train``.
+    Order: ``before_train``, then per iteration ``before_step``, the step (which calls
+    ``after_backward``) and ``after_step``, and finally ``after_train``.
     """
 
-    trainer: "TrainerBase" = None
+    trainer: Any = None  # a weak proxy of the TrainerBase
 
-    def before_train(self):
+    def before_train(self) -> None:
         """Runs once before the first iteration."""
 
-    def after_train(self):
-        """Runs once after the last iteration, also when training ended by an exception."""
+    def after_train(self) -> None:
+        """Runs once after the last iteration, also after an exception."""
 
-    def before_step(self):
+    def before_step(self) -> None:
         """Runs before every iteration."""
 
-    def after_backward(self):
+    def after_backward(self) -> None:
         """Runs between the backward pass and the optimizer's step."""
 
-    def after_step(self):
+    def after_step(self) -> None:
         """Runs after every iteration."""
 
-    def state_dict(self):
-        """Returns what a checkpoint has to hold for this hook; empty for stateless ones."""
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the hook's state for checkpoints; empty for stateless hooks."""
         return {}
 
 
 class TrainerBase:
-    """A loop from ``start_iter`` to ``max_iter`` with hooks; subclasses give ``run_step``.
+    """A loop from ``start_iter`` to ``max_iter`` with hooks; subclasses define ``run_step``.
 
     Attributes:
-        iter: the current iteration.
-        start_iter: the first one of this run, above 0 when a checkpoint was resumed.
-        max_iter: the end, exclusive.
-        storage: the ``EventStorage`` that is open while training.
+        iter: The current iteration.
+        start_iter: The first iteration of this run; above 0 after resuming.
+        max_iter: The last iteration + 1.
+        storage: The ``EventStorage`` of the run, open during training.
     """
 
     def __init__(self) -> None:
@@ -61,16 +60,16 @@ class TrainerBase:
         self.max_iter: int
         self.storage: EventStorage
 
-    def register_hooks(self, hooks: list[HookBase | None]) -> None:
-        """Appends hooks, which run in the order they were registered; None entries are skipped."""
+    def register_hooks(self, hooks: Sequence[HookBase | None]) -> None:
+        """Appends hooks, which run in the order of registration; None entries are skipped."""
         for hook in hooks:
             if hook is None:
                 continue
-            assert isinstance(hook, HookBase), f"{hook!r} is no HookBase"
+            assert isinstance(hook, HookBase), f"{hook!r} is not a HookBase"
             hook.trainer = weakref.proxy(self)
             self._hooks.append(hook)
 
-    def train(self, start_iter: int, max_iter: int):
+    def train(self, start_iter: int, max_iter: int) -> Any:
         """Runs iterations ``start_iter`` to ``max_iter - 1``."""
         logger = logging.getLogger(__name__)
         logger.info("Starting training from iteration %d", start_iter)
@@ -90,48 +89,48 @@ class TrainerBase:
             finally:
                 self.after_train()
 
-    def before_train(self):
+    def before_train(self) -> None:
         for hook in self._hooks:
             hook.before_train()
 
-    def after_train(self):
+    def after_train(self) -> None:
         self.storage.iter = self.iter
         for hook in self._hooks:
             hook.after_train()
 
-    def before_step(self):
+    def before_step(self) -> None:
         self.storage.iter = self.iter
         for hook in self._hooks:
             hook.before_step()
 
-    def after_backward(self):
+    def after_backward(self) -> None:
         for hook in self._hooks:
             hook.after_backward()
 
-    def after_step(self):
+    def after_step(self) -> None:
         for hook in self._hooks:
             hook.after_step()
 
-    def run_step(self):
-        """One iteration of training."""
+    def run_step(self) -> None:
+        """Runs one iteration of training."""
         raise NotImplementedError
 
-    def state_dict(self):
-        """Returns the iteration and the states of hooks that have one, by class name."""
-        states = {}
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the iteration and the states of stateful hooks, by class name."""
+        states: dict[str, dict] = {}
         for hook in self._hooks:
             state = hook.state_dict()
             if state:
                 states.setdefault(type(hook).__qualname__, state)
-        result = {"iteration": self.iter}
+        result: dict[str, Any] = {"iteration": self.iter}
         if states:
             result["hooks"] = states
         return result
 
-    def load_state_dict(self, state_dict):
-        """Restores what ``state_dict`` gave; states of hooks that are not registered are named."""
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restores the state; a warning names states of unregistered hooks."""
         self.iter = state_dict["iteration"]
-        by_name = {}
+        by_name: dict[str, Any] = {}
         for hook in self._hooks:
             by_name.setdefault(type(hook).__qualname__, hook)
         for name, state in state_dict.get("hooks", {}).items():
@@ -139,105 +138,34 @@ class TrainerBase:
                 by_name[name].load_state_dict(state)
             else:
                 logging.getLogger(__name__).warning(
-                    "The checkpoint holds the state of hook %s, which is not registered", name
+                    "The checkpoint has a state for hook %s, which is not registered", name
                 )
 
 
 class SimpleTrainer(TrainerBase):
-    """Single-loss-dict training: one optimizer, one loader, one step per batch.
+    """State and records of a training step with one optimizer; subclasses define ``run_step``.
 
     Args:
-        model: in training mode, maps a batch to a dict of scalar losses.
-        data_loader: iterable of batches, endless.
-        optimizer: of the model's parameters.
-        gather_metric_period: losses are gathered over processes and recorded every so many
-            iterations.
-        zero_grad_before_forward: clear gradients before the forward pass, not after it.
-        async_write_metrics: record losses in a thread of its own.
+        model: Maps a batch to a dict of scalar losses in training mode.
+        data_loader: Endless iterable of batches.
+        optimizer: Optimizer of the model's parameters.
     """
 
-    def __init__(
-        self,
-        model,
-        data_loader,
-        optimizer,
-        gather_metric_period=1,
-        zero_grad_before_forward=False,
-        async_write_metrics=False,
-    ):
+    def __init__(self, model: nn.Module, data_loader: Iterable, optimizer: Optimizer):
         super().__init__()
         model.train()
         self.model = model
         self.data_loader = data_loader
-        self._data_loader_iter_obj = None
         self.optimizer = optimizer
-        self.gather_metric_period = gather_metric_period
-        self.zero_grad_before_forward = zero_grad_before_forward
-        self.async_write_metrics = async_write_metrics
-        self.concurrent_executor = concurrent.futures.ThreadPoolExecutor(max_workers=1)
-
-    def run_step(self):
-        """Batch, forward, backward, record, optimizer step."""
-        assert self.model.training, "The model was left in evaluation mode"
-        data, data_time = self._next_batch()
-        if self.zero_grad_before_forward:
-            self.optimizer.zero_grad()
-        loss_dict, losses = self._sum_losses(self.model(data))
-        if not self.zero_grad_before_forward:
-            self.optimizer.zero_grad()
-        losses.backward()
-        self.after_backward()
-        self._record(loss_dict, data_time)
-        self.optimizer.step()
-
-    def _next_batch(self):
-        """The next batch, and the seconds it was waited for."""
-        start = time.perf_counter()
-        return next(self._data_loader_iter), time.perf_counter() - start
-
-    @staticmethod
-    def _sum_losses(losses):
-        """A model's output as (dict of losses, their sum)."""
-        if isinstance(losses, torch.Tensor):
-            return {"total_loss": losses}, losses
-        return losses, sum(losses.values())
-
-    def _record(self, loss_dict, data_time):
-        if self.async_write_metrics:
-            self.concurrent_executor.submit(self._write_metrics, loss_dict, data_time, iter=self.iter)
-        else:
-            self._write_metrics(loss_dict, data_time)
-
-    @property
-    def _data_loader_iter(self):
-        if self._data_loader_iter_obj is None:
-            self._data_loader_iter_obj = iter(self.data_loader)
-        return self._data_loader_iter_obj
-
-    def _write_metrics(
-        self,
-        loss_dict: Mapping[str, torch.Tensor],
-        data_time: float,
-        prefix: str = "",
-        iter: int | None = None,
-    ) -> None:
-        cur_iter = self.iter if iter is None else iter
-        if (cur_iter + 1) % self.gather_metric_period != 0:
-            return
-        try:
-            SimpleTrainer.write_metrics(loss_dict, data_time, cur_iter, prefix)
-        except Exception:
-            logging.getLogger(__name__).exception("Exception while recording losses:")
-            raise
 
     @staticmethod
     def write_metrics(
         loss_dict: Mapping[str, torch.Tensor], data_time: float, cur_iter: int, prefix: str = ""
     ) -> None:
-        """Records the losses' means over processes and the slowest process's data time.
+        """Records the losses' means over processes and the data time of the slowest process.
 
         Raises:
-            FloatingPointError: if the total loss is not finite.
+            FloatingPointError: The total loss is not finite.
         """
         own = {name: value.detach().cpu().item() for name, value in loss_dict.items()}
         gathered = comm.gather({**own, "data_time": data_time})
@@ -255,70 +183,11 @@ class SimpleTrainer(TrainerBase):
         if len(means) > 1:
             storage.put_scalars(cur_iter=cur_iter, **means)
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
+        """Adds the optimizer's state."""
         return {**super().state_dict(), "optimizer": self.optimizer.state_dict()}
 
-    def load_state_dict(self, state_dict):
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restores iteration, hooks and optimizer."""
         super().load_state_dict(state_dict)
         self.optimizer.load_state_dict(state_dict["optimizer"])
-
-    def after_train(self):
-        super().after_train()
-        self.concurrent_executor.shutdown(wait=True)
-
-
-class AMPTrainer(SimpleTrainer):
-    """``SimpleTrainer`` with automatic mixed precision on CUDA.
-
-    Args:
-        grad_scaler: a ``torch.amp.GradScaler``; None makes the default one.
-        precision: the dtype of autocast.
-        log_grad_scaler: record the loss scale as ``[metric]grad_scaler``.
-        model, data_loader, optimizer, gather_metric_period, zero_grad_before_forward,
-            async_write_metrics: as in ``SimpleTrainer``.
-    """
-
-    def __init__(
-        self,
-        model,
-        data_loader,
-        optimizer,
-        gather_metric_period=1,
-        zero_grad_before_forward=False,
-        grad_scaler=None,
-        precision: torch.dtype = torch.float16,
-        log_grad_scaler: bool = False,
-        async_write_metrics=False,
-    ):
-        super().__init__(
-            model, data_loader, optimizer, gather_metric_period, zero_grad_before_forward, async_write_metrics
-        )
-        self.grad_scaler = torch.amp.GradScaler("cuda") if grad_scaler is None else grad_scaler
-        self.precision = precision
-        self.log_grad_scaler = log_grad_scaler
-
-    def run_step(self):
-        """Batch, autocast forward, scaled backward, record, scaled step."""
-        assert self.model.training, "The model was left in evaluation mode"
-        assert torch.cuda.is_available(), "AMPTrainer needs CUDA"
-        data, data_time = self._next_batch()
-        if self.zero_grad_before_forward:
-            self.optimizer.zero_grad()
-        with torch.autocast("cuda", dtype=self.precision):
-            loss_dict, losses = self._sum_losses(self.model(data))
-        if not self.zero_grad_before_forward:
-            self.optimizer.zero_grad()
-        self.grad_scaler.scale(losses).backward()
-        if self.log_grad_scaler:
-            get_event_storage().put_scalar("[metric]grad_scaler", self.grad_scaler.get_scale())
-        self.after_backward()
-        self._record(loss_dict, data_time)
-        self.grad_scaler.step(self.optimizer)
-        self.grad_scaler.update()
-
-    def state_dict(self):
-        return {**super().state_dict(), "grad_scaler": self.grad_scaler.state_dict()}
-
-    def load_state_dict(self, state_dict):
-        super().load_state_dict(state_dict)
-        self.grad_scaler.load_state_dict(state_dict["grad_scaler"])

@@ -1,12 +1,13 @@
-"""The evaluators' interface, and the loop that feeds them."""
+"""The interface of evaluators, and the loop that runs them."""
 
 import datetime
 import logging
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,28 +16,28 @@ from detectron2.utils.comm import get_world_size, is_main_process
 from detectron2.utils.file_io import PathManager
 from detectron2.utils.logger import log_every_n_seconds
 
-_WARMUP_ITERATIONS = 5  # left out of the timing
+_WARMUP_ITERATIONS = 5  # excluded from the timing
 _LOG_SECONDS = 5
 
 
 class DatasetEvaluator:
-    """Collects what a model says about a dataset (`process`), then sums it up (`evaluate`)."""
+    """Collects a model's predictions on a dataset (``process``) and computes metrics (``evaluate``)."""
 
     def reset(self) -> None:
-        """Forgets everything, before a new round of evaluation."""
+        """Prepares a new round of evaluation."""
 
     def process(self, inputs: list[dict], outputs: list[dict]) -> None:
-        """Takes one batch: `zip(inputs, outputs)` pairs the images."""
+        """Stores one batch; ``zip(inputs, outputs)`` pairs the images."""
 
-    def evaluate(self) -> dict | None:
-        """Returns {task: {metric: number}}; in processes other than the main one possibly nothing."""
+    def evaluate(self) -> dict[str, Any] | None:
+        """Returns {task: {metric: number}}; may return None outside the main process."""
 
 
 class DatasetEvaluators(DatasetEvaluator):
     """Several evaluators as one; no two may report the same task.
 
     Args:
-        evaluators: the evaluators.
+        evaluators: The evaluators.
     """
 
     def __init__(self, evaluators: list[DatasetEvaluator]):
@@ -47,24 +48,24 @@ class DatasetEvaluators(DatasetEvaluator):
         for evaluator in self._evaluators:
             evaluator.reset()
 
-    def process(self, inputs, outputs) -> None:
+    def process(self, inputs: list[dict], outputs: list[dict]) -> None:
         for evaluator in self._evaluators:
             evaluator.process(inputs, outputs)
 
     def evaluate(self) -> OrderedDict:
-        results = OrderedDict()
+        results: OrderedDict = OrderedDict()
         for evaluator in self._evaluators:
             result = evaluator.evaluate()
             if not is_main_process() or result is None:
                 continue
             for task, metrics in result.items():
-                assert task not in results, f"Different evaluators produce results with the same key {task}"
+                assert task not in results, f"Two evaluators report the same task {task}"
                 results[task] = metrics
         return results
 
 
 class _Stopwatch:
-    """Seconds spent per part of the loop, and the log line made of them."""
+    """Seconds spent in each part of the loop, and the log lines about them."""
 
     def __init__(self, total: int):
         self._total = total
@@ -76,14 +77,14 @@ class _Stopwatch:
         self.seconds = {"data": 0.0, "compute": 0.0, "eval": 0.0}
 
     def begin(self, index: int) -> None:
-        """The model is about to start on batch `index`."""
+        """Starts batch ``index``."""
         if index == self._warmup:
             self._reset()
         else:
             self.lap("data")
 
     def lap(self, part: str) -> None:
-        """Counts the time since the last call for `part`."""
+        """Adds the time since the last call to ``part``."""
         now = time.perf_counter()
         self.seconds[part] += now - self._last
         self._last = now
@@ -119,21 +120,21 @@ class _Stopwatch:
 
 def inference_on_dataset(
     model: nn.Module | Callable,
-    data_loader,
+    data_loader: Any,
     evaluator: DatasetEvaluator | list[DatasetEvaluator] | None,
     callbacks: dict[str, Callable] | None = None,
-) -> dict:
+) -> dict[str, Any]:
     """Runs a model over a loader without gradients and evaluates its outputs.
 
     Args:
-        model: called with one batch; an `nn.Module` is in evaluation mode meanwhile.
-        data_loader: yields batches and has a length.
-        evaluator: one or several; None only runs the model.
-        callbacks: functions without arguments under "on_start", "before_inference",
+        model: Called with one batch; an ``nn.Module`` runs in evaluation mode.
+        data_loader: Yields batches and has a length.
+        evaluator: One or several; None only runs the model.
+        callbacks: Functions without arguments for "on_start", "before_inference",
             "after_inference", "on_end".
 
     Returns:
-        The evaluator's results; {} in processes that have none.
+        The evaluator's results; {} in processes without results.
     """
     logger = logging.getLogger(__name__)
     num_devices = get_world_size()
@@ -168,7 +169,7 @@ def inference_on_dataset(
 
 
 def write_file(folder: str, name: str, mode: str, write: Callable) -> None:
-    """Calls `write` with an open file; under its name the file appears only when it is complete."""
+    """Writes a file atomically: ``write`` fills a temporary file, which is then renamed."""
     PathManager.mkdirs(folder)
     path = os.path.join(folder, name)
     with PathManager.open(f"{path}.tmp", mode) as f:
@@ -177,8 +178,8 @@ def write_file(folder: str, name: str, mode: str, write: Callable) -> None:
 
 
 @contextmanager
-def inference_context(model: nn.Module):
-    """Puts a model in evaluation mode for a while; afterwards it has the mode it had."""
+def inference_context(model: nn.Module) -> Iterator[None]:
+    """Puts a model in evaluation mode inside the block, and restores its mode afterwards."""
     training = model.training
     model.eval()
     try:

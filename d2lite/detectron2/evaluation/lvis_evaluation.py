@@ -1,7 +1,8 @@
-"""Average precision as LVIS defines it: unverified classes of an image count neither way."""
+"""LVIS's average precision: classes not verified in an image are neither right nor wrong there."""
 
 import itertools
 from collections import defaultdict
+from typing import Any
 
 import numpy as np
 
@@ -14,14 +15,14 @@ _FREQUENCIES = {"APr": "r", "APc": "c", "APf": "f"}
 class LVISEvaluator(COCOEvaluator):
     """AP of boxes and masks on LVIS, also for rare, common and frequent classes.
 
-    It evaluates by means of faster-coco-eval.
+    The computation is faster-coco-eval's.
 
     Args:
-        dataset_name: a registered dataset whose metadata has "json_file" in LVIS's format.
-        tasks: "bbox", "segm" or both; None takes what the predictions have.
-        distributed: collect the predictions of all processes.
-        output_dir: folder for `instances_predictions.pth` and `lvis_instances_results.json`.
-        max_dets_per_image: predictions that count per image, by score; None means 300.
+        dataset_name: A registered dataset whose metadata has "json_file" in LVIS's format.
+        tasks: "bbox", "segm" or both; None means every task that the predictions allow.
+        distributed: Collect the predictions of all processes.
+        output_dir: Folder for ``instances_predictions.pth`` and ``lvis_instances_results.json``.
+        max_dets_per_image: Best-scored predictions that count per image; None means 300.
 
     Raises:
         ImportError: faster-coco-eval is not installed.
@@ -48,11 +49,11 @@ class LVISEvaluator(COCOEvaluator):
             max_dets_per_image=max_dets_per_image or _DEFAULT_MAX_DETS,
         )
 
-    def evaluate(self) -> dict:
-        """As `COCOEvaluator.evaluate`, with "APr", "APc", "APf" instead of numbers per class."""
+    def evaluate(self) -> dict[str, Any]:  # type: ignore[override]
+        """As ``COCOEvaluator.evaluate``, with "APr", "APc", "APf" instead of numbers per class."""
         return super().evaluate()
 
-    def _run(self, results: list[dict], task: str, img_ids):
+    def _run(self, results: list[dict], task: str, img_ids: list[int] | None) -> Any:
         detections = self._coco_api.loadRes(_best_per_image(results, self._max_dets))
         coco_eval = faster_coco_eval.COCOeval_faster(self._coco_api, detections, task, lvis_style=True)
         coco_eval.params.maxDets = [self._max_dets]
@@ -60,7 +61,7 @@ class LVISEvaluator(COCOEvaluator):
         coco_eval.accumulate()
         return coco_eval
 
-    def _summarize(self, coco_eval, task: str) -> dict[str, float]:
+    def _summarize(self, coco_eval: Any, task: str) -> dict[str, float]:
         frequencies = [category["frequency"] for category in self._coco_api.loadCats(coco_eval.params.catIds)]
         precision = coco_eval.eval["precision"][:, :, :, 0, -1]
         results = {name: _mean_precision(coco_eval, iou, area) for name, (iou, area) in self._metrics.items()}
@@ -71,7 +72,7 @@ class LVISEvaluator(COCOEvaluator):
 
 
 def _best_per_image(results: list[dict], limit: int) -> list[dict]:
-    """Keeps the `limit` best-scored predictions of each image, over all classes."""
+    """Keeps the ``limit`` best-scored predictions of each image, over all classes."""
     per_image = defaultdict(list)
     for result in results:
         per_image[result["image_id"]].append(dict(result))

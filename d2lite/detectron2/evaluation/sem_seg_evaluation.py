@@ -1,9 +1,11 @@
-"""Semantic segmentation: intersection over union and accuracy, per class and on average."""
+"""Intersection over union and accuracy of semantic segmentation, per class and on average."""
 
 import itertools
 import json
 import logging
 from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pycocotools.mask as mask_util
@@ -17,24 +19,24 @@ from detectron2.utils.file_io import PathManager
 from .evaluator import DatasetEvaluator, write_file
 
 
-def load_image_into_numpy_array(filename: str, copy: bool = False, dtype=None) -> np.ndarray:
-    """Reads a label map (h, w)."""
+def load_image_into_numpy_array(filename: str, copy: bool = False, dtype: Any = None) -> np.ndarray:
+    """Reads a label map (H, W)."""
     with PathManager.open(filename, "rb") as f:
         array = np.asarray(Image.open(f), dtype=dtype)
     return array.copy() if copy else array
 
 
 class SemSegEvaluator(DatasetEvaluator):
-    """mIoU, IoU weighted by frequency, mean class accuracy and pixel accuracy, in percent.
+    """mIoU, frequency-weighted IoU, mean class accuracy and pixel accuracy, in percent.
 
     Args:
-        dataset_name: a registered dataset with "sem_seg_file_name" in its elements; its metadata has
-            "stuff_classes", and perhaps "ignore_label" and "stuff_dataset_id_to_contiguous_id".
-        distributed: add up all processes; False evaluates this process's images.
-        output_dir: folder for `sem_seg_evaluation.pth` and `sem_seg_predictions.json`.
-        sem_seg_loading_fn: file name, dtype -> label map (h, w).
-        num_classes: overrides the number of stuff_classes.
-        ignore_label: overrides the metadata's; pixels with it do not count. None: 255.
+        dataset_name: A registered dataset with "sem_seg_file_name" in its records; its metadata has
+            "stuff_classes", and optionally "ignore_label" and "stuff_dataset_id_to_contiguous_id".
+        distributed: Add up all processes; False evaluates the images of this process.
+        output_dir: Folder for ``sem_seg_evaluation.pth`` and ``sem_seg_predictions.json``.
+        sem_seg_loading_fn: Maps a file name and a dtype to a label map (H, W).
+        num_classes: Must equal the number of stuff_classes if given.
+        ignore_label: Label of pixels that do not count; None means the metadata's, or else 255.
     """
 
     def __init__(
@@ -43,7 +45,7 @@ class SemSegEvaluator(DatasetEvaluator):
         distributed: bool = True,
         output_dir: str | None = None,
         *,
-        sem_seg_loading_fn=load_image_into_numpy_array,
+        sem_seg_loading_fn: Callable[..., np.ndarray] = load_image_into_numpy_array,
         num_classes: int | None = None,
         ignore_label: int | None = None,
     ):
@@ -66,16 +68,16 @@ class SemSegEvaluator(DatasetEvaluator):
         self.reset()
 
     def reset(self) -> None:
-        """Rows of the confusion matrix are predictions, columns truths; the last of both: ignored."""
+        """Clears the confusion matrix: rows are predictions, columns truths, the last of both ignored."""
         self._conf_matrix = np.zeros((self._num_classes + 1,) * 2, dtype=np.int64)
-        self._predictions = []
+        self._predictions: list[dict] = []
 
     def process(self, inputs: list[dict], outputs: list[dict]) -> None:
-        """Takes one batch.
+        """Counts one batch.
 
         Args:
-            inputs: have "file_name".
-            outputs: have "sem_seg", scores (c, h, w).
+            inputs: Have "file_name".
+            outputs: Have "sem_seg", scores (C, H, W).
         """
         n = self._num_classes + 1
         for image, output in zip(inputs, outputs, strict=True):
@@ -90,8 +92,7 @@ class SemSegEvaluator(DatasetEvaluator):
     def evaluate(self) -> OrderedDict | None:
         """Returns {"sem_seg": {"mIoU", "fwIoU", "mACC", "pACC", "IoU-<class>", "ACC-<class>"}}.
 
-        Classes that occur nowhere in the truth are left out of the means (their entry is NaN); one
-        that occurs in predictions only still is.
+        Classes absent from the truth are NaN and do not count in the means, even if predicted.
         """
         conf_matrix, predictions = self._conf_matrix, self._predictions
         if self._distributed:
@@ -102,7 +103,7 @@ class SemSegEvaluator(DatasetEvaluator):
                 return None
         if self._output_dir:
             write_file(self._output_dir, "sem_seg_predictions.json", "w", lambda f: json.dump(predictions, f))
-        results = OrderedDict(sem_seg=self._metrics(conf_matrix))
+        results: OrderedDict = OrderedDict(sem_seg=self._metrics(conf_matrix))
         if self._output_dir:
             write_file(self._output_dir, "sem_seg_evaluation.pth", "wb", lambda f: torch.save(results, f))
         self._logger.info(results)
@@ -128,7 +129,7 @@ class SemSegEvaluator(DatasetEvaluator):
         return {name: float(100 * value) for name, value in metrics.items()}
 
     def encode_json_sem_seg(self, sem_seg: np.ndarray, input_file_name: str) -> list[dict]:
-        """Converts a label map (h, w) to COCO's stuff results: one RLE per class that occurs."""
+        """Converts a label map (H, W) to COCO's stuff results: one RLE per present class."""
         results = []
         for label in np.unique(sem_seg):
             rle = mask_util.encode(np.asfortranarray(sem_seg == label, dtype=np.uint8))

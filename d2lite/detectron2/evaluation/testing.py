@@ -1,18 +1,21 @@
-"""Printing results, and comparing them with expected ones."""
+"""Prints results and compares them with expected ones."""
 
 import logging
 import pprint
 import sys
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+
+from detectron2.config import CfgNode
 
 
 def print_csv_format(results: Mapping) -> None:
     """Logs results in lines that can be pasted into a spreadsheet.
 
     Args:
-        results: {task: {metric: number}}; metrics of a single class ("AP-cat") are left out.
+        results: {task: {metric: number}}; metrics of single classes ("AP-cat") are skipped.
     """
     assert isinstance(results, Mapping) or not results, results
     logger = logging.getLogger(__name__)
@@ -26,11 +29,11 @@ def print_csv_format(results: Mapping) -> None:
         logger.info("copypaste: " + ",".join(f"{value:.4f}" for value in important.values()))
 
 
-def verify_results(cfg, results: dict) -> bool:
-    """Compares results with `cfg.TEST.EXPECTED_RESULTS`, rows of (task, metric, value, tolerance).
+def verify_results(cfg: CfgNode, results: dict[str, Any]) -> bool:
+    """Compares results with ``cfg.TEST.EXPECTED_RESULTS``, rows of (task, metric, value, tolerance).
 
     Returns:
-        True when all are as expected; otherwise the program ends with exit code 1.
+        True if all results are as expected; otherwise the program exits with code 1.
     """
     expected_results = cfg.TEST.EXPECTED_RESULTS
     if not expected_results:
@@ -50,9 +53,9 @@ def verify_results(cfg, results: dict) -> bool:
     return ok
 
 
-def flatten_results_dict(results: Mapping) -> dict:
-    """Turns {"a": {"b": 1}} into {"a/b": 1}, at any depth."""
-    flat = {}
+def flatten_results_dict(results: Mapping) -> dict[str, Any]:
+    """Flattens {"a": {"b": 1}} to {"a/b": 1}, at any depth."""
+    flat: dict[str, Any] = {}
     for key, value in results.items():
         if isinstance(value, Mapping):
             flat.update({f"{key}/{k}": v for k, v in flatten_results_dict(value).items()})

@@ -1,14 +1,10 @@
-"""Layers that backbones and heads are made of."""
+"""Convolutions, normalization, and the shape of a feature map."""
 
-from detectron2.layers.batch_norm import (
-    FrozenBatchNorm2d,
-    NaiveSyncBatchNorm,
-    get_norm,
-)
-from detectron2.layers.blocks import CNNBlockBase
-from detectron2.layers.deform_conv import DeformConv, ModulatedDeformConv
-from detectron2.layers.shape_spec import ShapeSpec
-from detectron2.layers.wrappers import Conv2d, cat
+from .batch_norm import FrozenBatchNorm2d, get_norm
+from .blocks import CNNBlockBase
+from .deform_conv import DeformConv, ModulatedDeformConv
+from .shape_spec import ShapeSpec
+from .wrappers import Conv2d, cat
 
 __all__ = [
     "CNNBlockBase",
@@ -16,7 +12,6 @@ __all__ = [
     "DeformConv",
     "FrozenBatchNorm2d",
     "ModulatedDeformConv",
-    "NaiveSyncBatchNorm",
     "ShapeSpec",
     "cat",
     "get_norm",

@@ -1,35 +1,41 @@
 """Deformable convolutions (https://arxiv.org/abs/1703.06211, https://arxiv.org/abs/1811.11168).
 
-The offsets' channels are (y, x) of each kernel tap, row by row, one deformable group after another.
+The layers hold parameters and settings only. The real ones run compiled operators, which d2lite does
+not have; solo_d2 replaces the layers of every backbone by its own, in PyTorch.
 """
+
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
-__all__ = ["DeformConv", "ModulatedDeformConv"]
+_NO_OPERATOR = (
+    "d2lite has no operator for deformable convolutions: replace the layers with "
+    "solo_d2.layers.convert_deform_convs(model), or install the real Detectron2."
+)
 
 
-def _pair(value):
-    return tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else (value[0], value[1])
 
 
 class _DeformConv(nn.Module):
-    """What both forms share: parameters, and a sum over kernel taps of moved, weighted inputs."""
+    """The parameters of both forms."""
 
     def __init__(
         self,
-        in_channels,
-        out_channels,
-        kernel_size,
-        stride=1,
-        padding=0,
-        dilation=1,
-        groups=1,
-        deformable_groups=1,
-        bias=True,
-        norm=None,
-        activation=None,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] = 1,
+        padding: int | tuple[int, int] = 0,
+        dilation: int | tuple[int, int] = 1,
+        groups: int = 1,
+        deformable_groups: int = 1,
+        bias: bool = True,
+        norm: nn.Module | None = None,
+        activation: Callable | None = None,
     ):
         super().__init__()
         assert in_channels % groups == 0 and out_channels % groups == 0
@@ -42,76 +48,36 @@ class _DeformConv(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
         nn.init.kaiming_uniform_(self.weight, nonlinearity="relu")
 
-    def _convolve(self, x, offset, mask):
-        out = 0
-        for tap in range(self.kernel_size[0] * self.kernel_size[1]):
-            row, column = divmod(tap, self.kernel_size[1])
-            sample = self._sample(x, offset, mask, tap, row, column)
-            kernel = self.weight[:, :, row, column, None, None]
-            out = out + F.conv2d(sample.to(kernel.dtype), kernel, groups=self.groups)
-        if self.bias is not None:
-            out = out + self.bias[:, None, None]
-        if self.norm is not None:
-            out = self.norm(out)
-        return out if self.activation is None else self.activation(out)
 
-    def _sample(self, x, offset, mask, tap, row, column):
-        """The input at one tap's moved positions, zero outside, bilinear in float32."""
-        groups, taps = self.deformable_groups, self.kernel_size[0] * self.kernel_size[1]
-        places = []
-        for axis, start in enumerate((row, column)):
-            length = offset.shape[2 + axis]
-            line = torch.arange(length, device=x.device) * self.stride[axis]
-            line = line + start * self.dilation[axis] - self.padding[axis]
-            move = offset.unflatten(1, (groups, taps, 2))[:, :, tap, axis].float()
-            place = move + line.view([-1, 1] if axis == 0 else [1, -1])
-            places.append(((2 * place + 1) / x.shape[2 + axis] - 1).flatten(0, 1))
-        grid = torch.stack(places[::-1], dim=-1)
-        planes = x.float().unflatten(1, (groups, -1)).flatten(0, 1)
-        sample = F.grid_sample(planes, grid, align_corners=False).unflatten(0, (len(x), groups))
-        if mask is not None:
-            sample = sample * mask.unflatten(1, (groups, taps))[:, :, tap, None]
-        return sample.flatten(1, 2)
+class ModulatedDeformConv(_DeformConv):
+    """The parameters of a deformable convolution whose samples are scaled by predicted factors."""
+
+    def forward(self, x: torch.Tensor, offset: torch.Tensor, mask: torch.Tensor) -> Any:
+        raise NotImplementedError(_NO_OPERATOR)
 
 
 class DeformConv(_DeformConv):
-    """A convolution whose sampling points are moved by predicted offsets; it has no bias."""
+    """The parameters of a deformable convolution without factors; it has no bias."""
 
     def __init__(
         self,
-        in_channels,
-        out_channels,
-        kernel_size,
-        stride=1,
-        padding=0,
-        dilation=1,
-        groups=1,
-        deformable_groups=1,
-        bias=False,
-        norm=None,
-        activation=None,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] = 1,
+        padding: int | tuple[int, int] = 0,
+        dilation: int | tuple[int, int] = 1,
+        groups: int = 1,
+        deformable_groups: int = 1,
+        bias: bool = False,
+        norm: nn.Module | None = None,
+        activation: Callable | None = None,
     ):
         assert not bias
-        args = (in_channels, out_channels, kernel_size, stride, padding, dilation, groups)
-        super().__init__(*args, deformable_groups, bias, norm, activation)
+        shape = (in_channels, out_channels, kernel_size)
+        super().__init__(
+            *shape, stride, padding, dilation, groups, deformable_groups, False, norm, activation
+        )
 
-    def forward(self, x, offset):
-        """
-        Args:
-            x (Tensor): (N, C, H, W).
-            offset (Tensor): (N, 2 * deformable_groups * taps, h, w), in pixels.
-        """
-        return self._convolve(x, offset, None)
-
-
-class ModulatedDeformConv(_DeformConv):
-    """As ``DeformConv``; every sample also has a predicted factor."""
-
-    def forward(self, x, offset, mask):
-        """
-        Args:
-            x (Tensor): (N, C, H, W).
-            offset (Tensor): (N, 2 * deformable_groups * taps, h, w), in pixels.
-            mask (Tensor): (N, deformable_groups * taps, h, w), the factors.
-        """
-        return self._convolve(x, offset, mask)
+    def forward(self, x: torch.Tensor, offset: torch.Tensor) -> Any:
+        raise NotImplementedError(_NO_OPERATOR)

@@ -1,15 +1,17 @@
-"""The shape of a feature map as far as a consumer needs it to build itself."""
+"""The shape of a feature map."""
 
 from dataclasses import dataclass
-
-__all__ = ["ShapeSpec"]
+from typing import Any
 
 
 @dataclass
 class ShapeSpec:
-    """Channels, height and width of a tensor, and its stride in input pixels; None = unknown."""
+    """Channels, height and width of a tensor, and its stride in input pixels.
 
-    channels: int | None = None
-    height: int | None = None
-    width: int | None = None
-    stride: int | None = None
+    Each is an int, or None if unknown; consumers know which ones their producer sets.
+    """
+
+    channels: Any = None
+    height: Any = None
+    width: Any = None
+    stride: Any = None

@@ -1,11 +1,7 @@
-"""Optimizers and learning rate schedules from the configuration."""
+"""Optimizers and learning-rate schedules from the configuration."""
 
-from detectron2.solver.build import (
-    build_lr_scheduler,
-    build_optimizer,
-    get_default_optimizer_params,
-)
-from detectron2.solver.lr_scheduler import LRMultiplier, WarmupParamScheduler
+from .build import build_lr_scheduler, build_optimizer, get_default_optimizer_params
+from .lr_scheduler import LRMultiplier, WarmupParamScheduler
 
 __all__ = [
     "LRMultiplier",

@@ -1,4 +1,4 @@
-"""Optimizer, gradient clipping and learning rate schedule from the configuration."""
+"""Optimizer, gradient clipping and learning-rate schedule from the configuration."""
 
 import logging
 from collections.abc import Callable
@@ -9,12 +9,14 @@ import torch
 from fvcore.common.param_scheduler import (
     CosineParamScheduler,
     MultiStepParamScheduler,
+    ParamScheduler,
     StepWithFixedGammaParamScheduler,
 )
 from torch import nn
 
 from detectron2.config import CfgNode
-from detectron2.solver.lr_scheduler import LRMultiplier, WarmupParamScheduler
+
+from .lr_scheduler import LRMultiplier, WarmupParamScheduler
 
 _NORM_TYPES = (
     nn.modules.batchnorm._BatchNorm,
@@ -26,7 +28,7 @@ _NORM_TYPES = (
 
 
 class GradientClipType(Enum):
-    """How ``SOLVER.CLIP_GRADIENTS`` clips the gradient of each parameter."""
+    """The values of ``SOLVER.CLIP_GRADIENTS.CLIP_TYPE``."""
 
     VALUE = "value"
     NORM = "norm"
@@ -39,25 +41,25 @@ def _create_gradient_clipper(cfg: CfgNode) -> Callable[[nn.Parameter], Any]:
     return lambda parameter: nn.utils.clip_grad_norm_(parameter, value, norm_type)
 
 
-def maybe_add_gradient_clipping(cfg: CfgNode, optimizer):
-    """Makes an optimizer clip the gradient of every parameter by itself before each step.
+def maybe_add_gradient_clipping(cfg: CfgNode, optimizer: Any) -> Any:
+    """Makes an optimizer clip the gradient of each parameter separately before each step.
 
     Args:
-        cfg: the configuration; ``SOLVER.CLIP_GRADIENTS`` is read.
-        optimizer: an optimizer, or a subclass of ``torch.optim.Optimizer``.
+        cfg: The configuration; only ``SOLVER.CLIP_GRADIENTS`` is read.
+        optimizer: An optimizer, or a subclass of ``torch.optim.Optimizer``.
 
     Returns:
-        ``optimizer`` itself when clipping is off. Otherwise the same optimizer with its class
-        changed, or a subclass of the class given.
+        ``optimizer`` itself if clipping is off. Otherwise the same optimizer with a changed class,
+        or a subclass of the given class.
     """
     if not cfg.SOLVER.CLIP_GRADIENTS.ENABLED:
         return optimizer
     is_instance = isinstance(optimizer, torch.optim.Optimizer)
-    base = type(optimizer) if is_instance else optimizer
+    base: Any = type(optimizer) if is_instance else optimizer
     assert issubclass(base, torch.optim.Optimizer), base
     clip = _create_gradient_clipper(cfg.SOLVER.CLIP_GRADIENTS)
 
-    def step(self, closure=None):
+    def step(self: Any, closure: Callable | None = None) -> Any:
         for group in self.param_groups:
             for parameter in group["params"]:
                 clip(parameter)
@@ -71,7 +73,7 @@ def maybe_add_gradient_clipping(cfg: CfgNode, optimizer):
 
 
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
-    """Builds SGD as ``cfg.SOLVER`` says, with its own weight decay for norms and biases."""
+    """Builds SGD from ``cfg.SOLVER``, with separate weight decay for norms and biases."""
     solver = cfg.SOLVER
     params = get_default_optimizer_params(
         model,
@@ -98,41 +100,34 @@ def get_default_optimizer_params(
     weight_decay_norm: float | None = None,
     bias_lr_factor: float | None = 1.0,
     weight_decay_bias: float | None = None,
-    lr_factor_func: Callable | None = None,
-    overrides: dict[str, dict[str, float]] | None = None,
 ) -> list[dict[str, Any]]:
-    """Sorts the trainable parameters of a model into groups of equal hyper-parameters.
+    """Sorts the trainable parameters of a model into groups of equal hyperparameters.
 
-    What is left None is not put into the groups, so that the optimizer's own default holds.
+    Arguments that are None do not appear in the groups, so that the optimizer's default applies.
 
     Args:
-        model: the model.
-        base_lr: learning rate of every group.
-        weight_decay: weight decay of every parameter but those below.
-        weight_decay_norm: weight decay of the parameters of normalisation layers.
-        bias_lr_factor: factor on the learning rate of parameters named "bias"; needs ``base_lr``.
-        weight_decay_bias: weight decay of parameters named "bias".
-        lr_factor_func: full parameter name -> factor on its learning rate; needs ``base_lr``.
-        overrides: parameter name without its module -> hyper-parameters; they win.
+        model: The model.
+        base_lr: Learning rate of every group.
+        weight_decay: Weight decay of every parameter except those below.
+        weight_decay_norm: Weight decay of the parameters of normalization layers.
+        bias_lr_factor: Factor on the learning rate of parameters named "bias"; needs ``base_lr``.
+        weight_decay_bias: Weight decay of parameters named "bias".
 
     Returns:
-        list[dict]: the groups, for any ``torch.optim`` optimizer.
+        The groups, for any ``torch.optim`` optimizer.
 
     Raises:
-        ValueError: a factor without ``base_lr``; biases named here and in ``overrides``.
+        ValueError: A ``bias_lr_factor`` without ``base_lr``.
     """
-    defaults = {}
+    defaults: dict[str, Any] = {}
     if base_lr is not None:
         defaults["lr"] = base_lr
     if weight_decay is not None:
         defaults["weight_decay"] = weight_decay
-    if lr_factor_func is not None and base_lr is None:
-        raise ValueError("lr_factor_func requires base_lr")
-    overrides = dict(overrides or {})
-    _add_bias_overrides(overrides, base_lr, bias_lr_factor, weight_decay_bias)
-
-    groups, seen = [], set()
-    for module_name, module in model.named_modules():
+    of_bias = _bias_overrides(base_lr, bias_lr_factor, weight_decay_bias)
+    groups: list[dict[str, Any]] = []
+    seen: set[nn.Parameter] = set()
+    for module in model.modules():
         for name, parameter in module.named_parameters(recurse=False):
             if not parameter.requires_grad or parameter in seen:
                 continue
@@ -140,32 +135,30 @@ def get_default_optimizer_params(
             hyperparams = dict(defaults)
             if isinstance(module, _NORM_TYPES) and weight_decay_norm is not None:
                 hyperparams["weight_decay"] = weight_decay_norm
-            if lr_factor_func is not None:
-                hyperparams["lr"] *= lr_factor_func(f"{module_name}.{name}")
-            hyperparams.update(overrides.get(name, {}))
+            if name == "bias":
+                hyperparams.update(of_bias)
             groups.append({"params": [parameter], **hyperparams})
     return reduce_param_groups(groups)
 
 
-def _add_bias_overrides(overrides, base_lr, bias_lr_factor, weight_decay_bias) -> None:
-    of_bias = {}
+def _bias_overrides(
+    base_lr: float | None, bias_lr_factor: float | None, weight_decay_bias: float | None
+) -> dict[str, float]:
+    """Returns the hyperparameters of biases that differ from those of weights."""
+    of_bias: dict[str, float] = {}
     if bias_lr_factor is not None and bias_lr_factor != 1.0:
         if base_lr is None:
             raise ValueError("bias_lr_factor requires base_lr")
         of_bias["lr"] = base_lr * bias_lr_factor
     if weight_decay_bias is not None:
         of_bias["weight_decay"] = weight_decay_bias
-    if of_bias:
-        if "bias" in overrides:
-            raise ValueError("Conflicting overrides for 'bias'")
-        overrides["bias"] = of_bias
+    return of_bias
 
 
 def reduce_param_groups(params: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Merges groups of equal hyper-parameters, which makes ``foreach`` optimizers fast.
+    """Merges groups of equal hyperparameters, which makes ``foreach`` optimizers fast.
 
-    A parameter that occurs in several groups is put into one, the last value of each
-    hyper-parameter wins.
+    A parameter of several groups ends up in one, with the last value of each hyperparameter.
     """
     per_parameter: dict[nn.Parameter, dict[str, Any]] = {}
     for group in params:
@@ -184,15 +177,16 @@ def build_lr_scheduler(
     """Builds the schedule ``SOLVER.LR_SCHEDULER_NAME`` with its warm-up.
 
     Raises:
-        ValueError: an unknown name.
+        ValueError: The name is unknown.
     """
     solver = cfg.SOLVER
     name = solver.LR_SCHEDULER_NAME
+    schedule: ParamScheduler
     if name == "WarmupMultiStepLR":
         steps = [step for step in solver.STEPS if step <= solver.MAX_ITER]
         if len(steps) != len(solver.STEPS):
             logging.getLogger(__name__).warning(
-                "SOLVER.STEPS contains values larger than SOLVER.MAX_ITER. These values will be ignored."
+                "SOLVER.STEPS contains values larger than SOLVER.MAX_ITER; they are ignored."
             )
         schedule = MultiStepParamScheduler(
             values=[solver.GAMMA**k for k in range(len(steps) + 1)],
@@ -211,7 +205,7 @@ def build_lr_scheduler(
             num_updates=solver.MAX_ITER,
         )
     else:
-        raise ValueError(f"Unknown LR scheduler: {name}")
+        raise ValueError(f"Unknown LR scheduler: {name}. Check SOLVER.LR_SCHEDULER_NAME.")
     schedule = WarmupParamScheduler(
         schedule,
         solver.WARMUP_FACTOR,

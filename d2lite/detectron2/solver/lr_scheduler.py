@@ -1,5 +1,6 @@
-"""Learning rate schedules as functions of the fraction of the training that is done."""
+"""Learning-rate schedules as functions of the completed fraction of the training."""
 
+import torch
 from fvcore.common.param_scheduler import (
     CompositeParamScheduler,
     ConstantParamScheduler,
@@ -11,7 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 
 class WarmupParamScheduler(CompositeParamScheduler):
-    """Puts a warm-up in front of a schedule."""
+    """A schedule with a warm-up phase at its start."""
 
     def __init__(
         self,
@@ -23,16 +24,16 @@ class WarmupParamScheduler(CompositeParamScheduler):
     ):
         """
         Args:
-            scheduler: the schedule without warm-up.
-            warmup_factor: the warm-up starts at this part of the schedule's first value.
-            warmup_length: share of the training that is warm-up, in [0, 1].
-            warmup_method: ``"linear"`` rises to the schedule's value at the end of the warm-up,
-                ``"constant"`` stays and jumps.
-            rescale_interval: whether the whole schedule is squeezed behind the warm-up; by
-                default its first part is dropped.
+            scheduler: The schedule without warm-up.
+            warmup_factor: Start of the warm-up, relative to the schedule's first value.
+            warmup_length: Fraction of the training that is warm-up, in [0, 1].
+            warmup_method: "linear" rises to the schedule's value at the end of the warm-up,
+                "constant" keeps its value and then jumps.
+            rescale_interval: Whether the whole schedule follows the warm-up, compressed; by default
+                the warm-up replaces its first part.
 
         Raises:
-            ValueError: an unknown ``warmup_method``.
+            ValueError: The ``warmup_method`` is unknown.
         """
         start = warmup_factor * scheduler(0.0)
         if warmup_method == "linear":
@@ -49,18 +50,18 @@ class WarmupParamScheduler(CompositeParamScheduler):
 
 
 class LRMultiplier(LRScheduler):
-    """Multiplies every group's first learning rate by the value of a schedule."""
+    """Multiplies the initial learning rate of every group by the value of a schedule."""
 
     def __init__(self, optimizer: Optimizer, multiplier: ParamScheduler, max_iter: int, last_iter: int = -1):
         """
         Args:
-            optimizer: its groups' current learning rates are the ones multiplied.
-            multiplier: the schedule, a function on [0, 1].
-            max_iter: number of iterations of the training.
-            last_iter: iteration to go on from, see ``LRScheduler``.
+            optimizer: The optimizer, with the initial learning rates.
+            multiplier: The schedule, a function on [0, 1].
+            max_iter: Number of iterations of the training.
+            last_iter: Iteration to resume from, see ``LRScheduler``.
 
         Raises:
-            ValueError: ``multiplier`` is no ``ParamScheduler``.
+            ValueError: ``multiplier`` is not a ``ParamScheduler``.
         """
         if not isinstance(multiplier, ParamScheduler):
             raise ValueError(f"multiplier must be a ParamScheduler. Got {multiplier} instead.")
@@ -69,9 +70,9 @@ class LRMultiplier(LRScheduler):
         super().__init__(optimizer, last_epoch=last_iter)
 
     def state_dict(self) -> dict:
-        """Only what the config does not say: a changed schedule takes effect after a resume."""
+        """Returns only what the config does not define: a changed schedule applies after resuming."""
         return {"base_lrs": self.base_lrs, "last_epoch": self.last_epoch}
 
-    def get_lr(self) -> list[float]:
+    def get_lr(self) -> list[float | torch.Tensor]:
         factor = self._multiplier(self.last_epoch / self._max_iter)
         return [base_lr * factor for base_lr in self.base_lrs]

@@ -1,9 +1,9 @@
-"""Boxes, masks, instances and batches of images: the data that flows between the stages."""
+"""Boxes, masks, instances and batches of images."""
 
-from detectron2.structures.boxes import Boxes, BoxMode, pairwise_iou
-from detectron2.structures.image_list import ImageList
-from detectron2.structures.instances import Instances
-from detectron2.structures.masks import BitMasks, PolygonMasks, polygons_to_bitmask
+from .boxes import Boxes, BoxMode, pairwise_iou
+from .image_list import ImageList
+from .instances import Instances
+from .masks import BitMasks, PolygonMasks, polygons_to_bitmask
 
 __all__ = [
     "BitMasks",

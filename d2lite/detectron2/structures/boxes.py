@@ -1,38 +1,36 @@
-"""Axis-aligned boxes, (x0, y0, x1, y1) in absolute floating point pixels."""
+"""Axis-aligned boxes, (x0, y0, x1, y1) in absolute floating-point pixels."""
 
 from collections.abc import Iterator
 from enum import IntEnum, unique
+from typing import Any
 
-import numpy as np
 import torch
-
-_BoxLike = list[float] | tuple[float, ...] | torch.Tensor | np.ndarray
 
 
 @unique
 class BoxMode(IntEnum):
-    """How the numbers of a box are to be read."""
+    """The meaning of a box's numbers."""
 
     XYXY_ABS = 0  # (x0, y0, x1, y1), pixels
     XYWH_ABS = 1  # (x0, y0, w, h), pixels: the COCO format
-    XYXY_REL = 2  # as XYXY_ABS, in fractions of the image's width and height
+    XYXY_REL = 2  # XYXY_ABS in fractions of the image's width and height
     XYWH_REL = 3
     XYWHA_ABS = 4  # (x_center, y_center, w, h, angle in degrees, counter-clockwise)
 
     @staticmethod
-    def convert(box: _BoxLike, from_mode: "BoxMode", to_mode: "BoxMode") -> _BoxLike:
+    def convert(box: Any, from_mode: "BoxMode", to_mode: "BoxMode") -> Any:
         """Converts between ``XYXY_ABS`` and ``XYWH_ABS``.
 
         Args:
-            box: one box of 4 numbers (list or tuple), or an array or tensor of shape (N, 4).
-            from_mode: mode of ``box``.
-            to_mode: the mode wanted.
+            box: One box of 4 numbers (list or tuple), or an array or tensor of shape (N, 4).
+            from_mode: Mode of ``box``.
+            to_mode: Mode of the result.
 
         Returns:
-            The converted box or boxes, of the type of ``box``; ``box`` itself is not changed.
+            The converted box or boxes, of the type of ``box``; ``box`` itself is unchanged.
 
         Raises:
-            NotImplementedError: another pair of modes.
+            NotImplementedError: Any other pair of modes.
         """
         if from_mode == to_mode:
             return box
@@ -42,7 +40,8 @@ class BoxMode(IntEnum):
         if isinstance(box, (list, tuple)):
             assert len(box) == 4, "A single box must have 4 numbers for XYXY_ABS or XYWH_ABS."
             x0, y0, x1, y1 = box
-            return type(box)((x0, y0, x1 + sign * x0, y1 + sign * y0))
+            converted: Any = [x0, y0, x1 + sign * x0, y1 + sign * y0]
+            return converted if isinstance(box, list) else tuple(converted)
         converted = box.clone() if isinstance(box, torch.Tensor) else box.copy()
         converted[..., 2:] += sign * converted[..., :2]
         return converted
@@ -52,14 +51,14 @@ class Boxes:
     """N boxes.
 
     Attributes:
-        tensor (Tensor): (N, 4) float32, (x0, y0, x1, y1) in pixels.
+        tensor: (N, 4) float32, (x0, y0, x1, y1) in pixels.
     """
 
-    def __init__(self, tensor: torch.Tensor):
+    def __init__(self, tensor: Any):
         """
         Args:
-            tensor: (N, 4), or anything that ``torch.as_tensor`` takes; an empty one of any shape
-                becomes (0, 4).
+            tensor: (N, 4) as a tensor or anything ``torch.as_tensor`` takes; an empty one of any
+                shape becomes (0, 4).
         """
         tensor = torch.as_tensor(tensor).to(torch.float32)
         if tensor.numel() == 0:
@@ -70,7 +69,7 @@ class Boxes:
     def clone(self) -> "Boxes":
         return Boxes(self.tensor.clone())
 
-    def to(self, device: torch.device) -> "Boxes":
+    def to(self, device: torch.device | str) -> "Boxes":
         return Boxes(self.tensor.to(device=device))
 
     def area(self) -> torch.Tensor:
@@ -79,7 +78,7 @@ class Boxes:
         return (box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])
 
     def clip(self, box_size: tuple[int, int]) -> None:
-        """Moves the corners into an image of ``box_size`` (height, width), in place."""
+        """Clamps the corners to an image of ``box_size`` (height, width), in place."""
         assert torch.isfinite(self.tensor).all(), "Box tensor contains infinite or NaN!"
         height, width = box_size
         self.tensor = torch.stack(
@@ -93,12 +92,12 @@ class Boxes:
         )
 
     def nonempty(self, threshold: float = 0.0) -> torch.Tensor:
-        """Returns (N,) bool: whether width and height are both larger than ``threshold``."""
+        """Returns (N,) bool, True if width and height both exceed ``threshold``."""
         sides = self.tensor[:, 2:] - self.tensor[:, :2]
         return (sides > threshold).all(dim=1)
 
-    def __getitem__(self, item) -> "Boxes":
-        """Selects by int (one box), slice, or (N,) bool or int64 tensor; always gives Boxes."""
+    def __getitem__(self, item: int | slice | torch.Tensor) -> "Boxes":
+        """Selects by int (one box), slice, or (N,) bool or int64 tensor; the result is Boxes."""
         if isinstance(item, int):
             return Boxes(self.tensor[item].view(1, -1))
         selected = self.tensor[item]
@@ -110,25 +109,6 @@ class Boxes:
 
     def __repr__(self) -> str:
         return f"Boxes({self.tensor})"
-
-    def inside_box(self, box_size: tuple[int, int], boundary_threshold: int = 0) -> torch.Tensor:
-        """Returns (N,) bool: inside an image of (height, width), widened by the threshold."""
-        height, width = box_size
-        return (
-            (self.tensor[..., 0] >= -boundary_threshold)
-            & (self.tensor[..., 1] >= -boundary_threshold)
-            & (self.tensor[..., 2] < width + boundary_threshold)
-            & (self.tensor[..., 3] < height + boundary_threshold)
-        )
-
-    def get_centers(self) -> torch.Tensor:
-        """Returns centres, (N, 2) float32, (x, y) in pixels."""
-        return (self.tensor[:, :2] + self.tensor[:, 2:]) / 2
-
-    def scale(self, scale_x: float, scale_y: float) -> None:
-        """Multiplies x and y coordinates, in place."""
-        self.tensor[:, 0::2] *= scale_x
-        self.tensor[:, 1::2] *= scale_y
 
     @classmethod
     def cat(cls, boxes_list: list["Boxes"]) -> "Boxes":
@@ -148,15 +128,7 @@ class Boxes:
 
 
 def pairwise_iou(boxes1: Boxes, boxes2: Boxes) -> torch.Tensor:
-    """Intersection over union of every pair.
-
-    Args:
-        boxes1: N boxes.
-        boxes2: M boxes.
-
-    Returns:
-        Tensor: (N, M) float32 in [0, 1]; 0 where boxes do not meet.
-    """
+    """Returns the IoU of every pair of N and M boxes, (N, M) float32 in [0, 1]."""
     first, second = boxes1.tensor, boxes2.tensor
     low = torch.max(first[:, None, :2], second[:, :2])
     high = torch.min(first[:, None, 2:], second[:, 2:])

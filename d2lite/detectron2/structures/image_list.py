@@ -11,8 +11,8 @@ class ImageList:
     """Padded images and their sizes before padding.
 
     Attributes:
-        tensor (Tensor): (N, H, W) or (N, C, ..., H, W).
-        image_sizes (list[tuple[int, int]]): (height, width) of every image without padding.
+        tensor: (N, H, W) or (N, C, ..., H, W).
+        image_sizes: (height, width) of every image without padding.
     """
 
     def __init__(self, tensor: torch.Tensor, image_sizes: list[tuple[int, int]]):
@@ -22,7 +22,7 @@ class ImageList:
     def __len__(self) -> int:
         return len(self.image_sizes)
 
-    def __getitem__(self, idx) -> torch.Tensor:
+    def __getitem__(self, idx: int) -> torch.Tensor:
         """Returns image ``idx`` without its padding."""
         height, width = self.image_sizes[idx]
         return self.tensor[idx, ..., :height, :width]
@@ -41,14 +41,14 @@ class ImageList:
         pad_value: float = 0.0,
         padding_constraints: dict[str, int] | None = None,
     ) -> "ImageList":
-        """Pads images at the right and the bottom to one common size.
+        """Pads images at the right and the bottom to a common size.
 
         Args:
-            tensors: images (H_i, W_i) or (C, ..., H_i, W_i), equal in all but the last two axes.
-            size_divisibility: common height and width become multiples of it; 0 or 1 = any size.
-            pad_value: value of the padding.
-            padding_constraints: ``"size_divisibility"`` replaces the argument above;
-                ``"square_size"`` > 0 is the common height and width, whatever the images' sizes.
+            tensors: Images (H_i, W_i) or (C, ..., H_i, W_i) that differ only in the last two axes.
+            size_divisibility: Divisor of the common height and width; 0 or 1 means any size.
+            pad_value: Value of the padding.
+            padding_constraints: "size_divisibility" overrides the argument above; "square_size" > 0
+                is the common height and width, whatever the images' sizes.
         """
         assert isinstance(tensors, Sequence) and len(tensors) > 0
         assert all(image.shape[:-2] == tensors[0].shape[:-2] for image in tensors)

@@ -1,32 +1,32 @@
-"""The instances of one image: named fields of one common length."""
+"""The instances of one image: named fields of a common length."""
 
 import itertools
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
 
 class Instances:
-    """Fields of N instances, read and written as attributes.
+    """Fields of N instances, accessible as attributes.
 
-    A field is anything with a length and, for indexing, ``__getitem__``: a tensor whose first
-    axis is N, Boxes, masks, a list. Attributes that begin with ``_`` are not fields.
+    A field is anything with a length and, for indexing, ``__getitem__``: a tensor whose first axis is
+    N, Boxes, masks, a list. Attributes that start with ``_`` are not fields.
     """
 
-    def __init__(self, image_size: tuple[int, int], **kwargs: Any):
+    def __init__(self, image_size: tuple[int, ...], **kwargs: Any):
         """
         Args:
             image_size: (height, width) of the image.
-            kwargs: the first fields.
+            kwargs: Initial fields.
         """
-        self._image_size = image_size
+        self._image_size: Any = image_size
         self._fields: dict[str, Any] = {}
         for name, value in kwargs.items():
             self.set(name, value)
 
     @property
     def image_size(self) -> tuple[int, int]:
-        """(height, width)."""
+        """(height, width) of the image."""
         return self._image_size
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -41,7 +41,7 @@ class Instances:
         return self._fields[name]
 
     def set(self, name: str, value: Any) -> None:
-        """Sets field ``name``; its length must be the number of instances."""
+        """Sets field ``name``, whose length must be the number of instances."""
         if self._fields:
             assert len(self) == len(value), (
                 f"Adding a field of length {len(value)} to Instances of length {len(self)}"
@@ -62,13 +62,13 @@ class Instances:
         return self._fields
 
     def to(self, *args: Any, **kwargs: Any) -> "Instances":
-        """Returns new Instances whose fields are moved as by ``tensor.to``, where they can be."""
+        """Returns new Instances; fields with a method ``to`` are moved."""
         moved = Instances(self._image_size)
         for name, value in self._fields.items():
             moved.set(name, value.to(*args, **kwargs) if hasattr(value, "to") else value)
         return moved
 
-    def __getitem__(self, item: int | slice | torch.BoolTensor) -> "Instances":
+    def __getitem__(self, item: int | slice | torch.Tensor) -> "Instances":
         """Selects instances by int (one), slice, or index or bool tensor."""
         if isinstance(item, int):
             if not -len(self) <= item < len(self):
@@ -84,15 +84,15 @@ class Instances:
             return len(value)
         raise NotImplementedError("Empty Instances does not support __len__!")
 
-    def __iter__(self):
+    def __iter__(self) -> NoReturn:
         raise NotImplementedError("`Instances` object is not iterable!")
 
     @staticmethod
     def cat(instance_lists: list["Instances"]) -> "Instances":
-        """Concatenates instances of images of one size that have the same fields.
+        """Concatenates instances with the same image size and the same fields.
 
         Raises:
-            ValueError: a field's type cannot be concatenated.
+            ValueError: The type of a field cannot be concatenated.
         """
         assert instance_lists and all(isinstance(one, Instances) for one in instance_lists)
         if len(instance_lists) == 1:
@@ -109,7 +109,7 @@ class Instances:
             elif hasattr(type(values[0]), "cat"):
                 joined.set(name, type(values[0]).cat(values))
             else:
-                raise ValueError(f"Unsupported type {type(values[0])} for concatenation")
+                raise ValueError(f"Unsupported type {type(values[0])} of field '{name}' for concatenation")
         return joined
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Instance masks of one image: as bitmaps or as polygons."""
+"""Instance masks of one image, as bitmaps or as polygons."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,19 +7,19 @@ import numpy as np
 import pycocotools.mask as mask_util
 import torch
 
-from detectron2.structures.boxes import Boxes
+from .boxes import Boxes
 
 
 def polygons_to_bitmask(polygons: list[np.ndarray], height: int, width: int) -> np.ndarray:
-    """Rasterises the union of polygons as the COCO API does.
+    """Rasterizes the union of polygons like the COCO API.
 
     Args:
-        polygons: each (2 * P,) with x0, y0, x1, y1, ... in pixels.
-        height: height of the bitmap.
-        width: width of the bitmap.
+        polygons: Each (2 * P,) with x0, y0, x1, y1, ... in pixels.
+        height: Height of the bitmap.
+        width: Width of the bitmap.
 
     Returns:
-        np.ndarray: (height, width) bool.
+        (height, width) bool.
     """
     if len(polygons) == 0:
         return np.zeros((height, width), dtype=bool)
@@ -31,7 +31,7 @@ class BitMasks:
     """N bitmaps.
 
     Attributes:
-        tensor (Tensor): (N, H, W) bool.
+        tensor: (N, H, W) bool.
     """
 
     def __init__(self, tensor: torch.Tensor | np.ndarray):
@@ -47,8 +47,8 @@ class BitMasks:
     def device(self) -> torch.device:
         return self.tensor.device
 
-    def __getitem__(self, item: int | slice | torch.BoolTensor) -> "BitMasks":
-        """Selects by int (one mask), slice, or index or bool tensor; always gives BitMasks."""
+    def __getitem__(self, item: int | slice | torch.Tensor) -> "BitMasks":
+        """Selects by int (one mask), slice, or index or bool tensor; the result is BitMasks."""
         if isinstance(item, int):
             return BitMasks(self.tensor[item].unsqueeze(0))
         selected = self.tensor[item]
@@ -66,14 +66,14 @@ class BitMasks:
         return f"BitMasks(num_instances={len(self)})"
 
     def nonempty(self) -> torch.Tensor:
-        """Returns (N,) bool: whether a mask has any pixel."""
+        """Returns (N,) bool, True for masks with any pixel."""
         return self.tensor.flatten(1).any(dim=1)
 
     @staticmethod
     def from_polygon_masks(
         polygon_masks: "PolygonMasks | list[list[np.ndarray]]", height: int, width: int
     ) -> "BitMasks":
-        """Rasterises the polygons of every instance into an image of height x width."""
+        """Rasterizes the polygons of every instance into an image of height x width."""
         if isinstance(polygon_masks, PolygonMasks):
             polygon_masks = polygon_masks.polygons
         masks = [polygons_to_bitmask(polygons, height, width) for polygons in polygon_masks]
@@ -107,15 +107,17 @@ class PolygonMasks:
     """N masks, each the union of polygons.
 
     Attributes:
-        polygons (list[list[np.ndarray]]): [instance][polygon], each (2 * P,) float64 with
-            x0, y0, x1, y1, ... in pixels.
+        polygons: [instance][polygon], each (2 * P,) float64 with x0, y0, x1, y1, ... in pixels.
     """
 
-    def __init__(self, polygons: list[list[torch.Tensor | np.ndarray]]):
+    def __init__(self, polygons: list[list[Any]]):
         """
+        Args:
+            polygons: [instance][polygon], each (2 * P,) as a tensor, array or list.
+
         Raises:
-            ValueError: not a list of lists, or a polygon of an odd number of coordinates or of
-                less than three points.
+            ValueError: Not a list of lists, or a polygon with an odd number of coordinates or with
+                fewer than three points.
         """
         if not isinstance(polygons, list):
             raise ValueError(
@@ -125,7 +127,7 @@ class PolygonMasks:
         self.polygons = [self._check_instance(instance) for instance in polygons]
 
     @staticmethod
-    def _check_instance(polygons) -> list[np.ndarray]:
+    def _check_instance(polygons: Any) -> list[np.ndarray]:
         if not isinstance(polygons, list):
             raise ValueError(
                 f"Cannot create polygons: expect a list of polygons per instance. Got "
@@ -140,7 +142,7 @@ class PolygonMasks:
         return arrays
 
     def to(self, *args: Any, **kwargs: Any) -> "PolygonMasks":
-        """Returns itself: polygons always stay on the CPU."""
+        """Returns itself: polygons are always on the CPU."""
         return self
 
     @property
@@ -148,7 +150,7 @@ class PolygonMasks:
         return torch.device("cpu")
 
     def get_bounding_boxes(self) -> Boxes:
-        """Returns the tightest boxes of the corner points."""
+        """Returns the tightest boxes around the vertices."""
         boxes = torch.zeros(len(self), 4, dtype=torch.float32)
         for box, polygons in zip(boxes, self.polygons, strict=True):
             low, high = torch.full((2,), float("inf")), torch.zeros(2)
@@ -160,10 +162,10 @@ class PolygonMasks:
         return Boxes(boxes)
 
     def nonempty(self) -> torch.Tensor:
-        """Returns (N,) bool: whether an instance has any polygon."""
+        """Returns (N,) bool, True for instances with any polygon."""
         return torch.tensor([len(polygons) > 0 for polygons in self.polygons], dtype=torch.bool)
 
-    def __getitem__(self, item: int | slice | list[int] | torch.BoolTensor) -> "PolygonMasks":
+    def __getitem__(self, item: int | slice | list[int] | torch.Tensor | np.ndarray) -> "PolygonMasks":
         """Selects by int (one instance), slice, list of int, or (N,) bool or int64 tensor."""
         if isinstance(item, int):
             return PolygonMasks([self.polygons[item]])
@@ -175,7 +177,7 @@ class PolygonMasks:
             if item.dtype == torch.bool:
                 item = item.nonzero().squeeze(1)
             elif item.dtype not in (torch.int32, torch.int64):
-                raise ValueError(f"Unsupported tensor dtype={item.dtype} for indexing!")
+                raise ValueError(f"Unsupported tensor dtype={item.dtype} for indexing: use bool or int64")
             item = item.tolist()
         return PolygonMasks([self.polygons[index] for index in item])
 
@@ -189,18 +191,8 @@ class PolygonMasks:
     def __repr__(self) -> str:
         return f"PolygonMasks(num_instances={len(self)})"
 
-    def area(self) -> torch.Tensor:
-        """Returns areas by the shoelace formula, (N,) float64; overlaps count twice."""
-        areas = [sum(map(_polygon_area, polygons)) for polygons in self.polygons]
-        return torch.tensor(areas, dtype=torch.float64)
-
     @staticmethod
     def cat(polymasks_list: list["PolygonMasks"]) -> "PolygonMasks":
         assert isinstance(polymasks_list, (list, tuple)) and len(polymasks_list) > 0
         assert all(isinstance(masks, PolygonMasks) for masks in polymasks_list)
         return PolygonMasks([polygons for masks in polymasks_list for polygons in masks.polygons])
-
-
-def _polygon_area(polygon: np.ndarray) -> float:
-    x, y = polygon[0::2], polygon[1::2]
-    return 0.5 * float(np.abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))))

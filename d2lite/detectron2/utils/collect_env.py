@@ -1,7 +1,6 @@
-"""One table for bug reports: versions, devices, and which ``detectron2`` this is."""
+"""A table for bug reports: versions, devices, and the kind of ``detectron2``."""
 
 import importlib
-import importlib.metadata
 import os
 import platform
 import sys
@@ -13,33 +12,6 @@ from tabulate import tabulate
 
 import detectron2
 
-__all__ = ["collect_env_info"]
-
-_PACKAGE = Path(detectron2.__file__).resolve().parent
-
-
-def _is_installed(distribution: str) -> bool:
-    try:
-        importlib.metadata.distribution(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
-
-
-def find_mixture() -> list[str]:
-    """Returns what hints at d2lite and the real Detectron2 being there together; [] = nothing."""
-    hints = []
-    if _is_installed("detectron2") and _is_installed("d2lite"):
-        hints.append("both distributions d2lite and detectron2 are installed")
-    compiled = [path.name for path in _PACKAGE.glob("_C*")]
-    if compiled:
-        hints.append(f"{compiled[0]} of the real Detectron2 is in {_PACKAGE}")
-    for entry in sys.path:
-        other = Path(entry or ".").resolve() / "detectron2"
-        if other != _PACKAGE and (other / "__init__.py").is_file():
-            hints.append(f"another detectron2 is in {other}")
-    return hints
-
 
 def _version(module_name: str) -> str:
     try:
@@ -50,18 +22,12 @@ def _version(module_name: str) -> str:
 
 def collect_env_info() -> str:
     """Returns the table as text."""
-    mixture = find_mixture()
     rows = [
         ("sys.platform", sys.platform),
         ("Python", sys.version.replace("\n", "")),
         ("numpy", numpy.__version__),
-        ("detectron2", f"{detectron2.__version__} @{_PACKAGE}"),
+        ("detectron2", f"{detectron2.__version__} @{Path(detectron2.__file__).resolve().parent}"),
         ("detectron2 kind", "d2lite (pure Python part of Detectron2, no compiled operators)"),
-    ]
-    if mixture:
-        remedy = "pip uninstall d2lite and detectron2, then install one of the two"
-        rows.append(("MIXED INSTALLATION", "; ".join(mixture) + ": " + remedy))
-    rows += [
         ("PyTorch", f"{torch.__version__} @{Path(torch.__file__).parent}"),
         ("PyTorch built with CUDA", str(torch.version.cuda)),
         ("GPU available", str(torch.cuda.is_available())),

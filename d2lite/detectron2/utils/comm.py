@@ -1,16 +1,17 @@
 """Thin helpers over ``torch.distributed`` that also work in a single process.
 
-Without an initialised process group there is one process: rank 0, world size 1, and every
-collective returns at once.
+Without an initialized process group there is one process: rank 0, world size 1, and every
+collective returns immediately.
 """
 
 import functools
+from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
 
-_LOCAL_PROCESS_GROUP = None  # processes of this machine; set by create_local_process_group
+_LOCAL_PROCESS_GROUP: Any = None  # processes of this machine; set by create_local_process_group
 
 
 def _is_distributed() -> bool:
@@ -27,10 +28,10 @@ def get_rank() -> int:
 
 @functools.cache
 def create_local_process_group(num_workers_per_machine: int) -> None:
-    """Makes one group per machine; every process has to call it, after the global group exists.
+    """Creates one group per machine; every process must call it after creating the global group.
 
     Args:
-        num_workers_per_machine: number of processes on each machine, usually its number of GPUs.
+        num_workers_per_machine: Number of processes on each machine, usually its number of GPUs.
     """
     global _LOCAL_PROCESS_GROUP
     assert _LOCAL_PROCESS_GROUP is None, "The local process group exists already."
@@ -45,7 +46,7 @@ def create_local_process_group(num_workers_per_machine: int) -> None:
             _LOCAL_PROCESS_GROUP = group
 
 
-def get_local_process_group():
+def get_local_process_group() -> Any:
     """Returns the group of the processes on this machine.
 
     Raises:
@@ -59,12 +60,12 @@ def get_local_process_group():
 
 
 def get_local_rank() -> int:
-    """Rank of this process among those of its machine."""
+    """Returns the rank of this process among those of its machine."""
     return dist.get_rank(group=get_local_process_group()) if _is_distributed() else 0
 
 
 def get_local_size() -> int:
-    """Number of processes on this machine."""
+    """Returns the number of processes on this machine."""
     return dist.get_world_size(group=get_local_process_group()) if _is_distributed() else 1
 
 
@@ -73,7 +74,7 @@ def is_main_process() -> bool:
 
 
 def synchronize() -> None:
-    """Waits until every process has come here."""
+    """Waits until every process has reached this call."""
     if get_world_size() == 1:
         return
     if dist.get_backend() == dist.Backend.NCCL:
@@ -83,24 +84,24 @@ def synchronize() -> None:
 
 
 @functools.cache
-def _get_global_gloo_group():
-    """A group over all processes that can carry CPU data, whatever the default backend."""
+def _get_global_gloo_group() -> Any:
+    """Returns a group of all processes that can transfer CPU data, whatever the default backend."""
     return dist.new_group(backend="gloo") if dist.get_backend() == "nccl" else dist.group.WORLD
 
 
-def all_gather(data, group=None) -> list:
+def all_gather(data: Any, group: Any = None) -> list[Any]:
     """Gathers picklable ``data`` from every process of ``group``, in the order of ranks."""
     if get_world_size() == 1:
         return [data]
     group = _get_global_gloo_group() if group is None else group
-    gathered = [None] * dist.get_world_size(group)
+    gathered: list[Any] = [None] * dist.get_world_size(group)
     if len(gathered) == 1:
         return [data]
     dist.all_gather_object(gathered, data, group=group)
     return gathered
 
 
-def gather(data, dst=0, group=None) -> list:
+def gather(data: Any, dst: int = 0, group: Any = None) -> list[Any]:
     """Gathers picklable ``data`` on rank ``dst``; every other rank receives an empty list."""
     if get_world_size() == 1:
         return [data]
@@ -108,30 +109,11 @@ def gather(data, dst=0, group=None) -> list:
     world_size = dist.get_world_size(group)
     if world_size == 1:
         return [data]
-    gathered = [None] * world_size if dist.get_rank() == dst else None
+    gathered: list[Any] | None = [None] * world_size if dist.get_rank() == dst else None
     dist.gather_object(data, gathered, dst=dst, group=group)
     return gathered or []
 
 
 def shared_random_seed() -> int:
-    """A random seed that is the same on every process; all of them have to call it."""
+    """Returns a random seed that all processes agree on; every process must call it."""
     return all_gather(np.random.randint(2**31))[0]
-
-
-def reduce_dict(input_dict, average=True) -> dict:
-    """Sums or averages scalar tensors over the processes; the result is valid on rank 0 only.
-
-    Args:
-        input_dict: name -> scalar tensor, the same names on every process.
-        average: whether to divide by the number of processes.
-    """
-    world_size = get_world_size()
-    if world_size < 2:
-        return input_dict
-    with torch.no_grad():
-        names = sorted(input_dict)
-        values = torch.stack([input_dict[name] for name in names], dim=0)
-        dist.reduce(values, dst=0)
-        if average and dist.get_rank() == 0:
-            values /= world_size
-        return dict(zip(names, values, strict=True))

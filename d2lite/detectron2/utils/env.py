@@ -1,4 +1,4 @@
-"""Seeding of every random number generator that training uses."""
+"""Seeds of the random number generators that training uses."""
 
 import logging
 import os
@@ -8,14 +8,12 @@ from datetime import datetime
 import numpy as np
 import torch
 
-__all__ = ["seed_all_rng"]
 
-
-def seed_all_rng(seed=None) -> None:
+def seed_all_rng(seed: int | None = None) -> None:
     """Seeds Python, numpy and torch.
 
     Args:
-        seed: the seed. None draws one from the clock and the system, and logs it.
+        seed: The seed; None draws one from the clock and the system, and logs it.
     """
     if seed is None:
         clock = int(datetime.now().strftime("%S%f"))

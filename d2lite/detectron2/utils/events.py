@@ -1,26 +1,17 @@
-"""Scalars and images of a run: one storage, several writers that drain it."""
+"""Scalars and images of a run: a storage, and writers that empty it."""
 
 import datetime
 import json
 import logging
 import os
 from collections import defaultdict
-from contextlib import contextmanager
+from collections.abc import Iterator
 from functools import cached_property
+from typing import Any
 
 import torch
 from fvcore.common.history_buffer import HistoryBuffer
 from iopath.common.file_io import g_pathmgr as PathManager
-
-__all__ = [
-    "CommonMetricPrinter",
-    "EventStorage",
-    "EventWriter",
-    "JSONWriter",
-    "TensorboardXWriter",
-    "get_event_storage",
-    "has_event_storage",
-]
 
 _ACTIVE_STORAGES: list["EventStorage"] = []
 
@@ -32,68 +23,68 @@ def get_event_storage() -> "EventStorage":
 
 
 def has_event_storage() -> bool:
-    """Whether ``get_event_storage`` would succeed."""
+    """Returns whether an ``EventStorage`` is open."""
     return bool(_ACTIVE_STORAGES)
 
 
 class EventStorage:
-    """Collects what happens in a run, by name and iteration.
+    """The scalars and images of a run, by name and iteration.
 
     Args:
-        start_iter: the iteration that recording starts at.
+        start_iter: First iteration of the records.
     """
 
-    def __init__(self, start_iter=0):
+    def __init__(self, start_iter: int = 0):
         self._iter = start_iter
-        self._prefix = ""
-        self._histories = defaultdict(HistoryBuffer)
-        self._smoothing = {}
-        self._latest = {}
-        self._vis_data = []
+        self._histories: dict[str, HistoryBuffer] = defaultdict(HistoryBuffer)
+        self._smoothing: dict[str, bool] = {}
+        self._latest: dict[str, tuple[float, int]] = {}
+        self._vis_data: list[tuple[str, Any, int]] = []
 
-    def put_image(self, img_name, img_tensor):
-        """Keeps a (C, H, W) image (uint8 0-255 or float 0-1) until a writer has taken it."""
+    def put_image(self, img_name: str, img_tensor: Any) -> None:
+        """Keeps a (C, H, W) image (uint8 0..255 or float 0..1) until a writer takes it."""
         self._vis_data.append((img_name, img_tensor, self._iter))
 
-    def put_scalar(self, name, value, smoothing_hint=True, cur_iter=None):
+    def put_scalar(
+        self, name: str, value: Any, smoothing_hint: bool = True, cur_iter: int | None = None
+    ) -> None:
         """Records a number.
 
         Args:
-            name: its name; the open ``name_scope`` is put in front.
-            value: a Python number or one-element tensor.
-            smoothing_hint: whether the number is noisy, so that writers show its median.
-                A name keeps one hint for its life.
-            cur_iter: the iteration it belongs to; default: the storage's own.
+            name: Name of the scalar.
+            value: A Python number or a one-element tensor.
+            smoothing_hint: Whether the number is noisy, so that writers show its median; every call
+                for a name must pass the same value.
+            cur_iter: The number's iteration; None means the storage's.
         """
-        name = self._prefix + name
         cur_iter = self._iter if cur_iter is None else cur_iter
         value = float(value)
         self._histories[name].update(value, cur_iter)
         self._latest[name] = (value, cur_iter)
         known = self._smoothing.setdefault(name, smoothing_hint)
-        assert known == smoothing_hint, f"Scalar {name} was put with another smoothing_hint before."
+        assert known == smoothing_hint, f"Scalar {name} was put with a different smoothing_hint before."
 
-    def put_scalars(self, *, smoothing_hint=True, cur_iter=None, **kwargs):
+    def put_scalars(self, *, smoothing_hint: bool = True, cur_iter: int | None = None, **kwargs: Any) -> None:
         """Records several numbers: ``put_scalars(loss=1.0, accuracy=0.5)``."""
         for name, value in kwargs.items():
             self.put_scalar(name, value, smoothing_hint=smoothing_hint, cur_iter=cur_iter)
 
-    def history(self, name):
-        """Returns the ``HistoryBuffer`` of a scalar; KeyError if it was never put."""
+    def history(self, name: str) -> HistoryBuffer:
+        """Returns the history of a scalar, or raises KeyError if it was never put."""
         if name not in self._histories:
             raise KeyError(f"No scalar named {name} was put into this EventStorage")
         return self._histories[name]
 
-    def histories(self):
-        """Returns name -> ``HistoryBuffer`` of all scalars."""
+    def histories(self) -> dict[str, HistoryBuffer]:
+        """Returns the histories of all scalars by name."""
         return self._histories
 
-    def latest(self):
-        """Returns name -> (newest value, its iteration)."""
+    def latest(self) -> dict[str, tuple[float, int]]:
+        """Returns the newest value and its iteration by name."""
         return self._latest
 
-    def latest_with_smoothing_hint(self, window_size=20):
-        """Like ``latest``, with the window's median for scalars that asked for smoothing."""
+    def latest_with_smoothing_hint(self, window_size: int = 20) -> dict[str, tuple[float, int]]:
+        """Returns the same as ``latest``, but the window's median for noisy scalars."""
         result = {}
         for name, (value, iteration) in self._latest.items():
             if self._smoothing[name]:
@@ -101,82 +92,60 @@ class EventStorage:
             result[name] = (value, iteration)
         return result
 
-    def count_samples(self, name, window_size=20):
-        """Returns how many values of a scalar fall into the last ``window_size`` iterations."""
+    def count_samples(self, name: str, window_size: int = 20) -> int:
+        """Returns the number of values of a scalar in the last ``window_size`` iterations."""
         values = self._histories[name].values()
         newest = values[-1][1]
         return sum(1 for _, iteration in values[-window_size:] if iteration > newest - window_size)
 
-    def smoothing_hints(self):
-        """Returns name -> whether the scalar is to be smoothed."""
-        return self._smoothing
-
-    def step(self):
-        """Moves on to the next iteration."""
-        self._iter += 1
-
     @property
-    def iter(self):
-        """The iteration that new entries are filed under."""
+    def iter(self) -> int:
+        """The iteration of new records."""
         return self._iter
 
     @iter.setter
-    def iter(self, val):
+    def iter(self, val: int) -> None:
         self._iter = int(val)
 
-    @property
-    def iteration(self):
-        """The same as ``iter``."""
-        return self._iter
-
-    def __enter__(self):
+    def __enter__(self) -> "EventStorage":
         _ACTIVE_STORAGES.append(self)
         return self
 
-    def __exit__(self, exc_type, exc_val, exc_tb):
+    def __exit__(self, *exception: Any) -> None:
         assert _ACTIVE_STORAGES[-1] is self
         _ACTIVE_STORAGES.pop()
 
-    @contextmanager
-    def name_scope(self, name):
-        """Puts ``name/`` in front of every scalar recorded inside the block; scopes do not nest."""
-        before, self._prefix = self._prefix, name.rstrip("/") + "/"
-        try:
-            yield
-        finally:
-            self._prefix = before
-
-    def clear_images(self):
-        """Forgets the kept images."""
+    def clear_images(self) -> None:
+        """Discards the kept images."""
         self._vis_data = []
 
 
 class EventWriter:
-    """Base of what carries the storage's content somewhere."""
+    """Base class of outputs of the storage."""
 
-    def write(self):
-        """Takes what is new in ``get_event_storage()``."""
+    def write(self) -> None:
+        """Writes new records of ``get_event_storage()``."""
         raise NotImplementedError
 
-    def close(self):
-        """Flushes and lets go of files."""
+    def close(self) -> None:
+        """Flushes and closes files."""
 
 
 class JSONWriter(EventWriter):
-    """Appends one JSON object per iteration and line to a file.
+    """Appends one JSON object per iteration, on a line of its own.
 
     Args:
-        json_file: the file; new lines go to its end.
-        window_size: how many iterations the median of noisy scalars looks back.
+        json_file: Path of the file; existing lines are kept.
+        window_size: Iterations in the median of noisy scalars.
     """
 
-    def __init__(self, json_file, window_size=20):
-        self._file = PathManager.open(json_file, "a")
+    def __init__(self, json_file: str, window_size: int = 20):
+        self._file: Any = PathManager.open(json_file, "a")
         self._window_size = window_size
         self._last_write = -1
 
-    def write(self):
-        rows = defaultdict(dict)
+    def write(self) -> None:
+        rows: dict[int, dict] = defaultdict(dict)
         latest = get_event_storage().latest_with_smoothing_hint(self._window_size)
         for name, (value, iteration) in latest.items():
             if iteration > self._last_write:
@@ -191,7 +160,7 @@ class JSONWriter(EventWriter):
         except (AttributeError, OSError):
             pass  # remote and in-memory files have nothing to sync
 
-    def close(self):
+    def close(self) -> None:
         self._file.close()
 
 
@@ -199,23 +168,23 @@ class TensorboardXWriter(EventWriter):
     """Writes scalars and images for TensorBoard.
 
     Args:
-        log_dir: folder of the event files; made when the first thing is written.
-        window_size: how many iterations the median of noisy scalars looks back.
-        kwargs: go to ``torch.utils.tensorboard.SummaryWriter``.
+        log_dir: Folder of the event files; the first record creates it.
+        window_size: Iterations in the median of noisy scalars.
+        kwargs: Further arguments of ``torch.utils.tensorboard.SummaryWriter``.
     """
 
-    def __init__(self, log_dir: str, window_size: int = 20, **kwargs):
+    def __init__(self, log_dir: str, window_size: int = 20, **kwargs: Any):
         self._window_size = window_size
-        self._writer_args = {"log_dir": log_dir, **kwargs}
+        self._writer_args: dict[str, Any] = {"log_dir": log_dir, **kwargs}
         self._last_write = -1
 
     @cached_property
-    def _writer(self):
+    def _writer(self) -> Any:
         from torch.utils.tensorboard import SummaryWriter
 
         return SummaryWriter(**self._writer_args)
 
-    def write(self):
+    def write(self) -> None:
         storage = get_event_storage()
         newest = self._last_write
         latest = storage.latest_with_smoothing_hint(self._window_size)
@@ -228,17 +197,17 @@ class TensorboardXWriter(EventWriter):
             self._writer.add_image(name, image, iteration)
         storage.clear_images()
 
-    def close(self):
+    def close(self) -> None:
         if "_writer" in self.__dict__:
             self._writer.close()
 
 
 class CommonMetricPrinter(EventWriter):
-    """Logs one line with the usual numbers: ETA, losses, times, learning rate, memory.
+    """Logs a line with ETA, losses, times, learning rate and memory.
 
     Args:
-        max_iter: last iteration + 1, for the ETA; None prints none.
-        window_size: how many iterations medians and averages look back.
+        max_iter: Last iteration + 1, for the ETA; None means no ETA.
+        window_size: Iterations in medians and averages.
     """
 
     def __init__(self, max_iter: int | None = None, window_size: int = 20):
@@ -246,7 +215,7 @@ class CommonMetricPrinter(EventWriter):
         self._max_iter = max_iter
         self._window_size = window_size
 
-    def _get_eta(self, storage) -> str | None:
+    def _get_eta(self, storage: EventStorage) -> str | None:
         if self._max_iter is None:
             return None
         left = self._max_iter - storage.iter - 1
@@ -254,10 +223,10 @@ class CommonMetricPrinter(EventWriter):
             per_iter = storage.history("time").median(1000)
             storage.put_scalar("eta_seconds", per_iter * left, smoothing_hint=False)
             return str(datetime.timedelta(seconds=int(per_iter * left)))
-        return None  # nothing was timed yet
+        return None  # nothing is timed yet
 
-    def _time_fields(self, storage):
-        """Pieces such as ``time: 0.1  last_time: 0.2`` for the timers that have been put."""
+    def _time_fields(self, storage: EventStorage) -> Iterator[str]:
+        """Yields parts such as ``time: 0.1`` and ``last_time: 0.2`` of recorded timers."""
         histories = storage.histories()
         for name in ("time", "data_time"):
             if name in histories:
@@ -265,10 +234,10 @@ class CommonMetricPrinter(EventWriter):
                 yield f"{name}: {histories[name].avg(window):.4f}"
                 yield f"last_{name}: {histories[name].latest():.4f}"
 
-    def write(self):
+    def write(self) -> None:
         storage = get_event_storage()
         if storage.iter == self._max_iter:
-            return  # the run is over: this iteration has no numbers
+            return  # after the last iteration: no numbers
         eta = self._get_eta(storage)
         histories = storage.histories()
         pieces = [f"eta: {eta}"] if eta else []

@@ -1,4 +1,6 @@
-"""The one path manager: local files, ``http(s)://`` and ``detectron2://`` addresses."""
+"""The path manager: local files, ``http(s)://`` and ``detectron2://`` addresses."""
+
+from typing import IO, Any
 
 from iopath.common.file_io import HTTPURLHandler, PathHandler
 from iopath.common.file_io import PathManager as PathManagerBase
@@ -12,15 +14,15 @@ class Detectron2Handler(PathHandler):
     PREFIX = "detectron2://"
     S3_DETECTRON2_PREFIX = "https://dl.fbaipublicfiles.com/detectron2/"
 
-    def _get_supported_prefixes(self):
+    def _get_supported_prefixes(self) -> list[str]:
         return [self.PREFIX]
 
-    def _get_local_path(self, path, **kwargs):
+    def _get_local_path(self, path: str, force: bool = False, **kwargs: Any) -> str:
         url = self.S3_DETECTRON2_PREFIX + path[len(self.PREFIX) :]
-        return PathManager.get_local_path(url, **kwargs)
+        return PathManager.get_local_path(url, force, **kwargs)
 
-    def _open(self, path, mode="r", **kwargs):
-        return PathManager.open(self._get_local_path(path), mode, **kwargs)
+    def _open(self, path: str, mode: str = "r", buffering: int = -1, **kwargs: Any) -> IO:
+        return PathManager.open(self._get_local_path(path), mode, buffering, **kwargs)
 
 
 PathManager = PathManagerBase()

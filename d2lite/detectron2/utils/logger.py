@@ -1,4 +1,4 @@
-"""Logging: coloured console lines for the main process and one file per process."""
+"""Logging: colored console lines of the main process and one file per process."""
 
 import atexit
 import functools
@@ -7,20 +7,20 @@ import os
 import sys
 import time
 from collections import Counter
+from types import FrameType
+from typing import IO, Any
 
 from tabulate import tabulate
 from termcolor import colored
 
 from detectron2.utils.file_io import PathManager
 
-__all__ = ["setup_logger", "log_first_n", "log_every_n", "log_every_n_seconds"]
-
 _DATE_FORMAT = "%m/%d %H:%M:%S"
 _PLAIN_FORMAT = "[%(asctime)s] %(name)s %(levelname)s: %(message)s"
 
 
 class _ColorfulFormatter(logging.Formatter):
-    """Shortens the names of child loggers, and marks warnings and errors with a coloured word."""
+    """Shortens the names of child loggers, and marks warnings and errors with a colored word."""
 
     def __init__(self, fmt: str, root_name: str, abbrev_name: str):
         super().__init__(fmt, datefmt=_DATE_FORMAT)
@@ -41,27 +41,27 @@ class _ColorfulFormatter(logging.Formatter):
 
 @functools.cache  # a second call must not add the handlers again
 def setup_logger(
-    output=None,
-    distributed_rank=0,
+    output: str | os.PathLike | None = None,
+    distributed_rank: int = 0,
     *,
-    color=True,
-    name="detectron2",
-    abbrev_name=None,
+    color: bool = True,
+    name: str = "detectron2",
+    abbrev_name: str | None = None,
     enable_propagation: bool = False,
     configure_stdout: bool = True,
 ) -> logging.Logger:
-    """Sets up the logger ``name`` at level DEBUG, and returns it.
+    """Sets up the logger ``name`` at level DEBUG and returns it.
 
     Args:
-        output: a file ending in ``.txt`` or ``.log``, or a folder in which ``log.txt`` is written;
-            ranks above 0 write to ``<file>.rank<N>``. None writes no file.
-        distributed_rank: rank of this process; only rank 0 writes to the console.
-        color: whether console lines are coloured.
-        name: name of the logger.
-        abbrev_name: stands for ``name`` in coloured lines of its children; default ``"d2"`` for
-            ``"detectron2"``, else ``name``.
-        enable_propagation: whether parent loggers receive the lines too.
-        configure_stdout: whether to write to the console at all.
+        output: A file ending in ``.txt`` or ``.log``, or a folder for ``log.txt``; ranks above 0 write
+            to ``<file>.rank<N>``. None writes no file.
+        distributed_rank: Rank of this process; only rank 0 writes to the console.
+        color: Whether console lines are colored.
+        name: Name of the logger.
+        abbrev_name: Replaces ``name`` in colored lines of its children; None means "d2" for
+            "detectron2", else ``name``.
+        enable_propagation: Whether parent loggers also receive the lines.
+        configure_stdout: Whether to write to the console at all.
     """
     logger = logging.getLogger(name)
     logger.setLevel(logging.DEBUG)
@@ -71,7 +71,7 @@ def setup_logger(
     plain = logging.Formatter(_PLAIN_FORMAT, datefmt=_DATE_FORMAT)
 
     if configure_stdout and distributed_rank == 0:
-        handler = logging.StreamHandler(stream=sys.stdout)
+        handler: logging.StreamHandler = logging.StreamHandler(stream=sys.stdout)
         handler.setLevel(logging.DEBUG)
         handler.setFormatter(plain)
         if color:
@@ -94,16 +94,16 @@ def setup_logger(
 
 
 @functools.cache  # several loggers may share one file
-def _open_log_file(filename: str):
+def _open_log_file(filename: str) -> IO:
     stream = PathManager.open(filename, "a", buffering=1)
     atexit.register(stream.close)
     return stream
 
 
 def _find_caller() -> tuple[str, tuple]:
-    """Module name and (file, line, function) of the first frame outside this module."""
-    frame = sys._getframe(2)
-    while frame.f_code.co_filename == __file__:
+    """Returns module name and (file, line, function) of the first frame outside this module."""
+    frame: FrameType = sys._getframe(2)
+    while frame.f_code.co_filename == __file__ and frame.f_back is not None:
         frame = frame.f_back
     code = frame.f_code
     module = frame.f_globals.get("__name__", "detectron2")
@@ -112,18 +112,20 @@ def _find_caller() -> tuple[str, tuple]:
 
 
 _COUNTER: Counter = Counter()
-_LAST_TIME: dict = {}
+_LAST_TIME: dict[tuple, float] = {}
 
 
-def log_first_n(lvl, msg, n=1, *, name=None, key="caller") -> None:
+def log_first_n(
+    lvl: int, msg: str, n: int = 1, *, name: str | None = None, key: str | tuple[str, ...] = "caller"
+) -> None:
     """Logs only the first ``n`` times.
 
     Args:
-        lvl: logging level.
-        msg: the line.
-        n: how often at most.
-        name: logger; default the calling module's.
-        key: what counts as the same: ``"caller"`` (place in the code), ``"message"`` or both.
+        lvl: Logging level.
+        msg: The line.
+        n: Maximum number of lines.
+        name: Name of the logger; None means the calling module's.
+        key: Identity of a line: "caller" (place in the code), "message", or both.
     """
     keys = (key,) if isinstance(key, str) else tuple(key)
     assert keys, "key must name 'caller', 'message' or both."
@@ -138,16 +140,8 @@ def log_first_n(lvl, msg, n=1, *, name=None, key="caller") -> None:
         logging.getLogger(name or module).log(lvl, msg)
 
 
-def log_every_n(lvl, msg, n=1, *, name=None) -> None:
-    """Logs the first of every ``n`` calls from one place in the code."""
-    module, caller = _find_caller()
-    _COUNTER[caller] += 1
-    if n == 1 or _COUNTER[caller] % n == 1:
-        logging.getLogger(name or module).log(lvl, msg)
-
-
-def log_every_n_seconds(lvl, msg, n=1, *, name=None) -> None:
-    """Logs at most once in ``n`` seconds from one place in the code."""
+def log_every_n_seconds(lvl: int, msg: str, n: float = 1, *, name: str | None = None) -> None:
+    """Logs at most once every ``n`` seconds from one place in the code."""
     module, caller = _find_caller()
     now = time.time()
     last = _LAST_TIME.get(caller)
@@ -156,8 +150,8 @@ def log_every_n_seconds(lvl, msg, n=1, *, name=None) -> None:
         _LAST_TIME[caller] = now
 
 
-def create_small_table(small_dict) -> str:
-    """Formats a dict of a few scalars as a table of one row, keys as headers."""
+def create_small_table(small_dict: dict[str, Any]) -> str:
+    """Formats a dict of a few scalars as a table with one row and the keys as headers."""
     keys, values = tuple(zip(*small_dict.items(), strict=True))
     return tabulate(
         [values],

@@ -1,20 +1,5 @@
-"""Name -> object tables (fvcore's), and lookup of objects by their dotted name."""
-
-import pydoc
-from typing import Any
+"""fvcore's tables of objects by name."""
 
 from fvcore.common.registry import Registry
 
-__all__ = ["Registry", "locate"]
-
-
-def locate(name: str) -> Any:
-    """Returns the object with dotted path ``name``, for example ``"torch.optim.SGD"``.
-
-    Raises:
-        ImportError: there is no such object.
-    """
-    found = pydoc.locate(name)
-    if found is None:
-        raise ImportError(f"Cannot dynamically locate object {name}!")
-    return found
+__all__ = ["Registry"]

@@ -119,7 +119,7 @@ def test_crop_of_polygons(element):
 
 
 def test_explicit_arguments(element):
-    mapper = DatasetMapper(True, augmentations=[T.Resize((10, 15))], image_format="L")
+    mapper = DatasetMapper(True, augmentations=[T.ResizeTransform(20, 30, 10, 15)], image_format="L")
     mapped = mapper(element[0])
     assert mapped["image"].shape == (1, 10, 15)
     assert not mapped["instances"].has("gt_masks")

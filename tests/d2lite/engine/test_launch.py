@@ -8,7 +8,7 @@ from detectron2.utils import comm
 def report(folder, word):
     gathered = comm.all_gather(comm.get_rank())
     (folder / f"rank{comm.get_rank()}").write_text(
-        f"{word} {comm.get_world_size()} {comm.get_local_rank()} {comm.get_local_size()} "
+        f"{word} {comm.get_world_size()} {comm.get_local_rank()} "
         f"{gathered} {dist.get_backend() if dist.is_initialized() else 'alone'}"
     )
     comm.synchronize()
@@ -16,7 +16,7 @@ def report(folder, word):
 
 def test_one_process_is_a_plain_call(tmp_path):
     launch(report, 1, args=(tmp_path, "hello"))
-    assert (tmp_path / "rank0").read_text() == "hello 1 0 1 [0] alone"
+    assert (tmp_path / "rank0").read_text() == "hello 1 0 [0] alone"
 
 
 def test_two_processes(tmp_path):
@@ -27,4 +27,4 @@ def test_two_processes(tmp_path):
     launch(report, 2, dist_url="auto", args=(tmp_path, "hello"))
     backend = "nccl" if torch.cuda.is_available() else "gloo"
     for rank in (0, 1):
-        assert (tmp_path / f"rank{rank}").read_text() == f"hello 2 {rank} 2 [0, 1] {backend}"
+        assert (tmp_path / f"rank{rank}").read_text() == f"hello 2 {rank} [0, 1] {backend}"

@@ -1,4 +1,4 @@
-"""Normalisation layers: numbers against torch's, layouts of weights, conversion."""
+"""Normalization layers: numbers against torch's, layouts of weights, conversion."""
 
 from collections import OrderedDict
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from detectron2.layers import FrozenBatchNorm2d, NaiveSyncBatchNorm, get_norm
+from detectron2.layers import FrozenBatchNorm2d, get_norm
 
 
 def random_batch_norm(channels=4):
@@ -86,14 +86,12 @@ def test_missing_statistics_of_the_present_layout_are_an_error():
         ("nnSyncBN", nn.SyncBatchNorm),
         ("FrozenBN", FrozenBatchNorm2d),
         ("GN", nn.GroupNorm),
-        ("naiveSyncBN", NaiveSyncBatchNorm),
-        ("naiveSyncBN_N", NaiveSyncBatchNorm),
         (nn.InstanceNorm2d, nn.InstanceNorm2d),
     ],
 )
 def test_get_norm(name, kind):
     layer = get_norm(name, 64)
-    # On CPUs the real Detectron2 may give plain or naive batch normalisation for SyncBN.
+    # On CPUs the real Detectron2 may build plain or naive batch normalization for SyncBN.
     assert isinstance(layer, kind) or (name == "SyncBN" and isinstance(layer, nn.BatchNorm2d))
     if name == "GN":
         assert (layer.num_groups, layer.num_channels) == (32, 64)
@@ -101,17 +99,8 @@ def test_get_norm(name, kind):
 
 def test_get_norm_none_unknown_and_layer_norm():
     assert get_norm("", 3) is None and get_norm(None, 3) is None
-    with pytest.raises(KeyError):
+    with pytest.raises(KeyError, match="XN"):
         get_norm("XN", 3)
     x = torch.randn(2, 6, 3, 4)
     expected = (x - x.mean(1, keepdim=True)) / (x.var(1, keepdim=True, correction=0) + 1e-6).sqrt()
     torch.testing.assert_close(get_norm("LN", 6)(x), expected)
-
-
-@pytest.mark.parametrize("stats_mode", ["", "N"])
-def test_naive_sync_batch_norm_in_one_process_is_batch_norm(stats_mode):
-    ours, reference = NaiveSyncBatchNorm(4, stats_mode=stats_mode), nn.BatchNorm2d(4)
-    x = torch.randn(3, 4, 5, 5)
-    torch.testing.assert_close(ours(x), reference(x))
-    torch.testing.assert_close(ours.running_var, reference.running_var)
-    assert list(ours.state_dict()) == list(reference.state_dict())

@@ -81,13 +81,12 @@ def test_groups():
             weight_decay_norm=0.0,
             bias_lr_factor=2.0,
             weight_decay_bias=0.5,
-            overrides={"weight": {"lr": 7.0}},
         ),
     )
     bias = {"lr": 0.2, "weight_decay": 0.5}  # a norm's bias is a bias
     assert found == {
         "0.bias": bias,
-        "1.weight": {"lr": 7.0, "weight_decay": 0.0},
+        "1.weight": {"lr": 0.1, "weight_decay": 0.0},
         "1.bias": bias,
     }
 
@@ -98,25 +97,9 @@ def test_defaults_are_left_to_the_optimizer_and_shared_parameters_occur_once():
     assert len(groups) == 1 and list(groups[0]) == ["params"] and len(groups[0]["params"]) == 2
 
 
-def test_learning_rate_by_name():
-    model = make_model()
-    groups = get_default_optimizer_params(
-        model, base_lr=1.0, lr_factor_func=lambda name: 0.5 if name.startswith("0.") else 1.0
-    )
-    found = {name: group["lr"] for name, group in groups_by_name(model, groups).items()}
-    assert found == {"0.weight": 0.5, "0.bias": 0.5, "1.weight": 1.0, "1.bias": 1.0}
-
-
-@pytest.mark.parametrize(
-    "kwargs, message",
-    [
-        ({"bias_lr_factor": 2.0}, "base_lr"),
-        ({"weight_decay_bias": 0.1, "overrides": {"bias": {"lr": 1.0}}}, "[Cc]onflict|'bias'"),
-    ],
-)
-def test_contradictions_are_refused(kwargs, message):
-    with pytest.raises(ValueError, match=message):
-        get_default_optimizer_params(make_model(), **kwargs)
+def test_a_factor_needs_a_learning_rate():
+    with pytest.raises(ValueError, match="base_lr"):
+        get_default_optimizer_params(make_model(), bias_lr_factor=2.0)
 
 
 def test_reduce_param_groups_merges_equals_and_lets_the_last_win():

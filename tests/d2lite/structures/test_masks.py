@@ -26,7 +26,6 @@ def test_golden_polygons(golden):
     assert torch.equal(masks.tensor, data["masks"])
     assert torch.equal(masks.get_bounding_boxes().tensor, data["boxes"])
     torch.testing.assert_close(PolygonMasks(polygons).get_bounding_boxes().tensor, data["poly_boxes"])
-    torch.testing.assert_close(PolygonMasks(polygons).area().double(), data["areas"])
 
 
 def test_polygons_to_bitmask():
@@ -74,7 +73,6 @@ def test_bitmasks_construction_and_indexing():
 def test_polygon_masks():
     masks = PolygonMasks([[SQUARE], [TRIANGLE, torch.from_numpy(SQUARE)], []])
     assert len(masks) == 3 and masks.nonempty().tolist() == [True, True, False]
-    assert masks.area().tolist() == [12, 20, 0]
     assert masks.get_bounding_boxes().tensor[1].tolist() == [0, 0, 5, 4]
     assert all(polygon.dtype == np.float64 for instance in masks for polygon in instance)
     assert masks.device == torch.device("cpu") and masks.to("cpu") is masks

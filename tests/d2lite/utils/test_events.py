@@ -31,19 +31,18 @@ def filled(count=30):
         storage.put_scalars(plain=2 * i, smoothing_hint=False)
         if i % 3 == 0:
             storage.put_scalar("rare", torch.tensor(float(i)))
-        storage.step()
+        storage.iter += 1
     return storage
 
 
 def test_latest_and_smoothed_values():
     storage = filled()
-    assert storage.iter == storage.iteration == 35
+    assert storage.iter == 35
     assert storage.latest() == {"loss": (29.0, 34), "plain": (58.0, 34), "rare": (27.0, 32)}
     smoothed = storage.latest_with_smoothing_hint(20)
     assert smoothed == {"loss": (19.5, 34), "plain": (58.0, 34), "rare": (18.0, 32)}
     assert storage.count_samples("loss", 20) == 20
     assert storage.count_samples("rare", 20) == 7
-    assert storage.smoothing_hints() == {"loss": True, "plain": False, "rare": True}
     assert storage.history("loss").latest() == 29
     assert set(storage.histories()) == {"loss", "plain", "rare"}
     with pytest.raises(KeyError):
@@ -52,13 +51,11 @@ def test_latest_and_smoothed_values():
         storage.put_scalar("loss", 1, smoothing_hint=False)
 
 
-def test_name_scope_and_explicit_iteration():
+def test_explicit_iteration():
     storage = EventStorage()
-    with storage.name_scope("outer"):
-        storage.put_scalar("a", 1)
-        storage.put_scalar("b", 2, cur_iter=7)
-    storage.put_scalar("a", 3)
-    assert storage.latest() == {"outer/a": (1.0, 0), "outer/b": (2.0, 7), "a": (3.0, 0)}
+    storage.put_scalar("a", 1)
+    storage.put_scalar("b", 2, cur_iter=7)
+    assert storage.latest() == {"a": (1.0, 0), "b": (2.0, 7)}
 
 
 def test_json_lines_hold_what_is_new(tmp_path):

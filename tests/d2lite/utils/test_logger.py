@@ -6,7 +6,6 @@ import pytest
 
 from detectron2.utils.logger import (
     create_small_table,
-    log_every_n,
     log_every_n_seconds,
     log_first_n,
     setup_logger,
@@ -63,11 +62,10 @@ def test_log_first_n(records):
     assert [t for t in texts if "both" in t] == ["both 0", "both 1", "both 2"]
 
 
-def test_log_every_n(records):
+def test_log_every_n_seconds(records):
     for i in range(5):
-        log_every_n(logging.INFO, f"line {i}", n=2)
         log_every_n_seconds(logging.INFO, f"second {i}", n=1000)
-    assert records() == ["line 0", "second 0", "line 2", "line 4"]
+    assert records() == ["second 0"]
 
 
 def test_messages_carry_the_callers_module(caplog):

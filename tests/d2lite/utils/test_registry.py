@@ -1,9 +1,8 @@
-"""Registries and lookup by dotted name."""
+"""Registries."""
 
 import pytest
-import torch
 
-from detectron2.utils.registry import Registry, locate
+from detectron2.utils.registry import Registry
 
 
 def test_registry():
@@ -18,9 +17,3 @@ def test_registry():
         registry.get("other")
     with pytest.raises(AssertionError, match="already registered"):
         registry.register(item)
-
-
-def test_locate():
-    assert locate("torch.optim.SGD") is torch.optim.SGD
-    with pytest.raises(ImportError):
-        locate("torch.optim.Nothing")

@@ -39,7 +39,7 @@ def edge_color(output, corner):
 
 @only_d2lite
 @pytest.mark.parametrize(("masks", "probe"), [(True, color), (False, edge_color)])
-def test_colours_follow_moving_objects(masks, probe):
+def test_colors_follow_moving_objects(masks, probe):
     video = VideoVisualizer(METADATA)
     a, b = (10, 40), (100, 40)
     first = video.draw_instance_predictions(FRAME, squares([a, b], masks=masks))
@@ -75,29 +75,25 @@ def test_another_class_or_frame_size_is_another_object():
     assert video.draw_instance_predictions(FRAME[:50, :60], small).get_image().shape == (50, 60, 3)
 
 
-@pytest.mark.parametrize("mode", list(ColorMode))
 @pytest.mark.parametrize("corners", [[], [(10, 40)], [(10, 40), (100, 40)]])
-def test_modes(mode, corners):
-    if mode == ColorMode.SEGMENTATION and "d2lite" not in detectron2.__version__:
-        pytest.skip("Detectron2's videos do not have this mode")
-    video = VideoVisualizer(METADATA, mode)
+def test_instances_are_drawn(corners):
+    video = VideoVisualizer(METADATA, ColorMode.IMAGE)
     for _ in range(2):
         picture = video.draw_instance_predictions(FRAME, squares(corners)).get_image()
         assert picture.shape == FRAME.shape
         assert (picture != FRAME).any() == bool(corners)
 
 
-def test_sem_seg_and_panoptic():
+def test_panoptic():
     labels = torch.zeros(H, W, dtype=torch.int64)
     labels[50:] = 1
     video = VideoVisualizer(METADATA)
-    assert (video.draw_sem_seg(FRAME, labels).get_image() != FRAME).any()
     info = [{"id": 1, "isthing": False, "category_id": 1}, {"id": 2, "isthing": True, "category_id": 0}]
     ids = (labels + 1).to(torch.int32)
     pictures = [video.draw_panoptic_seg_predictions(FRAME, ids, info).get_image() for _ in range(2)]
     assert (pictures[0] != FRAME).any()
     if "d2lite" in detectron2.__version__:
-        assert np.array_equal(*pictures), "steady colours"
+        assert np.array_equal(*pictures), "constant colors"
 
 
 def test_panoptic_without_segments():

@@ -1,6 +1,6 @@
-"""COCO 2014 and 2017 under their usual names, below $DETECTRON2_DATASETS (default: "datasets").
+"""COCO 2014 and 2017 under their usual names, in $DETECTRON2_DATASETS (default: "datasets").
 
-Only names are registered here; files are opened when a dataset is loaded.
+Registering opens no file; loading a dataset does.
 """
 
 import os
@@ -20,7 +20,7 @@ _COCO_SPLITS = {
 
 
 def register_all_coco(root: str) -> None:
-    """Registers the splits of COCO whose files lie below `root`/coco."""
+    """Registers the splits of COCO with files in ``<root>/coco``."""
     for name, (images, annotations) in _COCO_SPLITS.items():
         register_coco_instances(
             name,

@@ -1,4 +1,4 @@
-"""The 80 object classes of COCO and the numbers its files give them."""
+"""The 80 object classes of COCO and their ids in its files."""
 
 import colorsys
 
@@ -12,14 +12,14 @@ chair, couch, potted plant, bed, dining table, toilet, tv, laptop, mouse, remote
 cell phone, microwave, oven, toaster, sink, refrigerator, book, clock, vase, scissors, teddy bear,
 hair drier, toothbrush
 """
-_UNUSED_IDS = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}  # of 1..90: classes dropped before release
+_UNUSED_IDS = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}  # classes dropped before the release
 
 
 def get_coco_instances_meta() -> dict:
-    """Returns class names, their dataset ids (1..90 with gaps) -> 0..79, and a colour per class."""
+    """Returns class names, the map of dataset ids (1..90 with gaps) to 0..79, and a color per class."""
     names = [" ".join(name.split()) for name in _COCO_NAMES.split(",")]
     ids = [i for i in range(1, 91) if i not in _UNUSED_IDS]
-    hues = [(index * 0.618034) % 1.0 for index in range(len(names))]  # golden ratio: far apart
+    hues = [(index * 0.618034) % 1.0 for index in range(len(names))]  # golden ratio: neighbors differ
     colors = [colorsys.hsv_to_rgb(hue, 0.8, 0.95) for hue in hues]
     return {
         "thing_classes": names,

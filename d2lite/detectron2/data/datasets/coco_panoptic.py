@@ -1,4 +1,4 @@
-"""COCO's panoptic format: as it is ("standard"), or as instances and a semantic map ("separated")."""
+"""COCO's panoptic format, as stored ("standard") or as instances and a semantic map ("separated")."""
 
 import json
 import os
@@ -12,7 +12,7 @@ _COMMON = {"evaluator_type": "coco_panoptic_seg", "ignore_label": 255}
 
 
 def _load_panoptic_json(json_file: str, image_root: str, panoptic_root: str, metadata: dict) -> list[dict]:
-    """Reads "segments_info" with contiguous category ids; images are .jpg files named like their PNG."""
+    """Reads "segments_info" with contiguous category ids; an image is named like its PNG, as .jpg."""
     things = metadata["thing_dataset_id_to_contiguous_id"]
     stuff = metadata["stuff_dataset_id_to_contiguous_id"]
 
@@ -39,7 +39,7 @@ def _load_panoptic_json(json_file: str, image_root: str, panoptic_root: str, met
 
 
 def _load_sem_seg(sem_seg_root: str, image_root: str) -> list[dict]:
-    """Pairs .png label maps with .jpg images of the same name, as far as both exist."""
+    """Pairs .png label maps with .jpg images of the same name; files without a partner are skipped."""
     images = {os.path.splitext(f)[0] for f in PathManager.ls(image_root) if f.endswith("jpg")}
     maps = {os.path.splitext(f)[0] for f in PathManager.ls(sem_seg_root) if f.endswith("png")}
     assert maps, f"No annotations found in {sem_seg_root}."
@@ -63,12 +63,12 @@ def register_coco_panoptic(
     """Registers a dataset with "pan_seg_file_name" and "segments_info".
 
     Args:
-        name: the dataset's name.
-        metadata: more entries for its metadata, with both "*_dataset_id_to_contiguous_id".
-        image_root: folder of the images.
-        panoptic_root: folder of the panoptic PNG files.
-        panoptic_json: path of the panoptic annotations.
-        instances_json: path of the instance annotations.
+        name: Name of the dataset.
+        metadata: Further entries of its metadata, with both "*_dataset_id_to_contiguous_id".
+        image_root: Folder of the images.
+        panoptic_root: Folder of the panoptic PNG files.
+        panoptic_json: Path of the panoptic annotations.
+        instances_json: Path of the instance annotations.
     """
     DatasetCatalog.register(
         name, lambda: _load_panoptic_json(panoptic_json, image_root, panoptic_root, metadata)
@@ -93,11 +93,16 @@ def register_coco_panoptic_separated(
     sem_seg_root: str,
     instances_json: str,
 ) -> None:
-    """Registers `name`_separated, instances and semantic maps, and `name`_stuffonly, the maps alone.
+    """Registers ``<name>_separated``, instances and semantic maps, and ``<name>_stuffonly``, the maps.
 
     Args:
-        name, metadata, image_root, panoptic_root, panoptic_json, instances_json: as above.
-        sem_seg_root: folder of the semantic maps: 0 for things, stuff from 1, 255 for void.
+        name: Name of the dataset.
+        metadata: Further entries of its metadata.
+        image_root: Folder of the images.
+        panoptic_root: Folder of the panoptic PNG files.
+        panoptic_json: Path of the panoptic annotations.
+        sem_seg_root: Folder of the semantic maps: 0 for things, stuff from 1, 255 for void.
+        instances_json: Path of the instance annotations.
     """
 
     def load() -> list[dict]:

@@ -1,4 +1,4 @@
-"""Which elements of a dataset come in which order, in one process of many."""
+"""The order of a dataset's elements, and their division among processes."""
 
 from .distributed_sampler import InferenceSampler, RepeatFactorTrainingSampler, TrainingSampler
 

@@ -1,7 +1,7 @@
 """Samplers that divide one stream of indices among processes.
 
-Training streams never end. All processes make the same stream from a common seed, and each takes
-every `world_size`-th index of it.
+Training streams never end. All processes generate the same stream from a common seed, and each takes
+every ``world_size``-th index of it.
 """
 
 import itertools
@@ -16,7 +16,7 @@ from detectron2.utils import comm
 
 
 class _EndlessSampler(Sampler):
-    """A stream of epochs without end, shared out among processes."""
+    """An endless stream of epochs, divided among processes."""
 
     def __init__(self, shuffle: bool, seed: int | None):
         self._shuffle = shuffle
@@ -42,12 +42,12 @@ class _EndlessSampler(Sampler):
 
 
 class TrainingSampler(_EndlessSampler):
-    """Every element once per epoch, for ever.
+    """Yields every element once per epoch, endlessly.
 
     Args:
-        size: number of elements in the dataset.
-        shuffle: a new order in each epoch.
-        seed: of the shuffling, the same in all processes; None agrees on a random one.
+        size: Number of elements in the dataset.
+        shuffle: Whether each epoch has a new order.
+        seed: Seed of the order, the same in all processes; None agrees on a random one.
 
     Raises:
         TypeError: size is not an integer.
@@ -67,16 +67,16 @@ class TrainingSampler(_EndlessSampler):
 
 
 class RepeatFactorTrainingSampler(_EndlessSampler):
-    """Elements with rare classes come more often (LVIS paper, appendix B.2).
+    """Repeats elements with rare classes (LVIS paper, appendix B.2).
 
     Args:
-        repeat_factors: (n,) float tensor, how often an element comes per epoch on average. A
-            fractional part is rounded up or down at random, anew in each epoch.
-        shuffle: a new order in each epoch.
-        seed: of shuffling and rounding, the same in all processes; None agrees on a random one.
+        repeat_factors: (N,) float, the average number of repeats per epoch. A fractional part is
+            rounded up or down at random in each epoch.
+        shuffle: Whether each epoch has a new order.
+        seed: Seed of order and rounding, the same in all processes; None agrees on a random one.
     """
 
-    def __init__(self, repeat_factors, *, shuffle: bool = True, seed: int | None = None):
+    def __init__(self, repeat_factors: torch.Tensor, *, shuffle: bool = True, seed: int | None = None):
         super().__init__(shuffle, seed)
         self._whole = torch.trunc(repeat_factors)
         self._fraction = repeat_factors - self._whole
@@ -85,21 +85,21 @@ class RepeatFactorTrainingSampler(_EndlessSampler):
     def repeat_factors_from_category_frequency(
         dataset_dicts: list[dict], repeat_thresh: float, sqrt: bool = True
     ) -> torch.Tensor:
-        """Computes a repeat factor per image from how rare its rarest class is.
+        """Computes a repeat factor per image from its rarest class.
 
-        With f(c) the fraction of images that show class c, a class has
-        r(c) = max(1, sqrt(repeat_thresh / f(c))) and an image the maximum over its classes.
+        With f(c) the fraction of images that show class c, the factor of a class is
+        r(c) = max(1, sqrt(repeat_thresh / f(c))), that of an image the maximum over its classes.
 
         Args:
-            dataset_dicts: elements with "annotations".
-            repeat_thresh: classes on a smaller fraction of the images are repeated.
-            sqrt: take the square root, as the paper does.
+            dataset_dicts: Records with "annotations".
+            repeat_thresh: Classes on a smaller fraction of the images are repeated.
+            sqrt: Take the square root, as in the paper.
 
         Returns:
-            (len(dataset_dicts),) float32; 1 where there is no annotation.
+            (len(dataset_dicts),) float32; 1 for images without annotations.
         """
         classes = [{ann["category_id"] for ann in d["annotations"]} for d in dataset_dicts]
-        num_images = Counter(itertools.chain.from_iterable(classes))
+        num_images: Counter = Counter(itertools.chain.from_iterable(classes))
         repeat = {}
         for category, count in num_images.items():
             ratio = repeat_thresh / (count / len(dataset_dicts))
@@ -114,16 +114,16 @@ class RepeatFactorTrainingSampler(_EndlessSampler):
 
 
 class InferenceSampler(Sampler):
-    """Every element exactly once over all processes: each has one contiguous range.
+    """Yields every element exactly once over all processes, each with one contiguous range.
 
-    The ranges differ in length by at most one, so processes may run a different number of steps.
+    The ranges differ in length by at most one, so processes may run different numbers of steps.
 
     Args:
-        size: number of elements in the dataset.
+        size: Number of elements in the dataset.
     """
 
     def __init__(self, size: int):
-        assert size > 0, f"InferenceSampler expects a dataset that is not empty, got size {size}."
+        assert size > 0, f"InferenceSampler expects a non-empty dataset, got size {size}."
         rank, world_size = comm.get_rank(), comm.get_world_size()
         share, rest = divmod(size, world_size)
         begin = rank * share + min(rank, rest)

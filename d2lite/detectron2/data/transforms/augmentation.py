@@ -1,10 +1,11 @@
-"""The two-step protocol: an `Augmentation` looks at its input and returns a deterministic transform.
+"""The two-step protocol: an ``Augmentation`` inspects its input and returns a deterministic transform.
 
-The transform can then be applied to whatever else belongs to the image (masks, boxes, points).
+The transform then applies to everything else that belongs to the image (masks, boxes, points).
 """
 
 import inspect
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from fvcore.transforms.transform import Transform, TransformList
@@ -13,18 +14,17 @@ from fvcore.transforms.transform import Transform, TransformList
 class Augmentation:
     """Base class of all augmentations.
 
-    A subclass defines `get_transform`. Its parameters are named after the attributes of `AugInput`
-    that it needs, most often just `image`.
+    A subclass defines ``get_transform``. Its parameters are named after the attributes of
+    ``AugInput`` that it needs, most often only ``image``.
     """
 
-    def _init(self, params: dict | None = None) -> None:
-        """Stores a constructor's `locals()` as attributes."""
+    get_transform: Any
+
+    def _init(self, params: dict[str, Any] | None = None) -> None:
+        """Stores a constructor's ``locals()`` as attributes."""
         for name, value in (params or {}).items():
             if name != "self" and not name.startswith("_"):
                 setattr(self, name, value)
-
-    def get_transform(self, *args) -> Transform:
-        raise NotImplementedError
 
     def __call__(self, aug_input: "AugInput") -> Transform:
         """Chooses a transform, applies it to the input in place and returns it."""
@@ -34,7 +34,7 @@ class Augmentation:
         aug_input.transform(transform)
         return transform
 
-    def _arguments(self, aug_input: "AugInput") -> list:
+    def _arguments(self, aug_input: "AugInput") -> list[Any]:
         values = []
         for name in inspect.signature(self.get_transform).parameters:
             if getattr(aug_input, name, None) is None:
@@ -45,8 +45,8 @@ class Augmentation:
             values.append(getattr(aug_input, name))
         return values
 
-    def _rand_range(self, low: float = 1.0, high: float | None = None, size=None):
-        """Returns uniform random numbers in [low, high), or in [0, low) without `high`."""
+    def _rand_range(self, low: float = 1.0, high: float | None = None, size: Any = None) -> Any:
+        """Returns uniform random numbers in [low, high), or in [0, low) without ``high``."""
         if high is None:
             low, high = 0, low
         return np.random.uniform(low, high, size or [])
@@ -64,7 +64,7 @@ class Augmentation:
 
 
 class _FixedAugmentation(Augmentation):
-    """A transform that is always chosen."""
+    """An augmentation that always chooses the same transform."""
 
     def __init__(self, transform: Transform):
         self._transform = transform
@@ -87,10 +87,10 @@ def _as_augmentation(aug: Augmentation | Transform) -> Augmentation:
 
 
 class AugmentationList(Augmentation):
-    """Augmentations one after another; each sees what the one before it made.
+    """A sequence of augmentations; each sees the output of the one before it.
 
     Args:
-        augs: augmentations or transforms.
+        augs: Augmentations or transforms.
     """
 
     def __init__(self, augs: Sequence[Augmentation | Transform]):
@@ -106,48 +106,27 @@ class AugmentationList(Augmentation):
 
 
 class AugInput:
-    """What augmentations look at and change in place.
+    """The data that augmentations inspect and change in place.
 
     Attributes:
-        image: (h, w) or (h, w, c), uint8 in [0, 255] or float.
-        boxes: None or (n, 4) float, absolute x1, y1, x2, y2.
-        sem_seg: None or (h, w) label map.
+        image: (H, W) or (H, W, C), uint8 in [0, 255] or float.
+        boxes: None or (N, 4) float, absolute x1, y1, x2, y2.
+        sem_seg: None or (H, W) label map.
     """
 
     def __init__(
         self, image: np.ndarray, *, boxes: np.ndarray | None = None, sem_seg: np.ndarray | None = None
     ):
         assert isinstance(image, np.ndarray), f"The image must be an ndarray, got {type(image)}."
-        assert image.ndim in (2, 3), f"The image must be (h, w) or (h, w, c), got {image.shape}."
+        assert image.ndim in (2, 3), f"The image must be (H, W) or (H, W, C), got {image.shape}."
         self.image = image
-        self.boxes = boxes
-        self.sem_seg = sem_seg
+        self.boxes: Any = boxes
+        self.sem_seg: Any = sem_seg
 
     def transform(self, tfm: Transform) -> None:
-        """Applies a transform to all that is there."""
+        """Applies a transform to the image, and to boxes and label map if present."""
         self.image = tfm.apply_image(self.image)
         if self.boxes is not None:
             self.boxes = tfm.apply_box(self.boxes)
         if self.sem_seg is not None:
             self.sem_seg = tfm.apply_segmentation(self.sem_seg)
-
-    def apply_augmentations(self, augmentations: Sequence[Augmentation | Transform]) -> TransformList:
-        """Applies augmentations in order and returns the transforms they chose."""
-        return AugmentationList(augmentations)(self)
-
-
-def apply_augmentations(augmentations: Sequence[Augmentation | Transform], inputs):
-    """Applies augmentations to an image or an `AugInput`.
-
-    Args:
-        augmentations: augmentations or transforms.
-        inputs: ndarray (h, w) or (h, w, c), or AugInput.
-
-    Returns:
-        The augmented image or AugInput, and the TransformList that was applied.
-    """
-    if not isinstance(inputs, np.ndarray):
-        return inputs, inputs.apply_augmentations(augmentations)
-    aug_input = AugInput(inputs)
-    transforms = aug_input.apply_augmentations(augmentations)
-    return aug_input.image, transforms

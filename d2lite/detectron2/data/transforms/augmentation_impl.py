@@ -1,10 +1,10 @@
-"""The augmentations. Randomness comes from numpy's global generator, seeded per worker process."""
+"""The augmentations; they draw from numpy's global random generator."""
 
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 from fvcore.transforms.transform import (
-    BlendTransform,
     CropTransform,
     HFlipTransform,
     NoOpTransform,
@@ -16,65 +16,55 @@ from PIL import Image
 from .augmentation import Augmentation
 from .transform import ResizeTransform
 
-_LUMA_RGB = (0.299, 0.587, 0.114)  # ITU-R BT.601
-
 
 class RandomFlip(Augmentation):
-    """Flips along one axis with a probability.
+    """Flips along one axis, with a probability.
 
     Args:
-        prob: probability of the flip.
-        horizontal, vertical: the axis; exactly one of them.
+        prob: Probability of the flip.
+        horizontal: Whether to mirror left and right.
+        vertical: Whether to mirror top and bottom; exactly one of the two must be set.
     """
+
+    prob: float
+    horizontal: bool
 
     def __init__(self, prob: float = 0.5, *, horizontal: bool = True, vertical: bool = False):
         if horizontal == vertical:
             raise ValueError(
-                "RandomFlip flips along one axis: set exactly one of horizontal, vertical. "
-                "For both use two RandomFlip."
+                "RandomFlip flips along one axis: set exactly one of horizontal and vertical. "
+                "For both, use two RandomFlip."
             )
         self._init(locals())
 
-    def get_transform(self, image) -> Transform:
+    def get_transform(self, image: np.ndarray) -> Transform:
         h, w = image.shape[:2]
         if self._rand_range() >= self.prob:
             return NoOpTransform()
         return HFlipTransform(w) if self.horizontal else VFlipTransform(h)
 
 
-class Resize(Augmentation):
-    """Resizes to a fixed size.
-
-    Args:
-        shape: (h, w), or one number for both.
-        interp: a Pillow resampling filter.
-    """
-
-    def __init__(self, shape, interp: int = Image.BILINEAR):
-        shape = (shape, shape) if isinstance(shape, int) else tuple(shape)
-        self._init(locals())
-
-    def get_transform(self, image) -> Transform:
-        return ResizeTransform(*image.shape[:2], *self.shape, self.interp)
-
-
 class ResizeShortestEdge(Augmentation):
-    """Brings the shorter side to a (random) length, keeping the aspect ratio.
+    """Resizes the shorter side to a (random) length, keeping the aspect ratio.
 
     Args:
-        short_edge_length: lengths to choose from; with "range" the two ends; or one length.
-            Length 0 leaves the image as it is.
-        max_size: limit for the longer side; where it is exceeded the image becomes smaller still.
+        short_edge_length: Lengths to choose from, the two ends of a "range", or one length. Length
+            0 leaves the image unchanged.
+        max_size: Limit of the longer side; it overrides the length of the shorter one.
         sample_style: "range" (both ends included) or "choice".
-        interp: a Pillow resampling filter.
+        interp: A Pillow resampling filter.
     """
+
+    short_edge_length: Sequence[int]
+    max_size: int
+    interp: int
 
     def __init__(
         self,
-        short_edge_length,
+        short_edge_length: int | Sequence[int],
         max_size: int = sys.maxsize,
         sample_style: str = "range",
-        interp: int = Image.BILINEAR,
+        interp: int = int(Image.Resampling.BILINEAR),
     ):
         assert sample_style in ("range", "choice"), f"Unknown sample_style: {sample_style}"
         self.is_range = sample_style == "range"
@@ -86,7 +76,7 @@ class ResizeShortestEdge(Augmentation):
             )
         self._init(locals())
 
-    def get_transform(self, image) -> Transform:
+    def get_transform(self, image: np.ndarray) -> Transform:
         h, w = image.shape[:2]
         if self.is_range:
             size = np.random.randint(self.short_edge_length[0], self.short_edge_length[1] + 1)
@@ -109,23 +99,26 @@ class ResizeShortestEdge(Augmentation):
 
 
 class RandomCrop(Augmentation):
-    """Cuts a random window out.
+    """Crops a random window.
 
     Args:
-        crop_type: what `crop_size` means.
-            "relative": fraction of height and width;
+        crop_type: The meaning of ``crop_size``.
+            "relative": fractions of height and width;
             "relative_range": the smallest fractions, each side is drawn between them and 1;
-            "absolute": pixels (the image's side where that is smaller);
+            "absolute": pixels, at most the image's side;
             "absolute_range": both sides are drawn between crop_size[0] and crop_size[1] pixels.
-        crop_size: two numbers, (h, w) unless "absolute_range".
+        crop_size: Two numbers, (h, w) unless "absolute_range".
     """
 
-    def __init__(self, crop_type: str, crop_size):
+    crop_type: str
+    crop_size: Sequence[float]
+
+    def __init__(self, crop_type: str, crop_size: Sequence[float]):
         known = ("relative_range", "relative", "absolute", "absolute_range")
         assert crop_type in known, f"Unknown crop type '{crop_type}', expected one of {known}."
         self._init(locals())
 
-    def get_transform(self, image) -> Transform:
+    def get_transform(self, image: np.ndarray) -> Transform:
         h, w = image.shape[:2]
         crop_h, crop_w = self.get_crop_size((h, w))
         assert h >= crop_h and w >= crop_w, f"A crop of {crop_h}x{crop_w} from an image of {h}x{w}."
@@ -137,53 +130,14 @@ class RandomCrop(Augmentation):
         """Returns (h, w) in pixels for an image of size (h, w)."""
         h, w = image_size
         if self.crop_type == "absolute":
-            return min(self.crop_size[0], h), min(self.crop_size[1], w)
+            return min(int(self.crop_size[0]), h), min(int(self.crop_size[1]), w)
         if self.crop_type == "absolute_range":
-            low, high = self.crop_size
+            low, high = map(int, self.crop_size)
             assert low <= high, f"crop_size of absolute_range must be (low, high), got {low}, {high}."
             crop_h = np.random.randint(min(h, low), min(h, high) + 1)
             crop_w = np.random.randint(min(w, low), min(w, high) + 1)
             return crop_h, crop_w
-        fraction = np.asarray(self.crop_size, dtype=np.float32)
+        fraction: np.ndarray = np.asarray(self.crop_size, dtype=np.float32)
         if self.crop_type == "relative_range":
             fraction = fraction + np.random.rand(2) * (1 - fraction)
         return int(h * fraction[0] + 0.5), int(w * fraction[1] + 0.5)
-
-
-class _RandomBlend(Augmentation):
-    """weight * image + (1 - weight) * something, with a random weight.
-
-    Weight 1 leaves the image as it is; less moves it towards that something, more away from it.
-
-    Args:
-        intensity_min, intensity_max: range of the weight.
-    """
-
-    def __init__(self, intensity_min: float, intensity_max: float):
-        self._init(locals())
-
-    def _blend(self, other) -> Transform:
-        weight = np.random.uniform(self.intensity_min, self.intensity_max)
-        return BlendTransform(src_image=other, src_weight=1 - weight, dst_weight=weight)
-
-
-class RandomContrast(_RandomBlend):
-    """Blends with the image's mean."""
-
-    def get_transform(self, image) -> Transform:
-        return self._blend(image.mean())
-
-
-class RandomBrightness(_RandomBlend):
-    """Blends with black."""
-
-    def get_transform(self, image) -> Transform:
-        return self._blend(0)
-
-
-class RandomSaturation(_RandomBlend):
-    """Blends an RGB image with its grey version."""
-
-    def get_transform(self, image) -> Transform:
-        assert image.shape[-1] == 3, "RandomSaturation only works on RGB images."
-        return self._blend(image.dot(_LUMA_RGB)[:, :, np.newaxis])

@@ -1,12 +1,17 @@
-"""What every backbone promises."""
+"""The interface of every backbone."""
 
 from abc import ABCMeta, abstractmethod
+from collections.abc import Callable
+from typing import Any
 
 from torch import nn
 
 from detectron2.layers import ShapeSpec
 
-__all__ = ["Backbone"]
+
+@abstractmethod  # type: ignore[misc]
+def _forward(self: Any) -> Any:
+    """Maps images, (N, C, H, W), to dict[str, Tensor]."""
 
 
 class Backbone(nn.Module, metaclass=ABCMeta):
@@ -16,21 +21,22 @@ class Backbone(nn.Module, metaclass=ABCMeta):
     ``_out_feature_strides`` (dicts by name), or override ``output_shape``.
     """
 
-    def __init__(self):
-        super().__init__()
+    _out_features: list[str]
+    _out_feature_channels: dict[str, int]
+    _out_feature_strides: dict[str, int]
+    forward: Callable[..., Any] = _forward  # typed as such because subclasses differ in their arguments
 
-    @abstractmethod
-    def forward(self):
-        """Takes the images, (N, C, H, W), and returns dict[str, Tensor]."""
+    def __init__(self) -> None:
+        super().__init__()
 
     @property
     def size_divisibility(self) -> int:
-        """Heights and widths of inputs have to be multiples of it; 0 = any size."""
+        """Divisor of the heights and widths of inputs; 0 means any size."""
         return 0
 
     @property
     def padding_constraints(self) -> dict[str, int]:
-        """What ``ImageList.from_tensors`` takes as its ``padding_constraints``."""
+        """The ``padding_constraints`` for ``ImageList.from_tensors``."""
         return {}
 
     def output_shape(self) -> dict[str, ShapeSpec]:

@@ -1,8 +1,10 @@
 """The registry of backbones."""
 
+from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec
-from detectron2.modeling.backbone.backbone import Backbone
 from detectron2.utils.registry import Registry
+
+from .backbone import Backbone
 
 BACKBONE_REGISTRY = Registry("BACKBONE")
 BACKBONE_REGISTRY.__doc__ = """
@@ -11,13 +13,12 @@ images, and returns a ``Backbone``.
 """
 
 
-def build_backbone(cfg, input_shape=None):
+def build_backbone(cfg: CfgNode, input_shape: ShapeSpec | None = None) -> Backbone:
     """Builds the backbone ``cfg.MODEL.BACKBONE.NAME``.
 
     Args:
-        cfg: the configuration.
-        input_shape (ShapeSpec, optional): shape of the images; default as many channels as
-            ``MODEL.PIXEL_MEAN`` has.
+        cfg: The configuration.
+        input_shape: Shape of the images; None means as many channels as ``MODEL.PIXEL_MEAN``.
     """
     if input_shape is None:
         input_shape = ShapeSpec(channels=len(cfg.MODEL.PIXEL_MEAN))

@@ -1,46 +1,49 @@
 """Feature pyramid networks (https://arxiv.org/abs/1612.03144)."""
 
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import fvcore.nn.weight_init as weight_init
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
+from detectron2.config import CfgNode
 from detectron2.layers import Conv2d, ShapeSpec, get_norm
-from detectron2.modeling.backbone.backbone import Backbone
-from detectron2.modeling.backbone.build import BACKBONE_REGISTRY
-from detectron2.modeling.backbone.resnet import build_resnet_backbone
 
-__all__ = ["FPN", "build_resnet_fpn_backbone", "build_retinanet_resnet_fpn_backbone"]
+from .backbone import Backbone
+from .build import BACKBONE_REGISTRY
+from .resnet import build_resnet_backbone
 
 
 class FPN(Backbone):
-    """Gives every level of a backbone the same channels and the context of coarser levels.
+    """Adds the context of coarser levels to every level of a backbone; all outputs share a width.
 
     Outputs are named by their stride: ``p2`` has stride 4, ``p3`` 8, and so on.
     """
 
     def __init__(
         self,
-        bottom_up,
-        in_features,
-        out_channels,
-        norm="",
-        top_block=None,
-        fuse_type="sum",
-        square_pad=0,
+        bottom_up: Backbone,
+        in_features: Sequence[str],
+        out_channels: int,
+        norm: str | Callable = "",
+        top_block: Any = None,
+        fuse_type: str = "sum",
+        square_pad: int = 0,
     ):
         """
         Args:
-            bottom_up (Backbone): the backbone below, whose parameters are named ``bottom_up.*``.
-            in_features (list[str]): its outputs to be used, finest first, each of twice the
-                stride of the one before.
-            out_channels (int): channels of every output.
-            norm (str or callable): see ``layers.get_norm``; without one convolutions have biases.
-            top_block (nn.Module, optional): makes coarser levels. Attributes ``num_levels`` (how
-                many) and ``in_feature`` (from which map, of the backbone or of the pyramid).
-            fuse_type (str): ``"sum"`` or ``"avg"`` of a level and the upsampled coarser one.
-            square_pad (int): > 0 asks for inputs padded to squares of that side, in pixels.
+            bottom_up: The backbone below, whose parameters are named ``bottom_up.*``.
+            in_features: Its outputs to use, finest first, each with twice the stride of the one
+                before.
+            out_channels: Channels of every output.
+            norm: See ``layers.get_norm``; without one, convolutions have biases.
+            top_block: A module that computes coarser levels, or None. Its attributes are
+                ``num_levels`` (their number) and ``in_feature`` (its input, a map of the backbone or of
+                the pyramid).
+            fuse_type: "sum" or "avg" of a level and the upsampled coarser one.
+            square_pad: Side in pixels of the squares that inputs are padded to; 0 means no squares.
         """
         super().__init__()
         assert isinstance(bottom_up, Backbone)
@@ -49,7 +52,6 @@ class FPN(Backbone):
         shapes = [bottom_up.output_shape()[name] for name in in_features]
         strides = [shape.stride for shape in shapes]
         _assert_strides_are_log2_contiguous(strides)
-
         lateral_convs, output_convs = [], []
         for shape in shapes:
             level = int(math.log2(shape.stride))
@@ -85,16 +87,18 @@ class FPN(Backbone):
     def padding_constraints(self) -> dict[str, int]:
         return {"square_size": self._square_pad}
 
-    def forward(self, x):
-        """
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """Maps images to the pyramid's levels.
+
         Args:
-            x (Tensor): images, (N, C, H, W), H and W multiples of ``size_divisibility``.
+            x: Images, (N, C, H, W); H and W are multiples of ``size_divisibility``.
 
         Returns:
-            dict[str, Tensor]: "p<log2 of the stride>" -> (N, out_channels, H/stride, W/stride).
+            (N, out_channels, H/stride, W/stride) by the name "p<log2 of the stride>".
         """
         bottom_up_features = self.bottom_up(x)
-        results, merged = [], None
+        results: list[Tensor] = []
+        merged = None
         for name, lateral, output in zip(
             reversed(self.in_features), self.lateral_convs, self.output_convs, strict=True
         ):
@@ -114,7 +118,7 @@ class FPN(Backbone):
         return dict(zip(self._out_features, results, strict=True))
 
 
-def _assert_strides_are_log2_contiguous(strides) -> None:
+def _assert_strides_are_log2_contiguous(strides: list[int]) -> None:
     for fine, coarse in zip(strides[:-1], strides[1:], strict=True):
         assert coarse == 2 * fine, f"Strides {fine} {coarse} are not log2 contiguous"
 
@@ -122,19 +126,19 @@ def _assert_strides_are_log2_contiguous(strides) -> None:
 class LastLevelMaxPool(nn.Module):
     """One coarser level: every second pixel of p5."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.num_levels = 1
         self.in_feature = "p5"
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> list[Tensor]:
         return [F.max_pool2d(x, kernel_size=1, stride=2, padding=0)]
 
 
 class LastLevelP6P7(nn.Module):
     """Two coarser levels by convolutions, as in RetinaNet (https://arxiv.org/abs/1708.02002)."""
 
-    def __init__(self, in_channels, out_channels, in_feature="res5"):
+    def __init__(self, in_channels: int, out_channels: int, in_feature: str = "res5"):
         super().__init__()
         self.num_levels = 2
         self.in_feature = in_feature
@@ -143,12 +147,12 @@ class LastLevelP6P7(nn.Module):
         for module in (self.p6, self.p7):
             weight_init.c2_xavier_fill(module)
 
-    def forward(self, c5):
+    def forward(self, c5: Tensor) -> list[Tensor]:
         p6 = self.p6(c5)
         return [p6, self.p7(F.relu(p6))]
 
 
-def _build_fpn(cfg, bottom_up: Backbone, top_block: nn.Module) -> FPN:
+def _build_fpn(cfg: CfgNode, bottom_up: Backbone, top_block: nn.Module) -> FPN:
     return FPN(
         bottom_up=bottom_up,
         in_features=cfg.MODEL.FPN.IN_FEATURES,
@@ -160,14 +164,14 @@ def _build_fpn(cfg, bottom_up: Backbone, top_block: nn.Module) -> FPN:
 
 
 @BACKBONE_REGISTRY.register()
-def build_resnet_fpn_backbone(cfg, input_shape: ShapeSpec):
+def build_resnet_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> FPN:
     """Builds a ResNet with an FPN whose last level subsamples p5."""
     return _build_fpn(cfg, build_resnet_backbone(cfg, input_shape), LastLevelMaxPool())
 
 
 @BACKBONE_REGISTRY.register()
-def build_retinanet_resnet_fpn_backbone(cfg, input_shape: ShapeSpec):
-    """Builds a ResNet with an FPN that goes on to p6 and p7, made from res5."""
+def build_retinanet_resnet_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> FPN:
+    """Builds a ResNet with an FPN that has further levels p6 and p7, computed from res5."""
     bottom_up = build_resnet_backbone(cfg, input_shape)
     top_block = LastLevelP6P7(bottom_up.output_shape()["res5"].channels, cfg.MODEL.FPN.OUT_CHANNELS)
     return _build_fpn(cfg, bottom_up, top_block)

@@ -3,28 +3,21 @@
 Legend: N images, C channels; stage names "stem", "res2" ... "res5", with strides 4, 4 ... 32.
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import fvcore.nn.weight_init as weight_init
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
-from detectron2.layers import CNNBlockBase, Conv2d, DeformConv, ModulatedDeformConv, get_norm
-from detectron2.modeling.backbone.backbone import Backbone
-from detectron2.modeling.backbone.build import BACKBONE_REGISTRY
+from detectron2.config import CfgNode
+from detectron2.layers import CNNBlockBase, Conv2d, DeformConv, ModulatedDeformConv, ShapeSpec, get_norm
 
-__all__ = [
-    "BasicBlock",
-    "BasicStem",
-    "BottleneckBlock",
-    "DeformBottleneckBlock",
-    "ResNet",
-    "ResNetBlockBase",
-    "build_resnet_backbone",
-    "make_stage",
-]
+from .backbone import Backbone
+from .build import BACKBONE_REGISTRY
 
-ResNetBlockBase = CNNBlockBase
-
+Norm = str | Callable[[int], nn.Module]
 _BLOCKS_PER_STAGE = {
     18: (2, 2, 2, 2),
     34: (3, 4, 6, 3),
@@ -34,8 +27,8 @@ _BLOCKS_PER_STAGE = {
 }
 
 
-def _conv_norm(in_channels, out_channels, kernel_size, norm, **kwargs) -> Conv2d:
-    """A convolution without bias, padded to keep the size at stride 1, and its normalisation."""
+def _conv_norm(in_channels: int, out_channels: int, kernel_size: int, norm: Norm, **kwargs: Any) -> Conv2d:
+    """Builds a convolution without bias, padded to keep the size at stride 1, and its normalization."""
     padding = kwargs.get("dilation", 1) * (kernel_size // 2)
     return Conv2d(
         in_channels,
@@ -49,44 +42,44 @@ def _conv_norm(in_channels, out_channels, kernel_size, norm, **kwargs) -> Conv2d
 
 
 class _ResidualBlock(CNNBlockBase):
-    """Adds the shortcut, a 1x1 convolution where the number of channels changes."""
+    """Adds the shortcut, which is a 1x1 convolution if the number of channels changes."""
 
-    def __init__(self, in_channels, out_channels, stride, norm):
+    def __init__(self, in_channels: int, out_channels: int, stride: int, norm: Norm):
         super().__init__(in_channels, out_channels, stride)
         self.shortcut = None
         if in_channels != out_channels:
             self.shortcut = _conv_norm(in_channels, out_channels, 1, norm, stride=stride)
 
-    def init_weights(self, *convs):
+    def init_weights(self, *convs: Conv2d) -> None:
         for conv in (*convs, self.shortcut):
             if conv is not None:
                 weight_init.c2_msra_fill(conv)
 
-    def residual(self, x):
+    def residual(self, x: Tensor) -> Tensor:
         raise NotImplementedError
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         shortcut = x if self.shortcut is None else self.shortcut(x)
         return F.relu_(self.residual(x) + shortcut)
 
 
 class BasicBlock(_ResidualBlock):
-    """The block of ResNet-18 and ResNet-34: two 3x3 convolutions."""
+    """The block of ResNet-18 and ResNet-34: two 3x3 convolutions.
 
-    def __init__(self, in_channels, out_channels, *, stride=1, norm="BN"):
-        """
-        Args:
-            in_channels (int): channels of the input.
-            out_channels (int): channels of the output.
-            stride (int): stride of the first convolution.
-            norm (str or callable): see ``layers.get_norm``.
-        """
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        stride: Stride of the first convolution.
+        norm: See ``layers.get_norm``.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, *, stride: int = 1, norm: Norm = "BN"):
         super().__init__(in_channels, out_channels, stride, norm)
         self.conv1 = _conv_norm(in_channels, out_channels, 3, norm, stride=stride)
         self.conv2 = _conv_norm(out_channels, out_channels, 3, norm)
         self.init_weights(self.conv1, self.conv2)
 
-    def residual(self, x):
+    def residual(self, x: Tensor) -> Tensor:
         return self.conv2(F.relu_(self.conv1(x)))
 
 
@@ -95,26 +88,26 @@ class BottleneckBlock(_ResidualBlock):
 
     def __init__(
         self,
-        in_channels,
-        out_channels,
+        in_channels: int,
+        out_channels: int,
         *,
-        bottleneck_channels,
-        stride=1,
-        num_groups=1,
-        norm="BN",
-        stride_in_1x1=False,
-        dilation=1,
+        bottleneck_channels: int,
+        stride: int = 1,
+        num_groups: int = 1,
+        norm: Norm = "BN",
+        stride_in_1x1: bool = False,
+        dilation: int = 1,
     ):
         """
         Args:
-            in_channels (int): channels of the input.
-            out_channels (int): channels of the output.
-            bottleneck_channels (int): channels of the 3x3 convolution.
-            stride (int): stride of the block.
-            num_groups (int): groups of the 3x3 convolution.
-            norm (str or callable): see ``layers.get_norm``.
-            stride_in_1x1 (bool): whether the first 1x1 convolution has the stride, not the 3x3.
-            dilation (int): dilation of the 3x3 convolution.
+            in_channels: Channels of the input.
+            out_channels: Channels of the output.
+            bottleneck_channels: Channels of the 3x3 convolution.
+            stride: Stride of the block.
+            num_groups: Groups of the 3x3 convolution.
+            norm: See ``layers.get_norm``.
+            stride_in_1x1: Whether the first 1x1 convolution has the stride instead of the 3x3.
+            dilation: Dilation of the 3x3 convolution.
         """
         super().__init__(in_channels, out_channels, stride, norm)
         stride_1x1, stride_3x3 = (stride, 1) if stride_in_1x1 else (1, stride)
@@ -131,38 +124,50 @@ class BottleneckBlock(_ResidualBlock):
         self.conv3 = _conv_norm(bottleneck_channels, out_channels, 1, norm)
         self.init_weights(self.conv1, self.conv2, self.conv3)
 
-    def residual(self, x):
+    def residual(self, x: Tensor) -> Tensor:
         return self.conv3(F.relu_(self.conv2(F.relu_(self.conv1(x)))))
 
 
 class DeformBottleneckBlock(BottleneckBlock):
     """``BottleneckBlock`` with a deformable 3x3 convolution."""
 
-    def __init__(self, in_channels, out_channels, *, deform_modulated=False, deform_num_groups=1, **kwargs):
+    conv2: Any
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        deform_modulated: bool = False,
+        deform_num_groups: int = 1,
+        **kwargs: Any,
+    ):
         """
         Args:
-            in_channels (int): channels of the input.
-            out_channels (int): channels of the output.
-            deform_modulated (bool): whether samples also have predicted factors.
-            deform_num_groups (int): groups of channels with offsets of their own.
-            kwargs: further arguments of ``BottleneckBlock``.
+            in_channels: Channels of the input.
+            out_channels: Channels of the output.
+            deform_modulated: Whether samples are scaled by predicted factors.
+            deform_num_groups: Groups of channels with separate offsets.
+            kwargs: Further arguments of ``BottleneckBlock``.
         """
         super().__init__(in_channels, out_channels, **kwargs)
         self.deform_modulated = deform_modulated
         plain = self.conv2
         where = {"stride": plain.stride, "padding": plain.padding, "dilation": plain.dilation}
+        # x, y and the factor of each of the 3x3 taps
         num_moves = (27 if deform_modulated else 18) * deform_num_groups
         self.conv2_offset = Conv2d(plain.in_channels, num_moves, 3, **where)
         nn.init.zeros_(self.conv2_offset.weight)
+        assert self.conv2_offset.bias is not None
         nn.init.zeros_(self.conv2_offset.bias)
-        layer = ModulatedDeformConv if deform_modulated else DeformConv
+        layer: Any = ModulatedDeformConv if deform_modulated else DeformConv
         groups = {"groups": plain.groups, "deformable_groups": deform_num_groups}
         self.conv2 = layer(
             plain.in_channels, plain.out_channels, 3, **where, **groups, bias=False, norm=plain.norm
         )
         weight_init.c2_msra_fill(self.conv2)
 
-    def residual(self, x):
+    def residual(self, x: Tensor) -> Tensor:
         x = F.relu_(self.conv1(x))
         moves = self.conv2_offset(x)
         if self.deform_modulated:
@@ -174,30 +179,39 @@ class DeformBottleneckBlock(BottleneckBlock):
 
 
 class BasicStem(CNNBlockBase):
-    """What stands before the stages: a 7x7 convolution and a maximum, each with stride 2."""
+    """The layers before the stages: a 7x7 convolution and max pooling, each with stride 2."""
 
-    def __init__(self, in_channels=3, out_channels=64, norm="BN"):
+    def __init__(self, in_channels: int = 3, out_channels: int = 64, norm: Norm = "BN"):
         super().__init__(in_channels, out_channels, 4)
         self.conv1 = _conv_norm(in_channels, out_channels, 7, norm, stride=2)
         weight_init.c2_msra_fill(self.conv1)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         x = F.relu_(self.conv1(x))
         return F.max_pool2d(x, kernel_size=3, stride=2, padding=1)
 
 
 class ResNet(Backbone):
-    """A stem and stages of residual blocks, with or without a classifier at the end."""
+    """A stem, stages of residual blocks and an optional classifier."""
 
-    def __init__(self, stem, stages, num_classes=None, out_features=None, freeze_at=0):
+    stem: CNNBlockBase
+
+    def __init__(
+        self,
+        stem: CNNBlockBase,
+        stages: Sequence[Sequence[CNNBlockBase]],
+        num_classes: int | None = None,
+        out_features: list[str] | None = None,
+        freeze_at: int = 0,
+    ):
         """
         Args:
-            stem (nn.Module): the stem.
-            stages (list[list[CNNBlockBase]]): the blocks of res2, res3, ...
-            num_classes (int, optional): adds a linear classifier with that many outputs.
-            out_features (list[str], optional): what is returned, of "stem", "res2", ...,
-                "linear"; default the last of them. Stages behind the last one are dropped.
-            freeze_at (int): see ``freeze``.
+            stem: The stem.
+            stages: The blocks of res2, res3, ...
+            num_classes: Outputs of a linear classifier; None means no classifier.
+            out_features: Outputs, of "stem", "res2", ..., "linear"; None means the last of them.
+                Stages after the last output are dropped.
+            freeze_at: See ``freeze``.
         """
         super().__init__()
         self.stem = stem
@@ -209,7 +223,8 @@ class ResNet(Backbone):
         stride, channels = stem.stride, stem.out_channels
         self._out_feature_strides = {"stem": stride}
         self._out_feature_channels = {"stem": channels}
-        self.stage_names, self.stages = (), []
+        self.stage_names: tuple[str, ...] = ()
+        self.stages: list[nn.Sequential] = []
         for index, blocks in enumerate(stages):
             assert len(blocks) > 0, f"Stage res{index + 2} has no blocks."
             assert all(isinstance(block, CNNBlockBase) for block in blocks)
@@ -235,14 +250,8 @@ class ResNet(Backbone):
             assert name in names, f"{name} is not among the children: {', '.join(sorted(names))}"
         self.freeze(freeze_at)
 
-    def forward(self, x):
-        """
-        Args:
-            x (Tensor): images, (N, C, H, W).
-
-        Returns:
-            dict[str, Tensor]: the feature maps named in ``out_features``.
-        """
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """Maps images, (N, C, H, W), to the feature maps named in ``out_features``."""
         assert x.dim() == 4, f"ResNet takes an input of shape (N, C, H, W). Got {x.shape} instead!"
         outputs = {}
         x = self.stem(x)
@@ -258,30 +267,35 @@ class ResNet(Backbone):
                 outputs["linear"] = x
         return outputs
 
-    def freeze(self, freeze_at=0):
-        """Freezes the first parts: 1 = the stem, 2 = the stem and res2, ...; returns the net."""
+    def freeze(self, freeze_at: int = 0) -> "ResNet":
+        """Freezes the first parts: 1 = the stem, 2 = the stem and res2, ...; returns the network."""
         if freeze_at >= 1:
             self.stem.freeze()
         for index, stage in enumerate(self.stages, start=2):
             if freeze_at >= index:
                 for block in stage.children():
+                    assert isinstance(block, CNNBlockBase)
                     block.freeze()
         return self
 
     @staticmethod
-    def make_stage(block_class, num_blocks, *, in_channels, out_channels, **kwargs):
-        """Makes the blocks of one stage, each taking what the one before gives.
+    def make_stage(
+        block_class: type[CNNBlockBase],
+        num_blocks: int,
+        *,
+        in_channels: int,
+        out_channels: int,
+        **kwargs: Any,
+    ) -> list[CNNBlockBase]:
+        """Builds the consecutive blocks of one stage.
 
         Args:
-            block_class (type): a ``CNNBlockBase``.
-            num_blocks (int): number of blocks.
-            in_channels (int): channels of the stage's input.
-            out_channels (int): channels of every block's output.
-            kwargs: further arguments of ``block_class``. ``xxx_per_block=[...]`` gives each block
-                its own ``xxx``.
-
-        Returns:
-            list[CNNBlockBase]: the blocks.
+            block_class: A subclass of ``CNNBlockBase``.
+            num_blocks: Number of blocks.
+            in_channels: Channels of the stage's input.
+            out_channels: Channels of every block's output.
+            kwargs: Further arguments of ``block_class``; ``xxx_per_block=[...]`` sets ``xxx`` for each
+                block.
         """
         suffix = "_per_block"
         common = {key: value for key, value in kwargs.items() if not key.endswith(suffix)}
@@ -297,11 +311,8 @@ class ResNet(Backbone):
         return blocks
 
 
-make_stage = ResNet.make_stage
-
-
-def _check_resnet_cfg(cfg) -> None:
-    """Raises where the config asks for a net that cannot be built."""
+def _check_resnet_cfg(cfg: CfgNode) -> None:
+    """Raises if the config describes a network that cannot be built."""
     assert cfg.RES5_DILATION in (1, 2), f"res5_dilation cannot be {cfg.RES5_DILATION}."
     if cfg.DEPTH in (18, 34):
         what = "for R18/R34"
@@ -312,7 +323,7 @@ def _check_resnet_cfg(cfg) -> None:
 
 
 @BACKBONE_REGISTRY.register()
-def build_resnet_backbone(cfg, input_shape):
+def build_resnet_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> ResNet:
     """Builds the ``ResNet`` that ``cfg.MODEL.RESNETS`` describes."""
     freeze_at = cfg.MODEL.BACKBONE.FREEZE_AT
     cfg = cfg.MODEL.RESNETS
@@ -324,8 +335,9 @@ def build_resnet_backbone(cfg, input_shape):
     for stage, num_blocks in enumerate(_BLOCKS_PER_STAGE[cfg.DEPTH], start=2):
         dilation = cfg.RES5_DILATION if stage == 5 else 1
         first_stride = 1 if stage == 2 or dilation == 2 else 2
-        kwargs = {"stride_per_block": [first_stride] + [1] * (num_blocks - 1), "norm": cfg.NORM}
-        block_class = BasicBlock
+        kwargs: dict[str, Any] = {"stride_per_block": [first_stride] + [1] * (num_blocks - 1)}
+        kwargs["norm"] = cfg.NORM
+        block_class: type[CNNBlockBase] = BasicBlock
         if cfg.DEPTH >= 50:
             block_class = BottleneckBlock
             kwargs["bottleneck_channels"] = bottleneck_channels

@@ -1,5 +1,5 @@
-"""Meta-architectures are registered by the projects that bring them."""
+"""The registry of meta-architectures; projects register theirs."""
 
-from detectron2.modeling.meta_arch.build import META_ARCH_REGISTRY, build_model
+from .build import META_ARCH_REGISTRY, build_model
 
 __all__ = ["META_ARCH_REGISTRY", "build_model"]

@@ -1,17 +1,18 @@
 """The semantic segmentation head of Panoptic-FPN."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch.nn.functional as F
 from fvcore.nn.weight_init import c2_msra_fill
-from torch import nn
+from torch import Tensor, nn
 
-from detectron2.config import configurable
+from detectron2.config import CfgNode, configurable
 from detectron2.layers import Conv2d, ShapeSpec, get_norm
 
 
 class SemSegFPNHead(nn.Module):
-    """Brings every level to one stride by 3x3 convolutions and x2 upsamplings, adds them up, classifies.
+    """Brings all levels to one stride by 3x3 convolutions and x2 upsampling, adds and classifies them.
 
     Parameters of a level are named after it ("p2.0.weight").
     """
@@ -30,13 +31,13 @@ class SemSegFPNHead(nn.Module):
     ):
         """
         Args:
-            input_shape: channels and stride of the levels.
-            num_classes: classes to predict.
-            conv_dims: channels of the convolutions.
-            common_stride: stride of the logits.
-            loss_weight: weight of the loss.
-            norm: normalisation of the convolutions, see `get_norm`.
-            ignore_value: label of pixels that do not count.
+            input_shape: Channels and stride of the levels.
+            num_classes: Number of classes.
+            conv_dims: Channels of the convolutions.
+            common_stride: Stride of the logits.
+            loss_weight: Weight of the loss.
+            norm: Normalization of the convolutions, see ``layers.get_norm``.
+            ignore_value: Label of pixels that do not count.
         """
         super().__init__()
         levels = sorted(input_shape.items(), key=lambda item: item[1].stride)
@@ -51,9 +52,9 @@ class SemSegFPNHead(nn.Module):
         self.predictor = Conv2d(conv_dims, num_classes, kernel_size=1)
         c2_msra_fill(self.predictor)
 
-    def _make_level(self, shape: ShapeSpec, conv_dims: int, norm) -> nn.Sequential:
+    def _make_level(self, shape: ShapeSpec, conv_dims: int, norm: str | Callable | None) -> nn.Sequential:
         doublings = (shape.stride // self.common_stride).bit_length() - 1
-        layers = []
+        layers: list[nn.Module] = []
         for index in range(max(1, doublings)):
             conv = Conv2d(
                 conv_dims if index else shape.channels,
@@ -71,7 +72,8 @@ class SemSegFPNHead(nn.Module):
         return nn.Sequential(*layers)
 
     @classmethod
-    def from_config(cls, cfg, input_shape: dict[str, ShapeSpec]) -> dict:
+    def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict[str, Any]:
+        """Reads ``MODEL.SEM_SEG_HEAD``."""
         node = cfg.MODEL.SEM_SEG_HEAD
         return {
             "input_shape": {name: shape for name, shape in input_shape.items() if name in node.IN_FEATURES},
@@ -83,22 +85,23 @@ class SemSegFPNHead(nn.Module):
             "loss_weight": node.LOSS_WEIGHT,
         }
 
-    def forward(self, features: dict, targets=None):
-        """Returns (None, losses) when training, else (logits at the input's size, {})."""
+    def forward(self, features: dict[str, Tensor], targets: Tensor | None = None) -> tuple:
+        """Returns (None, losses) in training, else (logits at the input's size, {})."""
         logits = self.layers(features)
         if self.training:
             return None, self.losses(logits, targets)
         return self._upsample(logits), {}
 
-    def layers(self, features: dict):
-        """Returns logits (n, num_classes, h, w) at the common stride."""
+    def layers(self, features: dict[str, Tensor]) -> Tensor:
+        """Returns logits (N, num_classes, h, w) at the common stride."""
         return self.predictor(sum(getattr(self, name)(features[name]) for name in self.in_features))
 
-    def losses(self, predictions, targets) -> dict:
-        """Returns the cross-entropy with labels (n, H, W) as "loss_sem_seg"."""
+    def losses(self, predictions: Tensor, targets: Tensor | None) -> dict[str, Tensor]:
+        """Returns the cross-entropy with labels (N, H, W) as "loss_sem_seg"."""
+        assert targets is not None, "Training needs targets."
         logits = self._upsample(predictions.float())
         loss = F.cross_entropy(logits, targets, reduction="mean", ignore_index=self.ignore_value)
         return {"loss_sem_seg": loss * self.loss_weight}
 
-    def _upsample(self, logits):
+    def _upsample(self, logits: Tensor) -> Tensor:
         return F.interpolate(logits, scale_factor=self.common_stride, mode="bilinear", align_corners=False)

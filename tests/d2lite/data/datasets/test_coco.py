@@ -5,7 +5,7 @@ import pycocotools.mask as mask_util
 import pytest
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from detectron2.data.datasets import convert_to_coco_json, load_coco_json, register_coco_instances
+from detectron2.data.datasets import load_coco_json, register_coco_instances
 from detectron2.structures import BoxMode
 
 MASK = np.zeros((6, 8), dtype=np.uint8)
@@ -126,56 +126,3 @@ def test_registration_opens_nothing(registered):
     assert metadata.json_file == "nowhere.json" and metadata.image_root == "images"
     with pytest.raises(FileNotFoundError):
         DatasetCatalog.get("coco_registered")
-
-
-@pytest.mark.parametrize("mapped", [True, False])
-def test_conversion_round_trip(tmp_path, registered, mapped):
-    registered("coco_convert")
-    records = [
-        {
-            "file_name": "a.png",
-            "height": 6,
-            "width": 8,
-            "image_id": 3,
-            "annotations": [
-                {
-                    "bbox": [1, 2, 6, 4],
-                    "bbox_mode": BoxMode.XYXY_ABS,
-                    "category_id": 1,
-                    "segmentation": [POLYGON],
-                },
-                {
-                    "bbox": [1, 2, 5, 2],
-                    "bbox_mode": BoxMode.XYWH_ABS,
-                    "category_id": 0,
-                    "segmentation": RLE,
-                    "iscrowd": 1,
-                },
-                {"bbox": [1, 2, 5, 2], "bbox_mode": BoxMode.XYWH_ABS, "category_id": 0},
-            ],
-        },
-        {"file_name": "b.png", "height": 6, "width": 8, "image_id": 4},
-    ]
-    DatasetCatalog.register("coco_convert", lambda: records)
-    metadata = MetadataCatalog.get("coco_convert").set(thing_classes=["cat", "dog"])
-    if mapped:
-        metadata.thing_dataset_id_to_contiguous_id = {4: 0, 9: 1}
-    output = str(tmp_path / "new" / "coco.json")
-    convert_to_coco_json("coco_convert", output)
-    with open(output) as f:
-        content = json.load(f)
-    assert [image["id"] for image in content["images"]] == [3, 4]
-    assert [c["id"] for c in content["categories"]] == ([4, 9] if mapped else [0, 1])
-    assert [a["category_id"] for a in content["annotations"]] == ([9, 4, 4] if mapped else [1, 0, 0])
-    assert [a["bbox"] for a in content["annotations"]] == [[1, 2, 5, 2]] * 3
-    assert [a["area"] for a in content["annotations"]] == [10, 10, 10]
-    assert [a["iscrowd"] for a in content["annotations"]] == [0, 1, 0]
-    loaded = load_coco_json(output, "")
-    assert loaded[0]["annotations"][0]["segmentation"] == [POLYGON]
-    assert np.array_equal(mask_util.decode(loaded[0]["annotations"][1]["segmentation"]), MASK)
-
-    records.clear()
-    convert_to_coco_json("coco_convert", output, allow_cached=True)
-    assert len(load_coco_json(output, "")) == 2
-    convert_to_coco_json("coco_convert", output, allow_cached=False)
-    assert load_coco_json(output, "") == []

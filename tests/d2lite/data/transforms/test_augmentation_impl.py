@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fvcore.transforms.transform import NoOpTransform
 
 from detectron2.data import transforms as T
 
@@ -16,7 +17,7 @@ def applied(augmentation, image=IMAGE):
     return aug_input.image, transform
 
 
-@pytest.mark.skipif(not GOLDEN.is_file(), reason="recorded data is not beside the repository")
+@pytest.mark.skipif(not GOLDEN.is_file(), reason="recorded data is not next to the repository")
 def test_golden_resize_shortest_edge():
     for case, expected in json.loads(GOLDEN.read_text()).items():
         image_size, limits = case.split("@")
@@ -38,12 +39,7 @@ def test_resize_shortest_edge_draws_the_length(style, allowed):
 
 def test_resize_shortest_edge_zero_keeps_the_image():
     image, transform = applied(T.ResizeShortestEdge(0))
-    assert isinstance(transform, T.NoOpTransform) and np.array_equal(image, IMAGE)
-
-
-def test_resize():
-    assert applied(T.Resize((7, 9)))[0].shape == (7, 9, 3)
-    assert applied(T.Resize(8))[0].shape == (8, 8, 3)
+    assert isinstance(transform, NoOpTransform) and np.array_equal(image, IMAGE)
 
 
 @pytest.mark.parametrize("axis", [0, 1])
@@ -91,17 +87,3 @@ def test_crop_is_a_window_of_the_image_and_reaches_all_corners():
 def test_unknown_crop_type():
     with pytest.raises(AssertionError):
         T.RandomCrop("round", (1, 1))
-
-
-@pytest.mark.parametrize(
-    ("augmentation", "other"),
-    [
-        (T.RandomBrightness(0.4, 0.4), 0.0),
-        (T.RandomContrast(0.4, 0.4), IMAGE.mean()),
-        (T.RandomSaturation(0.4, 0.4), IMAGE.dot([0.299, 0.587, 0.114])[:, :, None]),
-    ],
-)
-def test_colour_is_a_blend(augmentation, other):
-    image, transform = applied(augmentation)
-    np.testing.assert_allclose(image, np.clip(0.4 * IMAGE + 0.6 * other, 0, 255).astype(np.uint8), atol=1)
-    assert np.array_equal(transform.apply_segmentation(IMAGE), IMAGE)

@@ -14,7 +14,7 @@ def test_uint8_goes_through_pillow(size):
     assert np.array_equal(out, expected)
 
 
-def test_grey_images_keep_their_shape():
+def test_gray_images_keep_their_shape():
     tfm = T.ResizeTransform(23, 31, 10, 12)
     flat, single = tfm.apply_image(IMAGE[:, :, 0]), tfm.apply_image(IMAGE[:, :, :1])
     assert flat.shape == (10, 12) and single.shape == (10, 12, 1)
@@ -37,19 +37,13 @@ def test_float_images_are_interpolated_linearly():
     np.testing.assert_allclose(out[0], np.interp(x, np.arange(8), ramp[0]), atol=1e-6)
 
 
-def test_coordinates_boxes_and_inverse():
+def test_coordinates_and_boxes():
     tfm = T.ResizeTransform(20, 40, 10, 80)
     points = np.array([[1.0, 2.0], [40.0, 20.0]])
     np.testing.assert_allclose(tfm.apply_coords(points.copy()), [[2, 1], [80, 10]])
     np.testing.assert_allclose(tfm.apply_box(np.array([[1.0, 2, 3, 4]])), [[2, 1, 6, 2]])
-    np.testing.assert_allclose(tfm.inverse().apply_coords(tfm.apply_coords(points.copy())), points)
 
 
 def test_wrong_input_size_is_refused():
     with pytest.raises(AssertionError):
         T.ResizeTransform(5, 5, 3, 3).apply_image(IMAGE)
-
-
-def test_flip_twice_is_identity():
-    for flip in (T.HFlipTransform(31), T.VFlipTransform(23)):
-        assert np.array_equal(flip.apply_image(flip.apply_image(IMAGE)), IMAGE)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import detectron2
 import solo_d2
 
 HERE = Path(__file__).resolve().parent
@@ -22,8 +23,8 @@ MATCHED = 0.8
 
 def record(folder: Path, *options: str) -> None:
     """Runs ``record.py`` on the package under test."""
-    root = Path(solo_d2.__file__).parents[1]
-    paths = [str(root), str(root / "d2lite"), os.environ.get("PYTHONPATH", "")]
+    roots = [str(Path(package.__file__).parents[1]) for package in (solo_d2, detectron2)]
+    paths = [*roots, os.environ.get("PYTHONPATH", "")]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "CUDA_VISIBLE_DEVICES": ""}
     command = [sys.executable, str(HERE / "record.py"), "--output", str(folder), *options]
     done = subprocess.run(command, env=env, capture_output=True, text=True)

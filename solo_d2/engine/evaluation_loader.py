@@ -1,36 +1,108 @@
-"""The evaluation loader; an image that cannot be read stops it with the image's name."""
+"""The evaluation loader: images that cannot be read are skipped, named and counted, up to a share."""
+
+import logging
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch.utils.data import DataLoader
 
 from detectron2.config import CfgNode
 from detectron2.data import build_detection_test_loader
+from detectron2.utils import comm
+from solo_d2.data.loader import MAX_UNREADABLE_FRACTION
 from solo_d2.data.mappers import InstanceMapper
-from solo_d2.utils.errors import InputError
+from solo_d2.utils.errors import InputError, printable
 from solo_d2.utils.image_file import UNREADABLE
 
+logger = logging.getLogger(__name__)
 
-class NamingMapper:
-    """``InstanceMapper`` for evaluation whose errors name the file.
 
-    Evaluation does not go on without an image, as training does: it would be another data set.
+@dataclass(frozen=True)
+class SkippedImage:
+    """Stands for an image that cannot be used.
+
+    Attributes:
+        reason: One line that names the file.
     """
+
+    reason: str
+
+
+class SkippingMapper:
+    """``InstanceMapper`` for evaluation; an image that cannot be used gives a :class:`SkippedImage`."""
 
     def __init__(self, cfg: CfgNode):
         self._mapper = InstanceMapper(cfg, is_train=False)
 
-    def __call__(self, record: dict) -> dict:
-        """Maps one record.
-
-        Raises:
-            InputError: if its image cannot be read.
-        """
+    def __call__(self, record: dict) -> dict | SkippedImage:
+        """Maps one record."""
         try:
             return self._mapper(record)
+        except InputError as error:
+            return SkippedImage(str(error))
         except UNREADABLE as error:
+            return SkippedImage(printable(f"image {record['file_name']}: {' '.join(str(error).split())}"))
+
+
+class EvaluationLoader:
+    """Batches of a data set, once and in order, without the images that cannot be used.
+
+    Evaluators measure on the other images. A share that would make the numbers those of another data set
+    ends the evaluation.
+    """
+
+    def __init__(self, batches: DataLoader, dataset_name: str, num_images: int):
+        """
+        Args:
+            batches: Lists of what :class:`SkippingMapper` returns.
+            dataset_name: For messages.
+            num_images: Of this process.
+        """
+        self._batches = batches
+        self._dataset_name = dataset_name
+        self._num_images = num_images
+
+    def __len__(self) -> int:
+        """Returns the number of batches, as if all images were usable."""
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[list[dict]]:
+        """Yields batches.
+
+        Raises:
+            InputError: More than a tenth of the images, and more than one, or all of them cannot be used.
+        """
+        skipped = 0
+        for batch in self._batches:
+            usable = []
+            for sample in batch:
+                if isinstance(sample, SkippedImage):
+                    skipped += 1
+                    logger.warning("skipped in the evaluation on %s: %s", self._dataset_name, sample.reason)
+                    self._check_share(skipped, sample)
+                else:
+                    usable.append(sample)
+            if usable:
+                yield usable
+        if skipped:
+            logger.warning(
+                "%s: %d of %d images could not be used; the results are those of the others",
+                self._dataset_name,
+                skipped,
+                self._num_images,
+            )
+
+    def _check_share(self, skipped: int, last: SkippedImage) -> None:
+        if skipped > max(1, MAX_UNREADABLE_FRACTION * self._num_images) or skipped == self._num_images:
             raise InputError(
-                f"image {record.get('file_name')} cannot be read ({' '.join(str(error).split())}): "
-                "replace it, or take it out of the annotation file"
-            ) from error
+                f"{skipped} of {self._num_images} images of {self._dataset_name} cannot be evaluated, "
+                f"the last: {last.reason}; replace them, or take them out of the annotation file"
+            )
 
 
-def build_test_loader(cfg: CfgNode, dataset_name: str):
+def build_test_loader(cfg: CfgNode, dataset_name: str) -> EvaluationLoader:
     """Returns the loader that goes once over a registered dataset, in order."""
-    return build_detection_test_loader(cfg, dataset_name, mapper=NamingMapper(cfg))
+    batches = build_detection_test_loader(cfg, dataset_name, mapper=SkippingMapper(cfg))
+    share = math.ceil(len(batches.dataset) / comm.get_world_size())
+    return EvaluationLoader(batches, dataset_name, share)

@@ -13,13 +13,13 @@ from detectron2.solver import build_optimizer, get_default_optimizer_params
 from detectron2.solver.build import maybe_add_gradient_clipping
 from detectron2.utils import comm
 from solo_d2.data import build_train_loader
-from solo_d2.data.mappers import TRAIN_MAPPERS
+from solo_d2.data.mappers import TRAIN_MAPPERS, InstanceMapper
 from solo_d2.evaluation.build import INSTANCE_TASKS, build_evaluator
 from solo_d2.utils.errors import InputError
 from solo_d2.visualization.validation import ValidationPictures
 
 from .dataset_checks import class_agnostic_metadata, meta_architecture, method_node
-from .evaluation_loader import NamingMapper, build_test_loader
+from .evaluation_loader import build_test_loader
 from .hooks import BestCheckpoint, EMAHook, PreciseBN
 from .train_step import TrainStep
 from .weights import FreshWeights, build_checkpointer
@@ -174,7 +174,7 @@ class Trainer(DefaultTrainer):
             agnostic = self.cfg.TEST.CLASS_AGNOSTIC
             pictures = ValidationPictures(
                 self.evaluated_model,
-                NamingMapper(self.cfg),
+                InstanceMapper(self.cfg, False),
                 self.cfg.DATASETS.TEST[0],
                 self.cfg.TEST.VIS_IMAGES,
                 class_agnostic_metadata(self.cfg) if agnostic else None,

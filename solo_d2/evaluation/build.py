@@ -7,7 +7,6 @@ import numpy as np
 
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation import (
-    COCOEvaluator,
     DatasetEvaluator,
     DatasetEvaluators,
     LVISEvaluator,
@@ -16,6 +15,7 @@ from detectron2.evaluation import (
 from solo_d2.utils.errors import InputError
 
 from .class_agnostic import ClassAgnosticEvaluator
+from .instance_evaluation import InstanceEvaluator
 from .nearest_neighbors import NearestNeighborEvaluator
 from .panoptic_evaluation import PanopticEvaluator
 
@@ -57,7 +57,7 @@ def build_evaluator(
     evaluators: list[DatasetEvaluator] = []
     if kind == "coco" or (panoptic and metadata.get("json_file")):
         evaluators.append(
-            COCOEvaluator(
+            InstanceEvaluator(
                 dataset_name,
                 tuple(tasks),
                 output_dir=output_folder,

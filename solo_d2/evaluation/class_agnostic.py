@@ -8,7 +8,7 @@ import itertools
 import logging
 import os
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
@@ -21,6 +21,7 @@ from solo_d2.utils.errors import InputError
 from solo_d2.utils.json_file import read_json, write_json
 
 from .coco_statistics import coco_statistics, index_truth
+from .instance_evaluation import gather_ids
 
 logger = logging.getLogger(__name__)
 
@@ -56,33 +57,35 @@ class ClassAgnosticEvaluator(DatasetEvaluator):
         self._tasks = tuple(tasks)
         self._output_dir = output_dir
         self._truth = read_truth(json_file)
-        self._results: list[dict] = []
+        self.reset()
 
     def reset(self) -> None:
         """Forgets what was processed."""
-        self._results = []
+        self._results: list[dict] = []
+        self._seen: set = set()
 
     def process(self, inputs: list[dict], outputs: list[dict]) -> None:
         """Takes model inputs with "image_id" and outputs with "instances"."""
         for image, output in zip(inputs, outputs, strict=True):
+            self._seen.add(image["image_id"])
             instances = output["instances"].to("cpu")
             self._results.extend(instances_to_coco_json(instances, image["image_id"]))
 
     def evaluate(self) -> dict:
-        """Computes the metrics of all processes' results.
+        """Computes the metrics of all processes' results on the images that they were given.
 
         Returns:
             In the main process {task: {metric: percent}}, NaN without ground truth; elsewhere {}.
         """
         comm.synchronize()
-        gathered = comm.gather(self._results, dst=0)
+        gathered, seen = comm.gather(self._results, dst=0), gather_ids(self._seen)
         if not comm.is_main_process():
             return {}
         results = [{**r, "category_id": _OBJECT} for r in itertools.chain.from_iterable(gathered)]
         if self._output_dir:
             path = os.path.join(self._output_dir, "coco_instances_results.json")
             write_json(path, results)
-        measured = OrderedDict((task, measure(self._truth, results, task)) for task in self._tasks)
+        measured = OrderedDict((task, measure(self._truth, results, task, seen)) for task in self._tasks)
         logger.info("Class-agnostic evaluation:\n%s", format_table(measured))
         return measured
 
@@ -112,13 +115,16 @@ def _area(truth: COCO, annotation: dict) -> float:
     return float(width * height)
 
 
-def measure(truth: COCO, results: Sequence[dict], task: str) -> dict[str, float]:
+def measure(
+    truth: COCO, results: Sequence[dict], task: str, image_ids: Collection | None = None
+) -> dict[str, float]:
     """Measures results of one category.
 
     Args:
         truth: Of :func:`read_truth`.
         results: In COCO's format, with boxes for "bbox" and masks for "segm".
         task: "bbox" or "segm".
+        image_ids: Images that count; default all.
 
     Returns:
         {metric: percent} for ``METRICS``; 0 without results, NaN without ground truth.
@@ -127,9 +133,12 @@ def measure(truth: COCO, results: Sequence[dict], task: str) -> dict[str, float]
     keys = ("image_id", "category_id", "score", _FIELDS[task])
     results = [{key: r[key] for key in keys} for r in results if _FIELDS[task] in r]
     if not results:
-        objects = any(not annotation["iscrowd"] for annotation in truth.dataset["annotations"])
+        annotations = truth.dataset["annotations"]
+        objects = any(
+            not a["iscrowd"] and (image_ids is None or a["image_id"] in image_ids) for a in annotations
+        )
         return dict.fromkeys(METRICS, 0.0 if objects else float("nan"))
-    statistics = coco_statistics(truth, results, task, MAX_DETS)
+    statistics = coco_statistics(truth, results, task, MAX_DETS, image_ids)
     return {name: statistics[index] for name, index in METRICS.items()}
 
 

@@ -5,6 +5,7 @@ import io
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -45,7 +46,9 @@ def check_masks(annotations: Iterable[Mapping], images: Iterable[Mapping], sourc
     Raises:
         InputError: A mask is malformed or far outside its image, or the image has an impossible size.
     """
-    sizes = {image["id"]: (image.get("height"), image.get("width")) for image in images}
+    sizes: dict[object, tuple[Any, Any]] = {
+        image["id"]: (image.get("height"), image.get("width")) for image in images
+    }
     for position, annotation in enumerate(annotations):
         if not annotation.get("segmentation") or annotation["image_id"] not in sizes:
             continue
@@ -60,7 +63,11 @@ def check_masks(annotations: Iterable[Mapping], images: Iterable[Mapping], sourc
 
 
 def coco_statistics(
-    truth: COCO, results: Sequence[dict], task: str, max_dets: Sequence[int] | None = None
+    truth: COCO,
+    results: Sequence[dict],
+    task: str,
+    max_dets: Sequence[int] | None = None,
+    image_ids: Iterable | None = None,
 ) -> list[float]:
     """Measures results.
 
@@ -69,6 +76,7 @@ def coco_statistics(
         results: In COCO's format, at least one.
         task: "bbox" or "segm".
         max_dets: Three numbers of results that count per image; default COCO's 1, 10 and 100.
+        image_ids: Images that count; default all.
 
     Returns:
         COCO's twelve numbers, AP first, in percent; NaN where there is no ground truth of that size.
@@ -77,6 +85,8 @@ def coco_statistics(
         evaluation = COCOeval(truth, truth.loadRes(list(results)), task)
         if max_dets is not None:
             evaluation.params.maxDets = list(max_dets)
+        if image_ids is not None:
+            evaluation.params.imgIds = list(image_ids)
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()

@@ -85,7 +85,8 @@ class PanopticEvaluator(DatasetEvaluator):
     def evaluate(self) -> OrderedDict | None:
         """Returns {"panoptic_seg": {"PQ", "SQ", "RQ", "PQ_th", ..., "RQ_st", "PQ-<class>", ...}}.
 
-        A group or class that occurs nowhere is NaN. Processes other than the main one return nothing.
+        Images that no process was given do not count. A group or class that occurs nowhere is NaN.
+        Processes other than the main one return nothing.
         """
         comm.synchronize()
         gathered = comm.gather(self._predictions)
@@ -99,7 +100,11 @@ class PanopticEvaluator(DatasetEvaluator):
                 folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="panoptic_"))
             json_file = _write_predictions(Path(folder), predictions, truth)
             quality = panoptic_quality(
-                self._truth_json, json_file, self._truth_folder, Path(folder) / PREDICTIONS
+                self._truth_json,
+                json_file,
+                self._truth_folder,
+                Path(folder) / PREDICTIONS,
+                image_ids={p["image_id"] for p in predictions},
             )
         logger.info("Panoptic Evaluation Results:\n%s", group_table(quality))
         logger.info("Panoptic quality per class:\n%s", class_table(quality, truth["categories"]))

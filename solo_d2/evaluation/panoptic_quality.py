@@ -7,7 +7,7 @@ COCO's own evaluation, whose package is not needed here.
 
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -213,6 +213,7 @@ def panoptic_quality(
     truth_folder: str | os.PathLike,
     prediction_folder: str | os.PathLike,
     workers: int | None = None,
+    image_ids: Container | None = None,
 ) -> dict:
     """Measures predictions in COCO's panoptic format against an annotation set in it.
 
@@ -222,6 +223,7 @@ def panoptic_quality(
         truth_folder: holds the PNG files that ``truth_json`` names.
         prediction_folder: likewise.
         workers: processes; default one per core, fewer for few images.
+        image_ids: Images that count; default all that ``truth_json`` has.
 
     Returns:
         See :meth:`PanopticCounts.summary`.
@@ -232,12 +234,13 @@ def panoptic_quality(
     truth = read_json(truth_json, "panoptic annotation file")
     predicted = read_json(prediction_json, "file of panoptic predictions")
     predictions = {a["image_id"]: a for a in predicted["annotations"]}
-    missing = [a["image_id"] for a in truth["annotations"] if a["image_id"] not in predictions]
+    wanted = [a for a in truth["annotations"] if image_ids is None or a["image_id"] in image_ids]
+    missing = [a["image_id"] for a in wanted if a["image_id"] not in predictions]
     if missing:
         raise InputError(
             f"{prediction_json} has no prediction for image {missing[0]} ({len(missing)} in all)"
         )
-    pairs = [(a, predictions[a["image_id"]]) for a in truth["annotations"]]
+    pairs = [(a, predictions[a["image_id"]]) for a in wanted]
     count = partial(
         _count_files,
         truth_folder=Path(truth_folder),

@@ -9,7 +9,7 @@ import torch
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 from detectron2.utils.events import get_event_storage
 from detectron2.utils.visualizer import VisImage, Visualizer
-from solo_d2.utils.image_file import read_image
+from solo_d2.utils.image_file import UNREADABLE, read_image
 from solo_d2.utils.panoptic_png import read_ids
 
 from .sheets import make_sheet
@@ -53,7 +53,11 @@ class ValidationPictures:
         was_training = self._model.training
         self._model.eval()
         for record in self._records:
-            output = self._model([self._mapper(dict(record))])[0]
+            try:
+                sample = self._mapper(dict(record))
+            except UNREADABLE:  # the evaluation names it
+                continue
+            output = self._model([sample])[0]
             picture = self._side_by_side(record, output)
             name = f"validation/{Path(record['file_name']).stem}"
             get_event_storage().put_image(name, picture.transpose(2, 0, 1))

@@ -6,12 +6,12 @@ import pytest
 
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation import (
-    COCOEvaluator,
     DatasetEvaluators,
     SemSegEvaluator,
 )
 from solo_d2.evaluation.build import build_evaluator
 from solo_d2.evaluation.class_agnostic import ClassAgnosticEvaluator
+from solo_d2.evaluation.instance_evaluation import InstanceEvaluator
 from solo_d2.evaluation.panoptic_evaluation import PanopticEvaluator
 from solo_d2.utils.errors import InputError
 
@@ -47,8 +47,8 @@ def dataset(tmp_path):
 
 def test_coco_measures_boxes_and_masks(dataset, tmp_path, monkeypatch):
     name = dataset("coco")
-    assert isinstance(build_evaluator(name, str(tmp_path)), COCOEvaluator)
-    monkeypatch.setattr("solo_d2.evaluation.build.COCOEvaluator", lambda *args, **kwargs: (args, kwargs))
+    assert isinstance(build_evaluator(name, str(tmp_path)), InstanceEvaluator)
+    monkeypatch.setattr("solo_d2.evaluation.build.InstanceEvaluator", lambda *args, **kwargs: (args, kwargs))
     given, options = build_evaluator(name, str(tmp_path), 77)
     assert given == (name, ("bbox", "segm"))
     assert options == {"output_dir": str(tmp_path), "max_dets_per_image": 77}
@@ -64,7 +64,7 @@ def test_semantic_map_and_unknown_kind(dataset, tmp_path, monkeypatch):
 
 
 def test_only_the_wanted_tasks(dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr("solo_d2.evaluation.build.COCOEvaluator", lambda *args, **kwargs: args)
+    monkeypatch.setattr("solo_d2.evaluation.build.InstanceEvaluator", lambda *args, **kwargs: args)
     assert build_evaluator(dataset("coco"), str(tmp_path), tasks=["bbox"])[1] == ("bbox",)
 
 
@@ -104,7 +104,7 @@ def test_panoptic_quality_and_what_else_there_is_truth_for(dataset, tmp_path, mo
     everything = build_evaluator(dataset("coco_panoptic_seg", sem_seg_root="maps"), str(tmp_path))
     assert isinstance(everything, DatasetEvaluators)
     found = [type(evaluator) for evaluator in everything._evaluators]
-    assert found == [COCOEvaluator, SemSegEvaluator, PanopticEvaluator]
+    assert found == [InstanceEvaluator, SemSegEvaluator, PanopticEvaluator]
     alone = dataset("coco_panoptic_seg")
     del MetadataCatalog.get(alone).json_file
     assert isinstance(build_evaluator(alone, str(tmp_path)), PanopticEvaluator)

@@ -110,6 +110,14 @@ def test_segments_without_a_pixel_are_left_out(dataset):
     assert math.isnan(evaluator.evaluate()["panoptic_seg"]["PQ-sea"])
 
 
+def test_images_that_were_not_given_do_not_count(dataset):
+    """The evaluation loader skips images that cannot be read."""
+    evaluator = PanopticEvaluator(NAME)
+    evaluator.process(INPUTS[:1], make_outputs()[:1])
+    results = evaluator.evaluate()["panoptic_seg"]
+    assert results["PQ-cat"] == results["PQ-sky"] == 100
+
+
 def test_unreadable_annotation_is_named(dataset):
     (dataset / "truth.json").write_text("{")
     with pytest.raises(InputError, match="truth.json cannot be read"):

@@ -20,10 +20,10 @@ PAGE = ROOT / "docs" / "MODEL_ZOO.md"
 MEASURED = ROOT / "benchmarks" / "results" / "model_zoo.json"
 
 INTRODUCTION = """\
-<!-- Written by tools/model_zoo_table.py; change solo_d2/model_zoo/models.json instead. -->
+<!-- Written by tools/model_zoo_table.py; edit solo_d2/model_zoo/models.json instead. -->
 # Model zoo
 
-Weights that others published, as configs of this project. Any of them loads by name:
+Weights published by other projects, as configs of this project. Load any of them by name:
 
 ```python
 from solo_d2 import Predictor, model_zoo
@@ -39,31 +39,39 @@ python train_net.py --config-file configs/SOLOv2/solov2_R50_1x.yaml MODEL.WEIGHT
 python tools/convert_checkpoint.py --input solo_d2://mmdet/solov2_R50_3x --output solov2_R50_3x.safetensors
 ```
 
-Files are fetched on first use, go on after a broken connection, and are checked where their name carries a
-hash. Without a network the error says what to fetch and where to put it.
+Files are downloaded on first use. A broken download resumes, and a file whose name contains a hash is checked
+against it. Without a network, the error says which file to download and where to put it.
 
-`MODEL.WEIGHTS` also takes such a file from anywhere. The formats of the original SOLO, mmdet 2 and 3,
-AdelaiDet, FreeSOLO, DenseCL, torchvision, timm and Caffe2 are recognized by the names of their weights;
-deformable convolutions may also have the names of mmdet before 1.0. On data with other classes only the last
-layer is re-initialized.
+`MODEL.WEIGHTS` also accepts such a file from any path:
 
-How a format's models treat images (color order, mean, std, stride) is compared with the config, and every
-difference is reported. If a file stores mean and std, they are used; otherwise what is usual for the format.
+- The formats of the original SOLO, mmdet 2 and 3, AdelaiDet, FreeSOLO, DenseCL, torchvision, timm, and Caffe2
+  are recognized by the names of their weights. Deformable convolutions may also use the names of mmdet before
+  1.0.
+- If the classes of the data differ, only the last layer is re-initialized.
+- The image format of the published models (color order, mean, std, stride) is compared with the config, and
+  every difference is reported. If a file stores mean and std, they are used; otherwise the usual values of
+  the format.
 
-FreeSOLO's repository names no lasting address of its model: it loads by path into
-`configs/zoo/freesolo/freesolo_R101.yaml`. Its class predictor has two rows: all masks of the training are of
-the first category, the second has none. Its license is NVIDIA's Source Code License, non-commercial.
+FreeSOLO's repository has no permanent address for its model, so it is loaded by path with
+`configs/zoo/freesolo/freesolo_R101.yaml`. Its class predictor has two rows: all training masks belong to the
+first category, none to the second. Its license is NVIDIA's Source Code License, non-commercial.
 
-**Nobody has run these files through this project on COCO here.** What is tested is that the same weights
-give the same computation: recorded weights of the public implementations go through these adapters and
-reproduce their outputs, losses and instances (`tests/methods/`), and the recorded names and
-shapes of whole files fit these configs (`tests/checkpoint/test_formats.py`).
+**These files have not been evaluated on COCO here.** The tests check that the same weights give the same
+computation:
 
-Columns named "published" are what the publisher of the table states; "SHA-256" is what the name of its file
-says. Columns from "input" on are measured here, by `benchmarks/bench_model_zoo.py` with random weights on
-one 4:3 picture of the config's test size: backbone and heads. What depends on a picture's instances (SOLO's
-mask channels, dynamic convolutions, NMS) is not in them. Frozen norms are not counted as parameters;
-multiply-adds, which many papers call FLOPs, are those of convolutions and matrix products.
+- Recorded weights of the public implementations pass through these adapters and reproduce the recorded
+  outputs, losses, and instances (`tests/methods/`).
+- The recorded names and shapes of complete files fit these configs (`tests/checkpoint/test_formats.py`).
+
+How to read the tables:
+
+- "Published" columns are what the publisher of the table states. "SHA-256" is the part of the hash that is in
+  the file name.
+- Columns from "input" on were measured here by `benchmarks/bench_model_zoo.py`: backbone and heads with
+  random weights, on one 4:3 image of the config's test size. They exclude computation that depends on the
+  instances of an image (SOLO's mask channels, dynamic convolutions, NMS).
+- Frozen norms do not count as parameters. Multiply-adds, which many papers call FLOPs, are those of
+  convolutions and matrix products.
 """
 
 MEASURED_COLUMNS = {

@@ -1,7 +1,8 @@
-"""What README.md and docs/*.md name exists: links, files, and the flags of every command shown."""
+"""Names in README.md and docs/*.md exist: links, files, and the flags of every command shown."""
 
 import ast
 import functools
+import itertools
 import re
 import shlex
 import subprocess
@@ -22,6 +23,7 @@ NAMED_FILE = re.compile(
     r"(?<![\w./-])((?:configs|tools|demo|docs|benchmarks|solo_d2|tests|d2lite)/[\w./-]*\w\.\w+|train_net\.py)\b"
 )
 SCRIPT = re.compile(r"(?:train_net|(?:tools|demo|benchmarks)/\w+)\.py$")
+PROGRAM = "solo-d2"
 SHELL_LANGUAGES = ("", "bash", "sh", "shell", "console", "text")
 
 
@@ -68,25 +70,36 @@ def commands(text: str) -> list[list[str]]:
     return found
 
 
+def own_command(words: list[str], index: int) -> str | None:
+    """Returns the script, module, or ``solo-d2`` command that a word starts; None for other words."""
+    word = words[index].removeprefix("./")
+    is_module = words[index - 1] == "-m"
+    if word == PROGRAM or (is_module and word == "solo_d2"):
+        return " ".join([PROGRAM, *itertools.takewhile(re.compile(r"[a-z]").match, words[index + 1 :])])
+    return word if SCRIPT.match(word) or (is_module and word.startswith("solo_d2.")) else None
+
+
 def script_calls(text: str) -> list[tuple[str, list[str]]]:
-    """(script or ``-m`` module, flags) of every command that runs one of the repository's own."""
+    """Returns (own command, flags) of every command line that has one."""
     calls = []
     for words in commands(text):
-        for index, word in enumerate(words):
-            module = word.startswith("solo_d2.") and words[index - 1] == "-m"
-            if SCRIPT.match(word.removeprefix("./")) or module:
+        for index in range(len(words)):
+            if name := own_command(words, index):
                 flags = [w.partition("=")[0] for w in words[index + 1 :] if re.match(r"--?[a-z]", w)]
-                calls.append((word.removeprefix("./"), flags))
+                calls.append((name, flags))
                 break
     return calls
 
 
 @functools.cache
-def help_text(script: str) -> str:
-    target = ["-m", script] if script.startswith("solo_d2.") else [str(ROOT / script)]
+def help_text(name: str) -> str:
+    if name.startswith(PROGRAM):
+        target = ["-m", "solo_d2", *name.split()[1:]]
+    else:
+        target = ["-m", name] if name.startswith("solo_d2.") else [str(ROOT / name)]
     command = [sys.executable, "-W", "ignore", *target, "-h"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, f"{script} -h: {done.stderr}"
+    assert done.returncode == 0, f"{name} -h: {done.stderr}"
     return done.stdout
 
 
@@ -94,8 +107,10 @@ def test_rules_see_what_is_wrong(tmp_path):
     text = "# One two\n[a](gone.md) [b](#one-two) [c](#three) [d](https://x.org/y)\n```\n[e](f.md)\n```\n"
     (tmp_path / "page.md").write_text(text)
     assert broken_links(tmp_path / "page.md", text) == ["gone.md", "#three"]
-    shown = "```bash\nA=1 python tools/x.py --a 1 \\\n  --b=2 # --c\n$ ls --all\npython -m solo_d2.y -h\n```"
-    assert script_calls(shown) == [("tools/x.py", ["--a", "--b"]), ("solo_d2.y", ["-h"])]
+    shown = "```bash\nA=1 python tools/x.py --a 1 \\\n  --b=2 # --c\n$ ls --all\npython -m solo_d2.y -h\n"
+    shown += "python -m solo_d2 env\nsolo-d2 data split --json a.json\n```"
+    calls = [("tools/x.py", ["--a", "--b"]), ("solo_d2.y", ["-h"])]
+    assert script_calls(shown) == [*calls, ("solo-d2 env", []), ("solo-d2 data split", ["--json"])]
     text = "see configs/a/b.yaml, output/demo/x.json or x/tools/y.py"
     assert NAMED_FILE.findall(text) == ["configs/a/b.yaml"]
 
@@ -115,7 +130,8 @@ def test_named_files_exist(page):
 @pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_commands_use_flags_that_exist(page):
     for script, flags in script_calls(page.read_text()):
-        known = set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", help_text(script))) if flags else set()
+        shown = help_text(script) if flags or script.startswith(PROGRAM) else ""
+        known = set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", shown))
         unknown = [flag for flag in flags if flag not in known]
         assert not unknown, f"{script} has no {unknown}"
 

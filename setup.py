@@ -1,7 +1,7 @@
 """Packaging of solo_d2. Detectron2 is not a requirement here because PyPI does not have it: see README.md.
 
-The kernels of ``solo_d2/ops/csrc`` are optional. They are compiled where torch is importable while this runs
-(``pip install --no-build-isolation .``): C++ always, CUDA where torch has it and nvcc and a GPU are there.
+The kernels of ``solo_d2/ops/csrc`` are optional. They are compiled if torch is importable while this runs
+(``pip install --no-build-isolation .``): C++ always, CUDA if torch has it and nvcc and a GPU are present.
 ``FORCE_CUDA=1`` builds CUDA without a GPU, ``TORCH_CUDA_ARCH_LIST`` chooses the architectures.
 """
 
@@ -61,7 +61,7 @@ def make_extension(with_cuda: bool) -> Extension:
     from torch.utils.cpp_extension import CppExtension, CUDAExtension
 
     sources = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / CSRC / "cpu").glob("*.cpp"))
-    # Linking OpenMP too would bring a second runtime beside torch's own.
+    # Linking OpenMP too would load a second runtime in addition to torch's own.
     cxx = ["-O3", "-g0", *(["-fopenmp"] if platform.system() == "Linux" else [])]
     flags = {"cxx": cxx}
     if with_cuda:

@@ -1,4 +1,4 @@
-"""What a training step of DenseCL costs over one of MoCo-v2: the dense head, the matching, the dense loss.
+"""Extra cost of a DenseCL training step over a MoCo-v2 step: the dense head, the matching, the dense loss.
 
     python benchmarks/bench_densecl.py
     python benchmarks/bench_densecl.py --repeats 11 --json rows.json

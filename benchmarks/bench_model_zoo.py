@@ -81,7 +81,7 @@ def count(name: str) -> dict:
 
 
 def measure(name: str) -> dict:
-    """Median seconds and this process's peak memory; has to run in a process of its own."""
+    """Returns median seconds and this process's peak memory; must run in a separate process."""
     cfg = model_zoo.get_config(name)
     model = model_zoo.get(name, pretrained=False, device="cpu")
     height, width = picture_size(cfg)

@@ -4,8 +4,8 @@
     python benchmarks/bench_solo_memory.py --json rows.json
 
 One R50-FPN image of 800x1216 with 20 instances, float32: forward, losses, backward. Every model runs in a
-process of its own, because a process's peak never falls. On a GPU the figure is PyTorch's peak of allocated
-memory, on a CPU the process's peak resident memory (Linux); both without what is there before the step.
+separate process, because a process's peak never falls. On a GPU the figure is PyTorch's peak of allocated
+memory, on a CPU the process's peak resident memory (Linux); both exclude memory in use before the step.
 """
 
 import subprocess

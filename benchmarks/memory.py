@@ -7,11 +7,11 @@ import torch
 
 
 def peak_extra_mb(function: Callable[[], object], device: str = "cpu") -> float:
-    """Returns the peak of what a call holds beyond what was there before it, in MB (2^20 bytes).
+    """Returns the peak memory of a call beyond the memory in use before it, in MB (2^20 bytes).
 
     On a GPU PyTorch's allocated memory; on a CPU the process's resident memory, as Linux accounts for it.
     """
-    function()  # what is kept for ever is not counted
+    function()  # memory that stays allocated, such as caches, is not counted
     if device == "cuda":
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
@@ -19,7 +19,7 @@ def peak_extra_mb(function: Callable[[], object], device: str = "cpu") -> float:
         function()
         torch.cuda.synchronize()
         return (torch.cuda.max_memory_allocated() - before) / 2**20
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew at what is resident now
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak to the memory that is resident now
     before = _resident_mb("VmRSS")
     function()
     return _resident_mb("VmHWM") - before

@@ -4,8 +4,8 @@
 python tools/free_mask.py --config-file configs/FreeSOLO/free_mask_R50.yaml --images images/ \\
     --output free_masks.json --processes 2 --opts MODEL.WEIGHTS densecl.pth
 
-Writes COCO format: one class, RLE, box, area, score and a semantic embedding per mask. Stopped, the same
-command goes on where it was.
+Writes COCO format: one class, RLE, box, area, score and a semantic embedding per mask. The same command
+resumes a run that was stopped.
 """
 
 from solo_d2.commands.labels import free_mask

@@ -7,8 +7,8 @@ python tools/run_freesolo.py --images images/ --backbone densecl.pth --num-gpus 
     --free-mask-config configs/FreeSOLO/free_mask_R50.yaml \\
     --config-file configs/FreeSOLO/freesolo_R50_30k.yaml
 
-Stages: densecl, masks, train, and for each round labels_N and train_N. Stopped or killed, the same command
-(without --redo) goes on where it was. OUTPUT/report.md has the numbers, times and pictures.
+Stages: densecl, masks, train, and for each round labels_N and train_N. The same command (without --redo)
+resumes a run that was stopped or killed. OUTPUT/report.md has the numbers, times and pictures.
 """
 
 from solo_d2.commands import freesolo

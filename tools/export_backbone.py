@@ -5,8 +5,8 @@
     python tools/export_backbone.py --weights output/densecl/model_final.pth --output densecl_r50_rgb.pth \\
         --for-config other.yaml
 
-With --for-config, the file fits that config's channel order and pixel normalization. Without it, it fits those
-of the pre-training, which the tool prints.
+With --for-config, the file fits that config's channel order and pixel normalization. Without it, it fits
+those of the pre-training, which the tool prints.
 """
 
 from solo_d2.commands.export import backbone

@@ -44,7 +44,7 @@ def list_images(source: str | os.PathLike, root: str | os.PathLike = "") -> Imag
     Args:
         source: a folder, with its subfolders; a ``.json`` in COCO format; or a text file with one file name
             per line.
-        root: folder that a list's names are relative to; by default the one the list lies in.
+        root: folder that a list's names are relative to; by default the one the list is in.
 
     Raises:
         InputError: if there is no such thing, it is no list, or no image is in it.

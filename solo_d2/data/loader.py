@@ -1,7 +1,7 @@
 """The training loader: what it yields is a pure function of data, seed and iteration."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -20,7 +20,7 @@ from solo_d2.utils.image_file import UNREADABLE
 from solo_d2.utils.settings import build
 
 from .augmentations.copy_paste import CopyPaste
-from .mappers.copy_paste import CopyPasteMapper
+from .mappers.copy_paste import CopyPasteMapper, Records
 from .mappers.instance import InstanceMapper
 from .mappers.panoptic import PanopticMapper
 from .stream import BatchStream, StreamItem, seeded_by_position
@@ -62,7 +62,7 @@ class Outcome:
 class _MappedStream(Dataset):
     """Stream item -> :class:`Outcome`, an entry that fails replaced by the next of the data set."""
 
-    def __init__(self, records: Sequence[dict], mapper: Callable[[dict], dict | None], seed: int):
+    def __init__(self, records: Records, mapper: Callable[[dict], dict | None], seed: int):
         self._records = records
         self._mapper = mapper
         self._seed = seed

@@ -129,7 +129,7 @@ def measure(
     Returns:
         {metric: percent} for ``METRICS``; 0 without results, NaN without ground truth.
     """
-    # With a box beside the mask, COCO's evaluation would take the areas from the boxes.
+    # With a box next to the mask, COCO's evaluation would take the areas from the boxes.
     keys = ("image_id", "category_id", "score", _FIELDS[task])
     results = [{key: r[key] for key in keys} for r in results if _FIELDS[task] in r]
     if not results:

@@ -90,7 +90,7 @@ def swap(
     """
     swapped = []
     for result, match in zip(results, matches, strict=True):
-        # A box beside the mask would decide the areas that AP of small and large objects goes by.
+        # A box next to the mask would decide the areas that AP of small and large objects goes by.
         result = {key: value for key, value in result.items() if key != "bbox"}
         if match is not None and "mask" in parts:
             result["segmentation"] = truth.annToRLE(match)

@@ -1,4 +1,4 @@
-"""How well embeddings tell classes apart: nearest neighbours vote, each image against all others."""
+"""How well embeddings tell classes apart: nearest neighbors vote, each image against all others."""
 
 import itertools
 
@@ -15,7 +15,7 @@ NUM_NEIGHBORS = 20
 
 
 class NearestNeighborEvaluator(DatasetEvaluator):
-    """Leave-one-out accuracy of weighted nearest neighbours on a data set of "class_folders".
+    """Leave-one-out accuracy of weighted nearest neighbors on a data set of "class_folders".
 
     For watching a pre-training: no classifier is trained, nothing is learnt from the labels.
     """
@@ -40,7 +40,7 @@ class NearestNeighborEvaluator(DatasetEvaluator):
             self._embeddings[given["image_id"]] = output["embedding"].float().cpu()
 
     def evaluate(self) -> dict | None:
-        """Returns {"knn": {"top1": percent of images whose neighbours name their class}}; None off rank 0."""
+        """Returns {"knn": {"top1": percent of images whose neighbors name their class}}; None off rank 0."""
         gathered = comm.gather(list(self._embeddings.items()))
         if not comm.is_main_process():
             return None

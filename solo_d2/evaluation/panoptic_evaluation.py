@@ -31,7 +31,7 @@ class PanopticEvaluator(DatasetEvaluator):
     """PQ, SQ and RQ in percent over all classes, things and stuff, and per class.
 
     As Detectron2's ``COCOPanopticEvaluator``, which needs COCO's own package, and with the same numbers.
-    Result files: ``predictions.json`` and the PNG folder ``predictions/`` beside it, where COCO's tools look
+    Result files: ``predictions.json`` and the PNG folder ``predictions/`` next to it, where COCO's tools look
     for it.
 
     Args:

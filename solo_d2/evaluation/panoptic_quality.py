@@ -173,7 +173,7 @@ def _count_unmatched(
 def _overlaps(truth: np.ndarray, predicted: np.ndarray) -> tuple[dict[tuple[int, int], int], dict[int, int]]:
     """Counts the pixels of every pair of ids that meet, and of every predicted id.
 
-    Neighbours mostly have the same ids, so runs are counted instead of pixels.
+    Neighbors mostly have the same ids, so runs are counted instead of pixels.
     """
     pairs = (truth.astype(np.int64) << 32 | predicted.astype(np.int64)).ravel()
     starts = np.concatenate([[0], np.flatnonzero(pairs[1:] != pairs[:-1]) + 1])

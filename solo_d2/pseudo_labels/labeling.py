@@ -235,7 +235,7 @@ def count_labels(store: ShardStore) -> Totals:
     if skipped > MAX_UNREADABLE_FRACTION * (images + skipped):
         store.forget(incomplete)
         raise InputError(
-            f"{skipped} of {images + skipped} images cannot be read: mend them and run the same "
+            f"{skipped} of {images + skipped} images cannot be read: fix them and run the same "
             "command again, or list fewer images for another --output"
         )
     return Totals(images, masks, skipped)

@@ -7,7 +7,7 @@ from solo_d2.utils.errors import InputError
 THING_CLASSES = ("disc", "square", "triangle", "star", "ring")
 STUFF_CLASSES = ("sky", "grass", "water", "sand")
 SPLITS = ("train", "val")
-# Annotation ids and panoptic colours leave room for this many objects in an image.
+# Annotation ids and panoptic colors leave room for this many objects in an image.
 MAX_OBJECTS = 20
 
 
@@ -30,9 +30,9 @@ class SceneConfig:
         attempts: tries to place an object before it is given up.
         soft_fraction: probability of a soft (defocused) edge.
         softness: width of a soft edge as a fraction of the object's diameter.
-        hue_spread: how far a colour's hue may lie from its class's, in turns of the colour circle; classes
-            are 0.2 turns apart, so that above 0.1 their colours overlap.
-        contrast: least colour distance (sum of absolute 8-bit channel differences) between an
+        hue_spread: how far a color's hue may lie from its class's, in turns of the color circle; classes
+            are 0.2 turns apart, so that above 0.1 their colors overlap.
+        contrast: least color distance (sum of absolute 8-bit channel differences) between an
             object and what it covers, where a few draws can reach it.
         stuff_regions: least and most stuff regions in an image.
         pixel_noise: amplitude of the uniform noise on the finished image, in 8-bit steps.

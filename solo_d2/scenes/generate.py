@@ -44,7 +44,7 @@ def generate_scenes(
 
     Layout: ``{train,val}/images/*.png``, ``instances_{train,val}.json`` (COCO; ``alpha_file``
     names the annotation's matte), ``panoptic_{train,val}.json`` with
-    ``panoptic_{train,val}/*.png``, ``alpha_{train,val}/*.png`` (BGRA: own colours, visible alpha)
+    ``panoptic_{train,val}/*.png``, ``alpha_{train,val}/*.png`` (BGRA: own colors, visible alpha)
     and ``scenes.json`` (the parameters). Pixels and JSON are the same on every machine.
 
     Args:

@@ -9,7 +9,7 @@ from .config import STUFF_CLASSES, THING_CLASSES
 from .scene import Scene
 
 # RGB, one per thing class and then per stuff class.
-CLASS_COLOURS = (
+CLASS_COLORS = (
     (220, 40, 60),
     (60, 90, 205),
     (230, 170, 20),
@@ -20,7 +20,7 @@ CLASS_COLOURS = (
     (20, 60, 110),
     (200, 170, 120),
 )
-# Added to a thing class's colour per object, so that ids are unique and pictures stay readable.
+# Added to a thing class's color per object, so that ids are unique and pictures stay readable.
 PANOPTIC_STEP = (1, 3, 2)
 
 
@@ -33,7 +33,7 @@ class SceneRecords:
         annotations: entries of the instance JSON.
         segments: ``segments_info`` of the panoptic JSON.
         panoptic: (H, W, 3) uint8 BGR picture of segment ids.
-        mattes: file name -> (H, W, 4) uint8 BGRA, an object's own colours and its visible alpha.
+        mattes: file name -> (H, W, 4) uint8 BGRA, an object's own colors and its visible alpha.
     """
 
     image: dict
@@ -51,8 +51,8 @@ def thing_categories() -> list[dict]:
 def panoptic_categories() -> list[dict]:
     """COCO panoptic ``categories``: things first, then stuff; ids start at 1."""
     return [
-        {"id": 1 + index, "name": name, "isthing": int(index < len(THING_CLASSES)), "color": [*colour]}
-        for index, (name, colour) in enumerate(zip(THING_CLASSES + STUFF_CLASSES, CLASS_COLOURS, strict=True))
+        {"id": 1 + index, "name": name, "isthing": int(index < len(THING_CLASSES)), "color": [*color]}
+        for index, (name, color) in enumerate(zip(THING_CLASSES + STUFF_CLASSES, CLASS_COLORS, strict=True))
     ]
 
 
@@ -75,13 +75,13 @@ def scene_records(scene: Scene, index: int) -> SceneRecords:
         mask = scene.mask(position)
         if not mask.any():
             continue
-        colour = [
+        color = [
             value + (position + 1) * step
-            for value, step in zip(CLASS_COLOURS[item.kind], PANOPTIC_STEP, strict=True)
+            for value, step in zip(CLASS_COLORS[item.kind], PANOPTIC_STEP, strict=True)
         ]
-        segment = _add_segment(records, mask, 1 + item.kind, colour)
+        segment = _add_segment(records, mask, 1 + item.kind, color)
         matte = f"{stem}_{position + 1}.png"
-        records.mattes[matte] = np.dstack([np.where(item.alpha[..., None] > 0, item.colour, 0), item.alpha])
+        records.mattes[matte] = np.dstack([np.where(item.alpha[..., None] > 0, item.color, 0), item.alpha])
         rle = coco_mask.encode(np.asfortranarray(mask, np.uint8))
         records.annotations.append(
             {
@@ -99,12 +99,12 @@ def scene_records(scene: Scene, index: int) -> SceneRecords:
         mask = (scene.stuff == kind) & (scene.owner == 0)
         if mask.any():
             category = len(THING_CLASSES) + kind
-            _add_segment(records, mask, 1 + category, CLASS_COLOURS[category])
+            _add_segment(records, mask, 1 + category, CLASS_COLORS[category])
     return records
 
 
-def _add_segment(records: SceneRecords, mask: np.ndarray, category_id: int, colour) -> dict:
-    red, green, blue = (int(value) for value in colour)
+def _add_segment(records: SceneRecords, mask: np.ndarray, category_id: int, color) -> dict:
+    red, green, blue = (int(value) for value in color)
     records.panoptic[mask] = (blue, green, red)
     segment = {
         "id": red + 256 * green + 256 * 256 * blue,

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .config import SPLITS, STUFF_CLASSES, THING_CLASSES, SceneConfig
-from .shapes import make_outline, rasterise, soften
-from .textures import stuff_texture, thing_texture, value_noise, vivid_colour
+from .shapes import make_outline, rasterize, soften
+from .textures import stuff_texture, thing_texture, value_noise, vivid_color
 
-_COLOUR_DRAWS = 8  # colours tried per object to reach SceneConfig.contrast
+_COLOR_DRAWS = 8  # colors tried per object to reach SceneConfig.contrast
 
 
 @dataclass
@@ -23,13 +23,13 @@ class SceneObject:
         kind: index into ``THING_CLASSES``.
         alpha: (H, W) uint8, visible matte: the object's own alpha times what later objects let
             through.
-        colour: (H, W, 3) uint8 BGR, the object's own unmixed colours.
+        color: (H, W, 3) uint8 BGR, the object's own unmixed colors.
         full_area: pixels its mask had before the image border and later objects cut it.
     """
 
     kind: int
     alpha: np.ndarray
-    colour: np.ndarray
+    color: np.ndarray
     full_area: int
 
 
@@ -106,20 +106,20 @@ def _add_object(scene: Scene, config: SceneConfig, rng: np.random.Generator) -> 
     diameter = size * rng.uniform(*(config.tiny_diameter if tiny else config.diameter))
     for _ in range(config.attempts):
         outline = make_outline(THING_CLASSES[kind], diameter, rng)
-        centre = _place(config, size, diameter, rng)
-        alpha, full_area = rasterise(outline, centre, size)
+        center = _place(config, size, diameter, rng)
+        alpha, full_area = rasterize(outline, center, size)
         if rng.random() < config.soft_fraction:
             alpha = soften(alpha, 2 * (round(diameter * rng.uniform(*config.softness)) // 2) + 1)
         if _fits(scene, config, alpha, full_area):
             break
     else:
         return
-    colour = thing_texture(_contrasting(scene, config, kind, alpha, rng), size, centre, diameter, rng)
-    _paint(scene, SceneObject(kind, alpha, colour, full_area))
+    color = thing_texture(_contrasting(scene, config, kind, alpha, rng), size, center, diameter, rng)
+    _paint(scene, SceneObject(kind, alpha, color, full_area))
 
 
 def _place(config: SceneConfig, size: int, diameter: float, rng: np.random.Generator) -> tuple[float, float]:
-    """Centre (x, y): anywhere inside, or with one coordinate at a border."""
+    """Center (x, y): anywhere inside, or with one coordinate at a border."""
     margin = min(diameter / 2, size / 2)
     point = [rng.uniform(margin, size - margin), rng.uniform(margin, size - margin)]
     if rng.random() < config.border_fraction:
@@ -144,15 +144,15 @@ def _fits(scene: Scene, config: SceneConfig, alpha: np.ndarray, full_area: int) 
 def _contrasting(
     scene: Scene, config: SceneConfig, kind: int, alpha: np.ndarray, rng: np.random.Generator
 ) -> tuple[int, int, int]:
-    """A colour of the class's hues, far enough from the mean of what it covers, or the farthest of a few."""
+    """A color of the class's hues, far enough from the mean of what it covers, or the farthest of a few."""
     below = scene.image[alpha >= 128].astype(np.int64)
     mean = below.sum(axis=0) // max(1, len(below))
     best, best_distance = (0, 0, 0), -1
-    for _ in range(_COLOUR_DRAWS):
-        colour = vivid_colour(rng, kind / len(THING_CLASSES), config.hue_spread)
-        distance = int(np.abs(mean - colour).sum())
+    for _ in range(_COLOR_DRAWS):
+        color = vivid_color(rng, kind / len(THING_CLASSES), config.hue_spread)
+        distance = int(np.abs(mean - color).sum())
         if distance > best_distance:
-            best, best_distance = colour, distance
+            best, best_distance = color, distance
         if best_distance >= config.contrast:
             break
     return best
@@ -163,6 +163,6 @@ def _paint(scene: Scene, item: SceneObject) -> None:
     for other in scene.objects:
         other.alpha = ((other.alpha * (255 - alpha) + 127) // 255).astype(np.uint8)
     weight = alpha[..., None]
-    scene.image = ((scene.image * (255 - weight) + item.colour * weight + 127) // 255).astype(np.uint8)
+    scene.image = ((scene.image * (255 - weight) + item.color * weight + 127) // 255).astype(np.uint8)
     scene.objects.append(item)
     scene.owner[item.alpha >= 128] = len(scene.objects)

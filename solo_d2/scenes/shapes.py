@@ -17,7 +17,7 @@ _CIRCLE_VERTICES = 48
 
 @dataclass(frozen=True)
 class Outline:
-    """Polygons in pixels, (x, y) relative to the centre of the shape's box.
+    """Polygons in pixels, (x, y) relative to the center of the shape's box.
 
     Attributes:
         outer: (V, 2) float64.
@@ -76,38 +76,38 @@ def make_outline(kind: str, diameter: float, rng: np.random.Generator) -> Outlin
         rng: source of proportions and rotation.
 
     Returns:
-        The rotated outline, its box centred at (0, 0).
+        The rotated outline, its box centered at (0, 0).
     """
     outer, hole = _UNIT_OUTLINES[kind](rng)
     angle = rng.uniform(0, 2 * math.pi)
     rotation = np.array([(math.cos(angle), math.sin(angle)), (-math.sin(angle), math.cos(angle))])
     outer = outer @ rotation
     low, high = outer.min(axis=0), outer.max(axis=0)
-    centre, scale = (low + high) / 2, diameter / float((high - low).max())
+    center, scale = (low + high) / 2, diameter / float((high - low).max())
     if hole is not None:
-        hole = (hole @ rotation - centre) * scale
-    return Outline((outer - centre) * scale, hole)
+        hole = (hole @ rotation - center) * scale
+    return Outline((outer - center) * scale, hole)
 
 
-def rasterise(outline: Outline, centre: tuple[float, float], size: int) -> tuple[np.ndarray, int]:
+def rasterize(outline: Outline, center: tuple[float, float], size: int) -> tuple[np.ndarray, int]:
     """Coverage of every pixel by an outline.
 
     Args:
-        outline: polygons relative to ``centre``.
-        centre: (x, y) in pixels; pixel (i, j) covers [j, j + 1) x [i, i + 1).
+        outline: polygons relative to ``center``.
+        center: (x, y) in pixels; pixel (i, j) covers [j, j + 1) x [i, i + 1).
         size: side of the square image in pixels. Parts outside are cut off.
 
     Returns:
         (size, size) uint8, 255 = fully covered; and the pixels at least half covered before
         cutting.
     """
-    outer = outline.outer + centre
+    outer = outline.outer + center
     left, top = (int(value) for value in np.floor(outer.min(axis=0)))
     width, height = (int(value) for value in np.ceil(outer.max(axis=0)) - (left, top))
     fine = np.zeros((height * SUPERSAMPLING, width * SUPERSAMPLING), np.uint8)
     for polygon, value in ((outline.outer, 255), (outline.hole, 0)):
         if polygon is not None:
-            points = (polygon + centre - (left, top)) * SUPERSAMPLING - 0.5
+            points = (polygon + center - (left, top)) * SUPERSAMPLING - 0.5
             cv2.fillPoly(fine, [np.rint(points).astype(np.int32)], value)
     # Means of 4 x 4 values 0 and 255 are exact in float32, so this resize is the same everywhere.
     local = cv2.resize(fine, (width, height), interpolation=cv2.INTER_AREA)
@@ -142,7 +142,7 @@ def soften(alpha: np.ndarray, width: int) -> np.ndarray:
 
 
 def _box_sum(values: np.ndarray, width: int, axis: int) -> np.ndarray:
-    """Sums of ``width`` neighbours along ``axis``, valid part only."""
+    """Sums of ``width`` neighbors along ``axis``, valid part only."""
     sums = np.cumsum(np.moveaxis(values, axis, 0), axis=0)
     sums = np.concatenate([np.zeros_like(sums[:1]), sums])
     return np.moveaxis(sums[width:] - sums[:-width], 0, axis)

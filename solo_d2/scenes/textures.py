@@ -12,7 +12,7 @@ import numpy as np
 
 _UNIT_BITS = 8
 _UNIT = 1 << _UNIT_BITS  # fixed-point one of weights and of sub-pixel coordinates
-_NOISE = 128  # value noise lies in [-_NOISE, _NOISE]
+_NOISE = 128  # value noise is in [-_NOISE, _NOISE]
 
 
 def value_noise(size: int, cells: tuple[int, int], rng: np.random.Generator, channels: int = 1) -> np.ndarray:
@@ -49,10 +49,10 @@ def _interpolation(size: int, cells: int) -> np.ndarray:
     return matrix
 
 
-def _shade(colour: tuple[int, int, int], *offsets: np.ndarray) -> np.ndarray:
-    """A BGR colour plus (size, size) brightness offsets, as (size, size, 3) int32, not clipped."""
+def _shade(color: tuple[int, int, int], *offsets: np.ndarray) -> np.ndarray:
+    """A BGR color plus (size, size) brightness offsets, as (size, size, 3) int32, not clipped."""
     offset = sum(offsets)
-    return np.stack([offset + value for value in colour], axis=-1)
+    return np.stack([offset + value for value in color], axis=-1)
 
 
 def _mix(first: np.ndarray, second: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -60,8 +60,8 @@ def _mix(first: np.ndarray, second: np.ndarray, weight: np.ndarray) -> np.ndarra
     return first + ((second - first) * weight[..., None] >> _UNIT_BITS)
 
 
-def _jitter(colour: tuple[int, int, int], rng: np.random.Generator) -> tuple[int, int, int]:
-    blue, green, red = (int(value) for value in np.array(colour) + rng.integers(-14, 15, size=3))
+def _jitter(color: tuple[int, int, int], rng: np.random.Generator) -> tuple[int, int, int]:
+    blue, green, red = (int(value) for value in np.array(color) + rng.integers(-14, 15, size=3))
     return blue, green, red
 
 
@@ -109,8 +109,8 @@ def stuff_texture(kind: str, size: int, rng: np.random.Generator) -> np.ndarray:
     return np.clip(_STUFF[kind](size, rng), 0, 255).astype(np.uint8)
 
 
-def vivid_colour(rng: np.random.Generator, hue: float, spread: float) -> tuple[int, int, int]:
-    """Draws a BGR colour whose hue is within ``spread`` of ``hue``, both in turns of the colour circle."""
+def vivid_color(rng: np.random.Generator, hue: float, spread: float) -> tuple[int, int, int]:
+    """Draws a BGR color whose hue is within ``spread`` of ``hue``, both in turns of the color circle."""
     saturation, value = rng.uniform(0.6, 0.95), rng.uniform(0.5, 0.95)
     turn = (hue + rng.uniform(-spread, spread)) % 1.0
     red, green, blue = colorsys.hsv_to_rgb(turn, saturation, value)
@@ -167,18 +167,18 @@ _PATTERNS: tuple[Callable[[int, int, np.random.Generator], np.ndarray], ...] = (
 
 
 def thing_texture(
-    colour: tuple[int, int, int],
+    color: tuple[int, int, int],
     size: int,
-    centre: tuple[float, float],
+    center: tuple[float, float],
     diameter: float,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Draws the surface of an object: a pattern in two shades of a colour, lit from one side.
+    """Draws the surface of an object: a pattern in two shades of a color, lit from one side.
 
     Args:
-        colour: BGR, 8 bits.
+        color: BGR, 8 bits.
         size: side of the image in pixels.
-        centre: (x, y) of the object in pixels, where the light is neutral.
+        center: (x, y) of the object in pixels, where the light is neutral.
         diameter: of the object in pixels; sets the pattern's period.
         rng: source of pattern, period, second shade and light.
 
@@ -187,15 +187,15 @@ def thing_texture(
     """
     period = max(2 * _UNIT, round(_UNIT * diameter * rng.uniform(0.08, 0.2)))
     pattern = _PATTERNS[int(rng.integers(len(_PATTERNS)))](size, period, rng)
-    step = int(rng.integers(45, 85)) * (1 if sum(colour) < 3 * 120 else -1)
-    light = _light(size, centre, diameter, rng)
-    return np.clip(_shade(colour, step * pattern >> _UNIT_BITS, light), 0, 255).astype(np.uint8)
+    step = int(rng.integers(45, 85)) * (1 if sum(color) < 3 * 120 else -1)
+    light = _light(size, center, diameter, rng)
+    return np.clip(_shade(color, step * pattern >> _UNIT_BITS, light), 0, 255).astype(np.uint8)
 
 
-def _light(size: int, centre: tuple[float, float], diameter: float, rng: np.random.Generator) -> np.ndarray:
+def _light(size: int, center: tuple[float, float], diameter: float, rng: np.random.Generator) -> np.ndarray:
     """Brightness that changes by 44 steps over the diameter, along a random direction."""
     angle = rng.uniform(0, 2 * math.pi)
     cosine, sine = round(_UNIT * math.cos(angle)), round(_UNIT * math.sin(angle))
-    across = np.arange(size, dtype=np.int32) - round(centre[0])
-    down = (np.arange(size, dtype=np.int32) - round(centre[1]))[:, None]
+    across = np.arange(size, dtype=np.int32) - round(center[0])
+    down = (np.arange(size, dtype=np.int32) - round(center[1]))[:, None]
     return np.clip((across * cosine + down * sine) * 44 // round(_UNIT * diameter), -26, 26)

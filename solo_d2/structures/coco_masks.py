@@ -35,13 +35,13 @@ class Measures:
         segmentation: in a form that COCO's own tools accept.
         area: in pixels.
         box: (x, y, width, height) in pixels.
-        mended: what had to be changed, in words; "" if nothing.
+        fixed: what had to be changed, in words; "" if nothing.
     """
 
     segmentation: list | dict
     area: float
     box: tuple[float, float, float, float]
-    mended: str = ""
+    fixed: str = ""
 
 
 def is_number(value: object) -> TypeGuard[float]:
@@ -115,9 +115,9 @@ def is_near_image(polygon: Sequence[float], height: int, width: int) -> bool:
 
 
 def _measure_polygons(polygons: list, height: int, width: int) -> Measures:
-    mended = ""
+    fixed = ""
     if all(is_number(value) for value in polygons):
-        polygons, mended = [polygons], "polygon without its outer list wrapped"
+        polygons, fixed = [polygons], "polygon without its outer list wrapped"
     kept, problem = [], ""
     for polygon in polygons:
         reason = _polygon_problem(polygon, height, width)
@@ -128,7 +128,7 @@ def _measure_polygons(polygons: list, height: int, width: int) -> Measures:
     if not kept:
         raise BrokenRecord(problem)
     if len(kept) < len(polygons):
-        mended = "unusable polygon parts dropped"
+        fixed = "unusable polygon parts dropped"
     points = np.concatenate([np.asarray(polygon, np.float64).reshape(-1, 2) for polygon in kept])
     low = np.clip(points.min(axis=0), 0, (width, height))
     high = np.clip(points.max(axis=0), 0, (width, height))
@@ -142,7 +142,7 @@ def _measure_polygons(polygons: list, height: int, width: int) -> Measures:
         if area == 0:
             raise BrokenRecord(EMPTY_MASK)
     left, top, right, bottom = (float(value) for value in (*low, *high))
-    return Measures(kept, area, (left, top, right - left, bottom - top), mended)
+    return Measures(kept, area, (left, top, right - left, bottom - top), fixed)
 
 
 def _polygon_problem(polygon: object, height: int, width: int) -> str:

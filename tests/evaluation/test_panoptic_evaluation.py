@@ -1,4 +1,4 @@
-"""Result files and numbers, also beside the official package's where that is installed."""
+"""Result files and numbers, also next to the official package's where that is installed."""
 
 import importlib.util
 import json

@@ -176,7 +176,7 @@ def sample(golden):
     """Two COCO images' panoptic annotation, where it is at hand."""
     folder = golden("panoptic").folder.parents[1] / "data" / "coco_panoptic_sample"
     if not folder.is_dir():
-        pytest.skip("the two COCO images are not beside the repository")
+        pytest.skip("the two COCO images are not next to the repository")
     return folder
 
 

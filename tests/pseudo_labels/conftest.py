@@ -45,7 +45,7 @@ def segmenter():
 
 @pytest.fixture
 def make_images(tmp_path):
-    """``make_images(count)`` writes grey images with a bright rectangle; every third is upright, every
+    """``make_images(count)`` writes gray images with a bright rectangle; every third is upright, every
     fifth empty. Returns their folder."""
 
     def make(count, folder="images"):

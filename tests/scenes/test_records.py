@@ -3,7 +3,7 @@ from pycocotools import mask as coco_mask
 
 from solo_d2.scenes import STUFF_CLASSES, THING_CLASSES, SceneConfig, compose_scene, panoptic_categories
 from solo_d2.scenes.config import MAX_OBJECTS
-from solo_d2.scenes.records import CLASS_COLOURS, PANOPTIC_STEP, scene_records, thing_categories
+from solo_d2.scenes.records import CLASS_COLORS, PANOPTIC_STEP, scene_records, thing_categories
 
 
 def _records(index):
@@ -20,10 +20,10 @@ def test_categories():
 
 
 def test_every_segment_id_is_unique():
-    ids = {colour for colour in CLASS_COLOURS}
-    for colour in CLASS_COLOURS[: len(THING_CLASSES)]:
+    ids = {color for color in CLASS_COLORS}
+    for color in CLASS_COLORS[: len(THING_CLASSES)]:
         for step in range(1, MAX_OBJECTS + 1):
-            shifted = tuple(value + step * by for value, by in zip(colour, PANOPTIC_STEP, strict=True))
+            shifted = tuple(value + step * by for value, by in zip(color, PANOPTIC_STEP, strict=True))
             assert shifted not in ids and max(shifted) <= 255
             ids.add(shifted)
 

@@ -45,7 +45,7 @@ def test_image_is_the_mattes_over_the_background_up_to_noise(scenes):
     scene = next(scene for scene in scenes if len(scene.objects) > 2)
     top = scene.objects[-1]
     inside = top.alpha == 255
-    difference = np.abs(scene.image.astype(int) - top.colour)[inside]
+    difference = np.abs(scene.image.astype(int) - top.color)[inside]
     assert difference.max() <= SceneConfig().pixel_noise
 
 

@@ -2,22 +2,22 @@ import numpy as np
 import pytest
 
 from solo_d2.scenes import THING_CLASSES
-from solo_d2.scenes.shapes import Outline, make_outline, rasterise, soften
+from solo_d2.scenes.shapes import Outline, make_outline, rasterize, soften
 
 
 @pytest.mark.parametrize("kind", THING_CLASSES)
 @pytest.mark.parametrize("diameter", [8.0, 12.5, 70.0])
-def test_outline_has_the_asked_diameter_and_is_centred(kind, diameter):
+def test_outline_has_the_asked_diameter_and_is_centered(kind, diameter):
     outer = make_outline(kind, diameter, np.random.default_rng(0)).outer
     assert np.isclose(np.ptp(outer, axis=0).max(), diameter)
     assert np.allclose(outer.max(axis=0) + outer.min(axis=0), 0)
 
 
-def test_only_the_ring_has_a_hole_and_its_centre_is_empty():
+def test_only_the_ring_has_a_hole_and_its_center_is_empty():
     for kind in THING_CLASSES:
         outline = make_outline(kind, 40.0, np.random.default_rng(1))
         assert (outline.hole is not None) == (kind == "ring")
-        alpha, _ = rasterise(outline, (32.0, 32.0), 64)
+        alpha, _ = rasterize(outline, (32.0, 32.0), 64)
         assert (alpha[32, 32] == 0) == (kind == "ring")
 
 
@@ -26,7 +26,7 @@ def _box(left, top, right, bottom):
 
 
 def test_raster_covers_whole_pixels_fully_and_halves_by_half():
-    alpha, area = rasterise(_box(-2, -2, 2.5, 2), (8.0, 8.0), 16)
+    alpha, area = rasterize(_box(-2, -2, 2.5, 2), (8.0, 8.0), 16)
     assert (alpha[6:10, 6:10] == 255).all()
     assert 100 < alpha[7, 10] < 200
     assert alpha.astype(bool).sum() == 4 * 5
@@ -34,10 +34,10 @@ def test_raster_covers_whole_pixels_fully_and_halves_by_half():
 
 
 @pytest.mark.parametrize(
-    ("centre", "inside"), [((0.0, 0.0), 4), ((16.0, 8.0), 8), ((40.0, 8.0), 0), ((-9.0, -9.0), 0)]
+    ("center", "inside"), [((0.0, 0.0), 4), ((16.0, 8.0), 8), ((40.0, 8.0), 0), ((-9.0, -9.0), 0)]
 )
-def test_raster_cuts_at_the_border_but_counts_all(centre, inside):
-    alpha, area = rasterise(_box(-2, -2, 2, 2), centre, 16)
+def test_raster_cuts_at_the_border_but_counts_all(center, inside):
+    alpha, area = rasterize(_box(-2, -2, 2, 2), center, 16)
     assert (np.count_nonzero(alpha), area) == (inside, 16)
 
 

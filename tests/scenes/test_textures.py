@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from solo_d2.scenes import STUFF_CLASSES
-from solo_d2.scenes.textures import stuff_texture, thing_texture, value_noise, vivid_colour
+from solo_d2.scenes.textures import stuff_texture, thing_texture, value_noise, vivid_color
 
 
 @pytest.mark.parametrize("cells", [(1, 1), (4, 7), (32, 32), (64, 1)])
@@ -40,10 +40,10 @@ def test_stuff_textures_are_images_and_can_be_told_apart():
             assert np.abs(means[first] - means[second]).sum() > 60
 
 
-def test_thing_texture_keeps_to_its_colour():
+def test_thing_texture_keeps_to_its_color():
     rng = np.random.default_rng(2)
     for _ in range(20):
-        colour = vivid_colour(rng, 0.4, 0.1)
-        texture = thing_texture(colour, 64, (30.0, 20.0), 25.0, rng)
+        color = vivid_color(rng, 0.4, 0.1)
+        texture = thing_texture(color, 64, (30.0, 20.0), 25.0, rng)
         assert texture.shape == (64, 64, 3) and texture.dtype == np.uint8
-        assert np.abs(texture.astype(int) - np.array(colour)).max() <= 85 + 26
+        assert np.abs(texture.astype(int) - np.array(color)).max() <= 85 + 26

@@ -36,7 +36,7 @@ def test_rle_of_random_masks(seed, compressed):
     mask[0, 0] |= seed % 2 == 0
     measures = measure_segmentation(_rle(mask, compressed), HEIGHT, WIDTH)
     rows, columns = np.nonzero(mask)
-    assert measures.area == mask.sum() and not measures.mended
+    assert measures.area == mask.sum() and not measures.fixed
     assert measures.box == (
         columns.min(),
         rows.min(),
@@ -53,18 +53,18 @@ def test_long_runs_in_compressed_rle():
 
 def test_polygon_measures_and_parts():
     measures = measure_segmentation([SQUARE], HEIGHT, WIDTH)
-    assert (measures.area, measures.box, measures.mended) == (60.0, (2.0, 3.0, 10.0, 6.0), "")
+    assert (measures.area, measures.box, measures.fixed) == (60.0, (2.0, 3.0, 10.0, 6.0), "")
     overlapping = measure_segmentation([SQUARE, SQUARE], HEIGHT, WIDTH)
-    assert abs(overlapping.area - 60) <= 16  # union, rasterised
+    assert abs(overlapping.area - 60) <= 16  # union, rasterized
     outside = measure_segmentation([[-10, -10, 10, -10, 10, 10, -10, 10]], HEIGHT, WIDTH)
     assert abs(outside.area - 100) <= 21 and outside.box == (0.0, 0.0, 10.0, 10.0)
 
 
 def test_polygon_mending():
     flat = measure_segmentation(SQUARE, HEIGHT, WIDTH)
-    assert flat.segmentation == [SQUARE] and "outer list" in flat.mended
+    assert flat.segmentation == [SQUARE] and "outer list" in flat.fixed
     parts = measure_segmentation([SQUARE, [1, 2, 3, 4]], HEIGHT, WIDTH)
-    assert parts.segmentation == [SQUARE] and "parts dropped" in parts.mended
+    assert parts.segmentation == [SQUARE] and "parts dropped" in parts.fixed
 
 
 @pytest.mark.parametrize(

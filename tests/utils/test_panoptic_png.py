@@ -14,7 +14,7 @@ from solo_d2.utils.panoptic_png import (
 )
 
 
-def test_ids_and_colours():
+def test_ids_and_colors():
     ids = np.array([[0, 1, 255], [256, 65536 + 2 * 256 + 3, LARGEST_ID]])
     rgb = ids_to_rgb(ids)
     assert rgb[1, 1].tolist() == [3, 2, 1] and rgb.dtype == np.uint8
@@ -40,9 +40,9 @@ def test_unusable_files_are_named(tmp_path):
     (tmp_path / "text.png").write_text("no picture")
     with pytest.raises(InputError, match="text.png cannot be read"):
         read_ids(tmp_path / "text.png")
-    Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "grey.png")
-    with pytest.raises(InputError, match="grey.png has no 8-bit RGB"):
-        read_ids(tmp_path / "grey.png")
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "gray.png")
+    with pytest.raises(InputError, match="gray.png has no 8-bit RGB"):
+        read_ids(tmp_path / "gray.png")
 
 
 def test_an_alpha_channel_is_ignored(tmp_path):

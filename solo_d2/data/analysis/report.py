@@ -84,7 +84,7 @@ def _level_table(
     grids: Sequence[int],
     ranges: Sequence[tuple[int, int]],
 ) -> list[str]:
-    lines = [f"{title}:", "  grid   scale range  instances  sharing their centre cell"]
+    lines = [f"{title}:", "  grid   scale range  instances  sharing their center cell"]
     for level in level_statistics(table, size[0], size[1], grids, ranges):
         low, high = level.scale_range
         share = level.collisions / max(1, level.instances)

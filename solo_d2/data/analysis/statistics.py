@@ -1,7 +1,7 @@
 """How large a data set's instances are, and how many share a cell of SOLO's grids.
 
 All sizes are in network-input pixels, after the resize of the short side. An instance's scale is
-sqrt(box width x height); its centre is its mask's centre of mass; both as in the SOLO paper,
+sqrt(box width x height); its center is its mask's center of mass; both as in the SOLO paper,
 section 3.
 """
 
@@ -28,14 +28,14 @@ class InstanceTable:
     Attributes:
         image: (N,) index of the instance's image.
         scale: (N,) sqrt of the box area.
-        centre: (N, 2) centre of mass (x, y) in pixel indices.
+        center: (N, 2) center of mass (x, y) in pixel indices.
         image_size: (M, 2) width and height.
         crowds: number of crowd annotations, which are in none of the above.
     """
 
     image: np.ndarray
     scale: np.ndarray
-    centre: np.ndarray
+    center: np.ndarray
     image_size: np.ndarray
     crowds: int
 
@@ -48,7 +48,7 @@ class LevelStatistics:
         grid: cells per side.
         scale_range: smallest and largest scale, inclusive, in pixels.
         instances: number assigned to the level.
-        collisions: how many of those share their centre cell with another one of the image.
+        collisions: how many of those share their center cell with another one of the image.
     """
 
     grid: int
@@ -58,7 +58,7 @@ class LevelStatistics:
 
 
 def tabulate_instances(content: dict) -> InstanceTable:
-    """Collects scales and centres from cleaned COCO annotations.
+    """Collects scales and centers from cleaned COCO annotations.
 
     Args:
         content: as ``solo_d2.data.datasets.coco_cleaning.clean_coco`` returns it.
@@ -71,20 +71,20 @@ def tabulate_instances(content: dict) -> InstanceTable:
     """
     index = {record["id"]: position for position, record in enumerate(content["images"])}
     sizes = np.array([(record["width"], record["height"]) for record in content["images"]], float)
-    image, scale, centre, crowds = [], [], [], 0
+    image, scale, center, crowds = [], [], [], 0
     for record in content["annotations"]:
         if record["iscrowd"]:
             crowds += 1
             continue
         position = index[record["image_id"]]
         width, height = (int(value) for value in sizes[position])
-        centre_of_mass = mass_centre(record["segmentation"], height, width)
+        center_of_mass = mass_center(record["segmentation"], height, width)
         image.append(position)
         scale.append(np.sqrt(record["bbox"][2] * record["bbox"][3]))
-        centre.append(centre_of_mass)
+        center.append(center_of_mass)
     if not image:
         raise InputError("the annotations hold no instance (crowds are not counted)")
-    return InstanceTable(np.array(image), np.array(scale), np.array(centre), sizes, crowds)
+    return InstanceTable(np.array(image), np.array(scale), np.array(center), sizes, crowds)
 
 
 def pack(segmentation: list | dict, height: int, width: int) -> dict:
@@ -96,8 +96,8 @@ def pack(segmentation: list | dict, height: int, width: int) -> dict:
     return segmentation
 
 
-def mass_centre(segmentation: list | dict, height: int, width: int) -> tuple[float, float]:
-    """Centre of mass (x, y) of a COCO segmentation, in pixel indices of the image."""
+def mass_center(segmentation: list | dict, height: int, width: int) -> tuple[float, float]:
+    """Center of mass (x, y) of a COCO segmentation, in pixel indices of the image."""
     packed = pack(segmentation, height, width)
     left, top, wide, high = (int(value) for value in coco_mask.toBbox(packed))
     mask = coco_mask.decode(packed)[top : top + high, left : left + wide]
@@ -133,7 +133,7 @@ def level_statistics(
     grids: Sequence[int] = DEFAULT_GRIDS,
     ranges: Sequence[tuple[int, int]] = DEFAULT_RANGES,
 ) -> list[LevelStatistics]:
-    """Instances and centre-cell collisions of every level.
+    """Instances and center-cell collisions of every level.
 
     Args:
         table: the instances.
@@ -146,7 +146,7 @@ def level_statistics(
         One entry per level.
     """
     scales = input_scales(table, min_size, max_size)
-    cells = [_centre_cells(table, min_size, max_size, grid) for grid in grids]
+    cells = [_center_cells(table, min_size, max_size, grid) for grid in grids]
     levels = []
     for grid, bounds, cell in zip(grids, ranges, cells, strict=True):
         member = (scales >= bounds[0]) & (scales <= bounds[1])
@@ -162,23 +162,23 @@ def collision_fraction(
     grids: Sequence[int] = DEFAULT_GRIDS,
     ranges: Sequence[tuple[int, int]] = DEFAULT_RANGES,
 ) -> float:
-    """Fraction of all instances that share their centre cell on every level of theirs."""
+    """Fraction of all instances that share their center cell on every level of theirs."""
     scales = input_scales(table, min_size, max_size)
     assigned = np.zeros(len(scales), bool)
     free = np.zeros(len(scales), bool)
     for grid, bounds in zip(grids, ranges, strict=True):
         member = (scales >= bounds[0]) & (scales <= bounds[1])
-        shared = _shared(_centre_cells(table, min_size, max_size, grid)[member])
+        shared = _shared(_center_cells(table, min_size, max_size, grid)[member])
         assigned |= member
         free[np.flatnonzero(member)[~shared]] = True
     return float((assigned & ~free).mean())
 
 
-def _centre_cells(table: InstanceTable, min_size: int, max_size: int, grid: int) -> np.ndarray:
-    """(N,) numbers that are equal for instances of one image with the same centre cell."""
+def _center_cells(table: InstanceTable, min_size: int, max_size: int, grid: int) -> np.ndarray:
+    """(N,) numbers that are equal for instances of one image with the same center cell."""
     factors = resize_factors(table.image_size, min_size, max_size)[:, None]
     padded = np.ceil(np.rint(table.image_size * factors) / _PADDING) * _PADDING
-    cell = (table.centre * factors[table.image] / padded[table.image] * grid).astype(np.int64)
+    cell = (table.center * factors[table.image] / padded[table.image] * grid).astype(np.int64)
     return (table.image * grid + cell[:, 1]) * grid + cell[:, 0]
 
 

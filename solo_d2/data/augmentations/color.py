@@ -1,4 +1,4 @@
-"""Strong random changes of colour and sharpness, as contrastive learning makes them (MoCo-v2, section 3)."""
+"""Strong random changes of color and sharpness, as contrastive learning makes them (MoCo-v2, section 3)."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -46,7 +46,7 @@ class ColorTransform(T.Transform):
 
 
 class StrongColor(T.Augmentation):
-    """Random jitter, grey and blur from numpy's global generator, which the loader seeds for each sample."""
+    """Random jitter, gray and blur from numpy's global generator, which the loader seeds for each sample."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class StrongColor(T.Augmentation):
         Args:
             jitter: Largest relative change of brightness, contrast and saturation, and of hue in turns.
             jitter_prob: Probability of the jitter.
-            gray_prob: Probability of a grey image.
+            gray_prob: Probability of a gray image.
             blur_sigma: Range of the blur's standard deviation, in pixels.
             blur_prob: Probability of a blur.
             format: "RGB" or "BGR", of the images.

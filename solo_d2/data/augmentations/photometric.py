@@ -1,4 +1,4 @@
-"""Changes of colour and sharpness, and random crops, of (H, W, 3) uint8 RGB images."""
+"""Changes of color and sharpness, and random crops, of (H, W, 3) uint8 RGB images."""
 
 import cv2
 import numpy as np
@@ -14,19 +14,19 @@ def adjust_brightness(image: np.ndarray, factor: float) -> np.ndarray:
 
 
 def adjust_contrast(image: np.ndarray, factor: float) -> np.ndarray:
-    """Multiplies the distance from the mean grey value by ``factor``; 0 is that grey."""
+    """Multiplies the distance from the mean gray value by ``factor``; 0 is that gray."""
     mean = cv2.mean(_gray(image))[0]
     return cv2.LUT(image, _table(mean + (np.arange(256) - mean) * factor))
 
 
 def adjust_saturation(image: np.ndarray, factor: float) -> np.ndarray:
-    """Multiplies the distance from each pixel's own grey value by ``factor``; 0 is a grey image."""
+    """Multiplies the distance from each pixel's own gray value by ``factor``; 0 is a gray image."""
     gray = cv2.cvtColor(_gray(image), cv2.COLOR_GRAY2RGB)
     return cv2.addWeighted(image, factor, gray, 1 - factor, 0)
 
 
 def adjust_hue(image: np.ndarray, turns: float) -> np.ndarray:
-    """Turns the hues by a share of the colour circle."""
+    """Turns the hues by a share of the color circle."""
     hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
     hsv[..., 0] = (hsv[..., 0].astype(np.int16) + round(turns * _HUE_TURN)) % _HUE_TURN
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)

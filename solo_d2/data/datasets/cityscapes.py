@@ -78,7 +78,7 @@ def _convert_image(images: Path, labels: Path) -> tuple[dict, list[dict]]:
     """COCO's image and annotation entries of one label file, without ids."""
     name = f"{labels.parent.name}/{labels.name.removesuffix(_LABEL_SUFFIX)}{_IMAGE_SUFFIX}"
     if not (images / name).is_file():
-        raise InputError(f"{images / name} is missing: unpack leftImg8bit_trainvaltest.zip beside gtFine/")
+        raise InputError(f"{images / name} is missing: unpack leftImg8bit_trainvaltest.zip next to gtFine/")
     ids = cv2.imread(str(labels), cv2.IMREAD_UNCHANGED)
     if ids is None or ids.ndim != 2:
         raise InputError(f"{labels} is no readable label image: unpack gtFine_trainvaltest.zip again")

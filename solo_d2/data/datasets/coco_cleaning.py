@@ -1,4 +1,4 @@
-"""Checks every record of a COCO annotation file, mends what follows from the rest and drops what does not."""
+"""Checks every record of a COCO annotation file, fixes what follows from the rest and drops what does not."""
 
 import itertools
 import logging
@@ -26,18 +26,18 @@ class Findings:
 
     Attributes:
         skipped: Reasons, and the records that were dropped.
-        mended: What was done, and the records that were changed.
+        fixed: What was done, and the records that were changed.
     """
 
     skipped: Problems = field(default_factory=Problems)
-    mended: Problems = field(default_factory=Problems)
+    fixed: Problems = field(default_factory=Problems)
 
     def __bool__(self) -> bool:
-        return bool(self.skipped or self.mended)
+        return bool(self.skipped or self.fixed)
 
     def log(self, logger: logging.Logger, source: str | os.PathLike) -> None:
         """Writes one warning per reason: count and first examples."""
-        for verb, groups in (("skipped", self.skipped), ("mended", self.mended)):
+        for verb, groups in (("skipped", self.skipped), ("fixed", self.fixed)):
             for reason, records in groups:
                 logger.warning("%s: %s %d: %s (%s)", source, verb, len(records), reason, shorten(records))
 
@@ -103,7 +103,7 @@ def _clean_categories(records: list, findings: Findings) -> list[dict]:
             findings.skipped.add("category id used twice", f"category {number}")
         else:
             if not isinstance(record.get("name"), str):
-                findings.mended.add("category without a name named by its id", f"category {number}")
+                findings.fixed.add("category without a name named by its id", f"category {number}")
                 record = {**record, "name": str(number)}
             categories[number] = record
     return [categories[number] for number in sorted(categories)]
@@ -142,7 +142,7 @@ def _with_size(record: dict, path: Path, label: str, findings: Findings) -> dict
         return record
     if all(isinstance(value, int) and value > 0 for value in listed):
         raise BrokenRecord("image whose listed size is not that of its file (upright)")
-    findings.mended.add("image size read from the image file", label)
+    findings.fixed.add("image size read from the image file", label)
     return {**record, "height": height, "width": width}
 
 
@@ -171,7 +171,7 @@ def _clean_annotations(
         if isinstance(number, int) and 0 < number <= _LARGEST_ID and number not in taken:
             taken[number] = record
         else:
-            findings.mended.add("annotation with a missing, impossible or reused id renumbered", label)
+            findings.fixed.add("annotation with a missing, impossible or reused id renumbered", label)
             unnumbered.append(record)
     free = (number for number in itertools.count(1) if number not in taken)
     for record in unnumbered:
@@ -190,7 +190,7 @@ def _clean_embeddings(annotations: list[dict], findings: Findings) -> None:
             length = size
         else:
             del record["embedding"]
-            findings.mended.add(
+            findings.fixed.add(
                 "embedding that is no list of numbers, or of another length, dropped",
                 f"annotation {record['id']}",
             )
@@ -223,21 +223,21 @@ def _clean_annotation(
     height, width = images[image_id]["height"], images[image_id]["width"]
     measures = _measure(record, height, width, boxes_only)
     changes: dict[str, object] = {"segmentation": measures.segmentation}
-    if measures.mended:
-        findings.mended.add(measures.mended, label)
+    if measures.fixed:
+        findings.fixed.add(measures.fixed, label)
     area = record.get("area")
     if not is_number(area) or area <= 0:
         changes["area"] = measures.area
-        findings.mended.add("area taken from the mask", label)
+        findings.fixed.add("area taken from the mask", label)
     if not _box_is_usable(record.get("bbox"), height, width):
         changes["bbox"] = list(measures.box)
-        findings.mended.add("missing or impossible bbox taken from the mask", label)
+        findings.fixed.add("missing or impossible bbox taken from the mask", label)
     if record.get("ignore"):
         changes["iscrowd"], changes["ignore"] = 1, 0
-        findings.mended.add("'ignore' annotation treated as crowd", label)
+        findings.fixed.add("'ignore' annotation treated as crowd", label)
     elif record.get("iscrowd") not in (0, 1):
         changes["iscrowd"] = 0
-        findings.mended.add("iscrowd set to 0", label)
+        findings.fixed.add("iscrowd set to 0", label)
     return {**record, **changes}
 
 

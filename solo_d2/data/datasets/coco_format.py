@@ -34,7 +34,7 @@ def read_coco(
         boxes_only: whether annotations may have boxes and no masks.
 
     Returns:
-        The cleaned content, and what was skipped or mended.
+        The cleaned content, and what was skipped or fixed.
 
     Raises:
         InputError: a path is wrong, the file is not COCO, or it holds nothing usable.

@@ -27,7 +27,7 @@ def load_lvis(json_file: str, image_root: str, name: str) -> list[dict]:
 
     Returns:
         Detectron2's records, ordered by image id, with ``neg_category_ids`` and
-        ``not_exhaustive_category_ids`` (the file's ids) beside the usual keys.
+        ``not_exhaustive_category_ids`` (the file's ids) besides the usual keys.
 
     Raises:
         InputError: the file is not LVIS's.

@@ -2,7 +2,7 @@
 
 Things are numbered from 0 and stuff from 1, as in Detectron2's "separated" data sets: label 0 of the semantic
 map stands for all things. Unlike there, instances come from the PNG files, so that they never overlap, and
-neither semantic maps nor an instance annotation has to exist.
+neither semantic maps nor an instance annotation must exist.
 """
 
 import logging
@@ -21,14 +21,14 @@ logger = logging.getLogger(__name__)
 
 # Name of the semantic map's class 0, as Detectron2 calls it.
 THINGS_NAME = "things"
-THINGS_COLOUR = [82, 18, 128]
+THINGS_COLOR = [82, 18, 128]
 IGNORE_LABEL = 255
 ImagePath = Callable[[Mapping], str]
 """Maps an entry of the JSON's "images" to a path below the image folder."""
 
 
 def panoptic_classes(categories: Iterable[Mapping]) -> dict:
-    """Class names, colours and numbering for a data set's metadata.
+    """Class names, colors and numbering for a data set's metadata.
 
     Args:
         categories: with "id", "name", "isthing" and perhaps "color" (RGB, 0 to 255).
@@ -40,7 +40,7 @@ def panoptic_classes(categories: Iterable[Mapping]) -> dict:
     ordered = sorted(categories, key=lambda category: category["id"])
     things = [category for category in ordered if category["isthing"]]
     stuff = [category for category in ordered if not category["isthing"]]
-    # The map has to be invertible, so class 0 needs an id that no category has.
+    # The map must be invertible, so class 0 needs an id that no category has.
     free_id = 0 if all(c["id"] != 0 for c in ordered) else ordered[-1]["id"] + 1
     metadata = {
         "thing_classes": [category["name"] for category in things],
@@ -50,7 +50,7 @@ def panoptic_classes(categories: Iterable[Mapping]) -> dict:
     }
     if all("color" in category for category in ordered):
         metadata["thing_colors"] = [list(category["color"]) for category in things]
-        metadata["stuff_colors"] = [THINGS_COLOUR, *(list(category["color"]) for category in stuff)]
+        metadata["stuff_colors"] = [THINGS_COLOR, *(list(category["color"]) for category in stuff)]
     return metadata
 
 

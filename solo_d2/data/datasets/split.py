@@ -75,7 +75,7 @@ def choose(ids: Iterable[int | str], fraction: float, seed: int) -> set[int | st
         raise InputError("there is nothing to choose from: no image, or no annotation that is no crowd")
     twice = [one for one, other in pairwise(ranked) if one == other]
     if twice:
-        raise InputError(f"id {twice[0]} is used more than once: number the records anew")
+        raise InputError(f"id {twice[0]} is used more than once: renumber the records")
     return set(ranked[: max(round(fraction * len(ranked)), 1)])
 
 

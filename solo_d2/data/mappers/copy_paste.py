@@ -1,6 +1,7 @@
 """A mapper that pastes objects of other training images; see :mod:`solo_d2.data.augmentations.copy_paste`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 
@@ -8,10 +9,18 @@ from solo_d2.data.augmentations.copy_paste import CopyPaste
 from solo_d2.utils.image_file import UNREADABLE
 
 
+class Records(Protocol):
+    """A list of records, or Detectron2's data set of one."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> dict: ...
+
+
 class CopyPasteMapper:
     """Maps a record and, at random, pastes objects of another record that is mapped the same way."""
 
-    def __init__(self, mapper: Callable[[dict], dict | None], records: Sequence[dict], copy_paste: CopyPaste):
+    def __init__(self, mapper: Callable[[dict], dict | None], records: Records, copy_paste: CopyPaste):
         """
         Args:
             mapper: record -> sample.

@@ -16,7 +16,7 @@ from .instance import as_planes
 
 
 class TwoViewMapper:
-    """Record -> two views, each with a crop, colours, blur and flip of its own; no label is looked at."""
+    """Record -> two views, each with a crop, colors, blur and flip of its own; no label is looked at."""
 
     needs_annotations = False
 
@@ -35,7 +35,7 @@ class TwoViewMapper:
             size: Side of a view in pixels.
             scale: Least and greatest share of the image's area in a crop.
             aspect_ratio: Least and greatest width / height of a crop.
-            color: Changes colours and sharpness; knows the order of the channels that the model wants.
+            color: Changes colors and sharpness; knows the order of the channels that the model wants.
             flip_prob: How often it is mirrored.
 
         Raises:

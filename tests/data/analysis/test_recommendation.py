@@ -8,9 +8,9 @@ from solo_d2.data.analysis.statistics import DEFAULT_GRIDS, DEFAULT_RANGES, Inst
 def _table(scales, side, per_image=20, seed=0):
     scales = np.asarray(scales, float)
     images = np.arange(len(scales)) // per_image
-    centres = np.random.default_rng(seed).uniform(0, side, (len(scales), 2))
+    centers = np.random.default_rng(seed).uniform(0, side, (len(scales), 2))
     sizes = np.full((images.max() + 1, 2), float(side))
-    return InstanceTable(images, scales, centres, sizes, 0)
+    return InstanceTable(images, scales, centers, sizes, 0)
 
 
 def test_coco_like_data_gets_the_default_levels():

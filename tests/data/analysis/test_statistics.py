@@ -7,14 +7,14 @@ from solo_d2.data.analysis.statistics import (
     collision_fraction,
     input_scales,
     level_statistics,
-    mass_centre,
+    mass_center,
     resize_factors,
     tabulate_instances,
 )
 from solo_d2.utils.errors import InputError
 
 
-def test_mass_centre_equals_the_mean_of_pixel_indices():
+def test_mass_center_equals_the_mean_of_pixel_indices():
     rng = np.random.default_rng(0)
     mask = np.zeros((30, 40), np.uint8)
     mask[5:22, 9:31] = rng.random((17, 22)) < 0.5
@@ -23,8 +23,8 @@ def test_mass_centre_equals_the_mean_of_pixel_indices():
     flat = mask.T.reshape(-1)
     runs = np.diff([0, *(np.flatnonzero(np.diff(flat)) + 1), flat.size]).tolist()
     for segmentation in (packed, {"size": [30, 40], "counts": runs}):
-        assert mass_centre(segmentation, 30, 40) == pytest.approx((columns.mean(), rows.mean()))
-    assert mass_centre([[4, 6, 14, 6, 14, 12, 4, 12]], 30, 40) == pytest.approx((8.5, 8.5), abs=0.6)
+        assert mass_center(segmentation, 30, 40) == pytest.approx((columns.mean(), rows.mean()))
+    assert mass_center([[4, 6, 14, 6, 14, 12, 4, 12]], 30, 40) == pytest.approx((8.5, 8.5), abs=0.6)
 
 
 def test_resize_factors():
@@ -32,10 +32,10 @@ def test_resize_factors():
     assert resize_factors(sizes, 100, 300) == pytest.approx([2, 2, 0.75])
 
 
-def _table(centres, scales, images=None, size=(320, 320)):
-    images = np.zeros(len(centres), int) if images is None else np.array(images)
+def _table(centers, scales, images=None, size=(320, 320)):
+    images = np.zeros(len(centers), int) if images is None else np.array(images)
     sizes = np.tile(np.array(size, float), (images.max() + 1, 1))
-    return InstanceTable(images, np.array(scales, float), np.array(centres, float), sizes, 0)
+    return InstanceTable(images, np.array(scales, float), np.array(centers, float), sizes, 0)
 
 
 def test_levels_are_inclusive_and_overlap():
@@ -54,7 +54,7 @@ def test_collisions_equal_a_loop():
     lonely = np.zeros(count, bool)
     for level, grid, (low, high) in zip(levels, grids, ranges, strict=True):
         member = [i for i in range(count) if low <= table.scale[i] <= high]
-        cell = {i: (table.image[i], *(table.centre[i] / 320 * grid).astype(int)) for i in member}
+        cell = {i: (table.image[i], *(table.center[i] / 320 * grid).astype(int)) for i in member}
         shared = [i for i in member if sum(cell[i] == cell[j] for j in member) > 1]
         assert (level.instances, level.collisions) == (len(member), len(shared))
         lonely[[i for i in member if i not in shared]] = True

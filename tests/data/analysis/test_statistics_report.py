@@ -9,8 +9,8 @@ from solo_d2.data.analysis.statistics import InstanceTable
 
 def _table():
     images = np.array([0, 0, 2])
-    centres = np.array([(10.0, 10.0), (11.0, 11.0), (90.0, 90.0)])
-    return InstanceTable(images, np.array([10.0, 20.0, 60.0]), centres, np.full((3, 2), 256.0), 4)
+    centers = np.array([(10.0, 10.0), (11.0, 11.0), (90.0, 90.0)])
+    return InstanceTable(images, np.array([10.0, 20.0, 60.0]), centers, np.full((3, 2), 256.0), 4)
 
 
 def test_snippet_is_valid_configuration(tmp_path):

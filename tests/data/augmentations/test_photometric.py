@@ -1,4 +1,4 @@
-"""Colour changes against the formulas, pixel by pixel; crops within the image."""
+"""Color changes against the formulas, pixel by pixel; crops within the image."""
 
 import colorsys
 

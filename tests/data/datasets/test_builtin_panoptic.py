@@ -63,7 +63,7 @@ def test_coco_has_the_official_classes(registered):
 def test_golden_class_names(registered, golden):
     sample = golden("panoptic").folder.parents[1] / "data" / "coco_panoptic_sample"
     if not sample.is_dir():
-        pytest.skip("the two COCO images are not beside the repository")
+        pytest.skip("the two COCO images are not next to the repository")
     categories = json.loads((sample / "panoptic_coco_categories.json").read_text())
     names = {c["id"]: c["name"].replace("-other", "").replace("-merged", "") for c in categories}
     metadata = MetadataCatalog.get("coco_2017_train_panoptic_segments")

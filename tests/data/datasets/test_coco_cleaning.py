@@ -61,7 +61,7 @@ def test_broken_annotations_are_skipped(content, tmp_path, change, reason):
     content["annotations"].append(_annotation(2, **change))
     cleaned, findings = _clean(content, tmp_path)
     assert [record["id"] for record in cleaned["annotations"]] == [1]
-    assert not findings.mended
+    assert not findings.fixed
     ((found, records),) = findings.skipped
     assert reason in found and records == ["annotation 2"]
 
@@ -84,7 +84,7 @@ def test_what_follows_from_the_mask_is_filled_in(content, tmp_path, change, expe
     content["annotations"].append(_annotation(2, **change))
     cleaned, findings = _clean(content, tmp_path)
     assert cleaned["annotations"][1] == {**_annotation(2), **expected}
-    ((found, records),) = findings.mended
+    ((found, records),) = findings.fixed
     assert reason in found and records == ["annotation 2"] and not findings.skipped
 
 
@@ -100,7 +100,7 @@ def test_ids_missing_zero_reused_and_repeated_records(content, tmp_path):
     cleaned, findings = _clean(content, tmp_path)
     assert [record["id"] for record in cleaned["annotations"]] == [1, 2, 3, 4, 40]
     assert dict(findings.skipped) == {"annotation listed twice": ["annotation 1"]}
-    assert len(next(iter(dict(findings.mended).values()))) == 3
+    assert len(next(iter(dict(findings.fixed).values()))) == 3
 
 
 def test_images(content, tmp_path):
@@ -137,7 +137,7 @@ def test_listed_sizes_are_compared_with_the_files(content, tmp_path):
         "image whose listed size is not that of its file (upright)": ["b.png", "b.png", "wrong.jpg"],
         "image file unreadable": ["cut.png"],
     }
-    assert dict(findings.mended) == {"image size read from the image file": ["turned.jpg", "a.png"]}
+    assert dict(findings.fixed) == {"image size read from the image file": ["turned.jpg", "a.png"]}
     assert [(i["height"], i["width"]) for i in cleaned["images"][2:]] == [(30, 20), (30, 20), (20, 30)]
 
 
@@ -155,7 +155,7 @@ def test_ids_that_evaluation_cannot_compute_with(content, tmp_path, number):
     content["categories"].append({"id": 10**400, "name": "x"})
     cleaned, findings = _clean(content, tmp_path)
     assert [record["id"] for record in cleaned["annotations"]] == [1, 2]
-    assert [reason for reason, _ in findings.mended] == [
+    assert [reason for reason, _ in findings.fixed] == [
         "annotation with a missing, impossible or reused id renumbered"
     ]
     assert [reason for reason, _ in findings.skipped] == ["category without a whole-number id"]
@@ -173,7 +173,7 @@ def test_categories(content, tmp_path):
     content["categories"] += [{"id": 7, "name": "again"}, {"name": "no id"}, {"id": 8}]
     cleaned, findings = _clean(content, tmp_path)
     assert [category["name"] for category in cleaned["categories"]] == ["early", "8", "late"]
-    assert len(list(findings.skipped)) == 2 and len(list(findings.mended)) == 1
+    assert len(list(findings.skipped)) == 2 and len(list(findings.fixed)) == 1
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def test_embeddings_of_one_length_stay_and_others_are_dropped(content, tmp_path)
     cleaned, findings = _clean(content, tmp_path)
     kept = {a["id"]: a["embedding"] for a in cleaned["annotations"] if "embedding" in a}
     assert kept == {1: [1, 2.5], 2: [3.0, -4]} and len(cleaned["annotations"]) == len(values)
-    ((reason, labels),) = findings.mended
+    ((reason, labels),) = findings.fixed
     assert reason.startswith("embedding") and len(labels) == 7
 
 

@@ -76,7 +76,7 @@ def test_cleaned_copy_is_what_is_loaded_and_evaluated(files, tmp_path, caplog):
     cleaned = json.loads((tmp_path / "cache" / f"{NAME}.json").read_text())
     assert cleaned["annotations"][0]["area"] == 24
     assert sum("skipped 1" in message for message in caplog.messages) == 1
-    assert sum("mended 1" in message for message in caplog.messages) == 1
+    assert sum("fixed 1" in message for message in caplog.messages) == 1
 
 
 def test_the_file_is_read_once_and_its_records_are_detectron2s(files, tmp_path, monkeypatch):

@@ -33,7 +33,7 @@ def test_classes(panoptic_set):
     }
 
 
-def test_a_category_may_have_id_0_and_no_colour():
+def test_a_category_may_have_id_0_and_no_color():
     classes = panoptic_classes(
         [{"id": 0, "name": "sky", "isthing": 0}, {"id": 4, "name": "cat", "isthing": 1}]
     )

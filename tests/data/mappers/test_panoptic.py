@@ -60,8 +60,8 @@ def test_image_and_targets_are_augmented_alike(mapped):
     """The image's pixels tell their segment; after resizing, flipping and cropping they still do."""
     ids = mapped.files.ids[0]
     place = {number: index for index, number in enumerate([0, 70000, 301, 302, 400])}
-    grey = np.vectorize(place.get)(ids).astype(np.uint8) * 60
-    Image.fromarray(grey).convert("RGB").save(f"{mapped.files.images}/1.png")
+    gray = np.vectorize(place.get)(ids).astype(np.uint8) * 60
+    Image.fromarray(gray).convert("RGB").save(f"{mapped.files.images}/1.png")
     record = {**mapped.records[0], "file_name": f"{mapped.files.images}/1.png"}
     mapped.cfg.INPUT.MIN_SIZE_TRAIN = (64, 96)
     mapped.cfg.INPUT.RANDOM_FLIP = "horizontal"

@@ -24,7 +24,7 @@ SMALL = (
 KILLED_RUN = """
 import os, signal, sys
 import torch
-from detectron2.engine import hooks
+from detectron2.engine import HookBase
 import solo_d2
 from solo_d2.engine.run_config import build_cfg, build_parser
 from solo_d2.engine.trainer import Trainer
@@ -40,13 +40,14 @@ def train(name, kill_after=None):
     trainer = Trainer(cfg)
     losses = open(os.path.join(out, "losses.txt"), "a")
 
-    def record(trainer):
-        loss = trainer.storage.latest()["total_loss"][0]
-        print(trainer.iter, loss.hex(), file=losses, flush=True)
-        if trainer.iter == kill_after:
-            os.kill(os.getpid(), signal.SIGKILL)
+    class Recorder(HookBase):
+        def after_step(self):
+            loss = trainer.storage.latest()["total_loss"][0]
+            print(trainer.iter, loss.hex(), file=losses, flush=True)
+            if trainer.iter == kill_after:
+                os.kill(os.getpid(), signal.SIGKILL)
 
-    trainer.register_hooks([hooks.CallbackHook(after_step=record)])
+    trainer.register_hooks([Recorder()])
     trainer.resume_or_load(resume=mode == "resume")
     trainer.train()
 

@@ -56,12 +56,12 @@ def test_a_class_without_kwargs_hides_its_bases():
 
 
 def test_messages_name_the_key():
-    cfg = CFG.clone()
-    cfg.MODEL.HEAD.LOSS.KIND = "kind"
+    tree = CFG.clone()
+    tree.MODEL.HEAD.LOSS.KIND = "kind"
     with pytest.raises(InputError, match=r"^MODEL.HEAD.LOSS.KIND must be dice or bce, .*; mankind stays$"):
-        build(Loss, cfg, "MODEL.HEAD.LOSS")
+        build(Loss, tree, "MODEL.HEAD.LOSS")
     with pytest.raises(InputError, match="^kind must be"):
-        build(Loss, cfg, "MODEL.HEAD.LOSS", kind="iou")
+        build(Loss, tree, "MODEL.HEAD.LOSS", kind="iou")
 
 
 def test_other_errors_pass_as_they_are():

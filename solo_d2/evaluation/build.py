@@ -9,13 +9,12 @@ from detectron2.data import MetadataCatalog
 from detectron2.evaluation import (
     DatasetEvaluator,
     DatasetEvaluators,
-    LVISEvaluator,
     SemSegEvaluator,
 )
 from solo_d2.utils.errors import InputError
 
 from .class_agnostic import ClassAgnosticEvaluator
-from .instance_evaluation import InstanceEvaluator
+from .instance_evaluation import InstanceEvaluator, LVISEvaluator
 from .nearest_neighbors import NearestNeighborEvaluator
 from .panoptic_evaluation import PanopticEvaluator
 

@@ -15,11 +15,11 @@ from pycocotools.coco import COCO
 
 from detectron2.data import MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
-from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 from detectron2.utils import comm
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.json_file import read_json, write_json
 
+from .coco_rows import instances_to_coco_json
 from .coco_statistics import coco_statistics, index_truth
 from .instance_evaluation import gather_ids
 

@@ -1,12 +1,39 @@
-"""Detectron2's COCO evaluation on the images that could be read."""
+"""Detectron2's evaluators of instances: masks encoded by this project's operator, unread images left out."""
 
 from collections.abc import Iterable
 
-from detectron2.evaluation import COCOEvaluator
+import detectron2.evaluation
+from detectron2.structures import Instances
 from detectron2.utils import comm
 
+from .coco_rows import instances_to_coco_json
 
-class InstanceEvaluator(COCOEvaluator):
+
+class _MaskEncoder:
+    """Takes a model's outputs in place of the evaluator it is mixed into; the rest is that evaluator's."""
+
+    _predictions: list[dict]
+
+    def process(self, inputs: list[dict], outputs: list[dict]) -> None:
+        """Keeps predictions as rows of COCO's results format.
+
+        Args:
+            inputs: With "image_id".
+            outputs: With "instances"; those with other kinds of predictions go to Detectron2.
+        """
+        for image, output in zip(inputs, outputs, strict=True):
+            if "proposals" in output or not _has_only_boxes_and_masks(output.get("instances")):
+                super().process([image], [output])
+                continue
+            rows = instances_to_coco_json(output["instances"].to("cpu"), image["image_id"])
+            self._predictions.append({"image_id": image["image_id"], "instances": rows})
+
+
+def _has_only_boxes_and_masks(instances: Instances | None) -> bool:
+    return instances is not None and not instances.has("pred_keypoints")
+
+
+class InstanceEvaluator(_MaskEncoder, detectron2.evaluation.COCOEvaluator):
     """``COCOEvaluator`` in which images that it was not given do not count.
 
     Detectron2's own counts all objects of such images as missed.
@@ -29,6 +56,10 @@ class InstanceEvaluator(COCOEvaluator):
             img_ids: Images that count; default those that any process was given.
         """
         return super().evaluate(gather_ids(self._seen) if img_ids is None else img_ids)
+
+
+class LVISEvaluator(_MaskEncoder, detectron2.evaluation.LVISEvaluator):
+    """Detectron2's, with the same results."""
 
 
 def gather_ids(own: Iterable) -> list:

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from detectron2.structures import Boxes, Instances
-from solo_d2.layers import aligned_bilinear, resize, restore_size
-from solo_d2.ops import pack_masks
-from solo_d2.structures import boxes_from_masks, extent
+from solo_d2.layers import aligned_bilinear, resize
+from solo_d2.ops import pack_masks, restore_masks
+from solo_d2.structures import extent
 
 # Bytes of float32 soft masks that may be alive at once.
 _CHUNK_BYTES = 1 << 26
@@ -79,9 +79,9 @@ def build_instances(
     """
     result = Instances(output_size)
     if with_masks:
-        masks = resize_masks(soft_masks, image_size, output_size, mask_stride, threshold, aligned)
-        result.pred_masks = masks
-        boxes = boxes_from_masks(masks) if boxes is None else boxes
+        restored = restore_masks(soft_masks, threshold, image_size, output_size, mask_stride, aligned)
+        result.pred_masks = restored.masks
+        boxes = restored.boxes if boxes is None else boxes
     elif boxes is None:
         boxes = boxes_from_soft_masks(soft_masks, image_size, output_size, mask_stride, threshold, aligned)
     result.pred_boxes = Boxes(boxes)
@@ -93,7 +93,7 @@ def build_instances(
 def empty_instances(output_size: tuple[int, int], device: torch.device, with_masks: bool = True) -> Instances:
     """Returns a result without instances, with every field of :func:`build_instances`."""
     return build_instances(
-        torch.zeros(0, 1, 1, device=device),
+        torch.zeros(0, *output_size, device=device),
         torch.zeros(0, device=device),
         torch.zeros(0, dtype=torch.int64, device=device),
         image_size=output_size,
@@ -119,31 +119,6 @@ def drop_wide(instances: Instances, max_box_width: float) -> Instances:
     return instances[(width > 0) & (width < max_box_width * instances.image_size[1])]
 
 
-def resize_masks(
-    soft_masks: Tensor,
-    image_size: tuple[int, int],
-    output_size: tuple[int, int],
-    mask_stride: int,
-    threshold: float,
-    aligned: bool = False,
-) -> Tensor:
-    """Upsamples soft masks to the padded input, crops the padding, resizes to the output and binarizes.
-
-    Args and frame as in :func:`build_instances`.
-
-    Returns:
-        (M, *output_size) bool.
-    """
-    count, h, w = soft_masks.shape
-    masks = torch.empty(count, *output_size, dtype=torch.bool, device=soft_masks.device)
-    pixels = max(h * w * mask_stride**2, output_size[0] * output_size[1])
-    chunk = max(_CHUNK_BYTES // (4 * pixels), 1)
-    for soft, out in zip(soft_masks.split(chunk), masks.split(chunk), strict=True):
-        full = restore_size(soft[:, None], image_size, output_size, mask_stride, aligned=aligned)
-        torch.gt(full[:, 0], threshold, out=out)
-    return masks
-
-
 def boxes_from_soft_masks(
     soft_masks: Tensor,
     image_size: tuple[int, int],
@@ -160,7 +135,7 @@ def boxes_from_soft_masks(
     Args and frame as in :func:`build_instances`.
 
     Returns:
-        (M, 4) float32 XYXY as of :func:`boxes_from_masks`.
+        (M, 4) float32 XYXY as of :func:`solo_d2.structures.boxes_from_masks`.
     """
     bounds = []
     for axis, reduced in ((1, 1), (0, 2)):  # x over the columns, y over the rows

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import pycocotools.mask as mask_util
 import torch
 
-from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 from detectron2.structures import Instances
 from solo_d2.data.loader import MAX_UNREADABLE_FRACTION
 from solo_d2.engine.cli import run_reporting_errors
+from solo_d2.evaluation.coco_rows import instances_to_coco_json
 from solo_d2.utils.errors import InputError
 
 from .shards import CATEGORY, Shard, ShardStore
@@ -191,7 +192,7 @@ def annotations_of(instances: Instances, image_id: int) -> list[dict]:
     rows = instances_to_coco_json(instances, image_id)
     if not rows:
         return []
-    areas = instances.pred_masks.flatten(1).sum(1).tolist()
+    areas = mask_util.area([row["segmentation"] for row in rows]).tolist()
     for row, area in zip(rows, areas, strict=True):
         row["category_id"] = CATEGORY["id"]
         row["bbox"] = [round(value, _BOX_DIGITS) for value in row["bbox"]]

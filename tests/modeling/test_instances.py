@@ -2,15 +2,14 @@
 
 import pytest
 import torch
-import torch.nn.functional as F
 
 from solo_d2.modeling import postprocess as instances
 from solo_d2.modeling.postprocess import (
     boxes_from_soft_masks,
     build_instances,
     empty_instances,
-    resize_masks,
 )
+from solo_d2.ops import restore_masks
 from solo_d2.structures import boxes_from_masks
 
 
@@ -35,19 +34,6 @@ def test_box_of_a_full_mask_is_the_image():
     assert boxes_from_masks(torch.ones(1, 3, 5, dtype=torch.bool)).tolist() == [[0, 0, 5, 3]]
 
 
-@pytest.mark.parametrize("count", [0, 1, 5])
-@pytest.mark.parametrize("output_size", [(30, 45), (61, 90), (17, 20)])
-def test_resizing_equals_the_two_plain_steps(count, output_size, monkeypatch):
-    monkeypatch.setattr(instances, "_CHUNK_BYTES", 4 * 64 * 96 * 2)  # two masks at a time
-    soft = torch.rand(count, 16, 24, generator=torch.Generator().manual_seed(0))
-    ours = resize_masks(soft, (61, 90), output_size, 4, 0.5)
-    if count:
-        full = F.interpolate(soft[:, None], size=(64, 96), mode="bilinear")[..., :61, :90]
-        expected = F.interpolate(full, size=output_size, mode="bilinear")[:, 0] > 0.5
-        assert torch.equal(ours, expected)
-    assert ours.shape == (count, *output_size) and ours.dtype == torch.bool
-
-
 def blobs(count, size=(16, 24)):
     """Soft masks with smooth edges somewhere in the map."""
     y, x = torch.meshgrid(torch.arange(size[0]), torch.arange(size[1]), indexing="ij")
@@ -62,9 +48,8 @@ def blobs(count, size=(16, 24)):
 @pytest.mark.parametrize("output_size", [(61, 90), (30, 45), (122, 180)])
 def test_boxes_without_masks_cover_those_with_them_closely(count, output_size):
     soft = blobs(count)
-    frame = ((61, 90), output_size, 4, 0.5)
-    exact = boxes_from_masks(resize_masks(soft, *frame))
-    found = boxes_from_soft_masks(soft, *frame)
+    exact = restore_masks(soft, 0.5, (61, 90), output_size, 4).boxes
+    found = boxes_from_soft_masks(soft, (61, 90), output_size, 4, 0.5)
     assert found.shape == exact.shape and found.dtype == exact.dtype
     assert (found[:, :2] <= exact[:, :2]).all() and (found[:, 2:] >= exact[:, 2:]).all()
     # At most half a mask pixel, whatever the size of the output.
@@ -76,14 +61,13 @@ def test_boxes_without_masks_of_rectangles_are_exact(aligned):
     soft = torch.zeros(3, 16, 24)
     soft[0, 2:9, 3:20] = 1
     soft[1, :, :] = 0.9
-    frame = ((61, 90), (45, 77), 4, 0.5)
-    expected = boxes_from_masks(resize_masks(soft, *frame, aligned))
-    assert torch.equal(boxes_from_soft_masks(soft, *frame, aligned), expected)
+    expected = restore_masks(soft, 0.5, (61, 90), (45, 77), 4, aligned).boxes
+    assert torch.equal(boxes_from_soft_masks(soft, (61, 90), (45, 77), 4, 0.5, aligned), expected)
     assert expected[1].tolist() == [0, 0, 77, 45] and expected[2].tolist() == [0, 0, 0, 0]
 
 
 def test_results_without_masks_have_the_other_fields(monkeypatch):
-    monkeypatch.setattr(instances, "resize_masks", None)  # must not be called
+    monkeypatch.setattr(instances, "restore_masks", None)  # must not be called
     size = torch.Size((60, 64))
     result = build_instances(
         blobs(2), torch.tensor([0.9, 0.4]), torch.tensor([3, 1]),

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from detectron2.data import Metadata
-from detectron2.evaluation.coco_evaluation import instances_to_coco_json
 from detectron2.structures import Instances
+from solo_d2.evaluation.coco_rows import instances_to_coco_json
 
 
 def coco_rows(

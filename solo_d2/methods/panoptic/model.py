@@ -12,10 +12,10 @@ from detectron2.config import CfgNode, configurable
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.structures import ImageList
+from solo_d2.layers import restore_size
 from solo_d2.methods.condinst.model import CondInst
 from solo_d2.methods.solov2.model import SOLOv2
 from solo_d2.modeling.meta_architecture import DenseSegmenter, WeightKey
-from solo_d2.modeling.postprocess import restore_size
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.settings import build
 

@@ -8,8 +8,7 @@ import torch
 from solo_d2.config import get_cfg
 from solo_d2.methods.condinst.points import PointGenerator
 from solo_d2.methods.condinst.postprocess import PointPostprocessor
-from solo_d2.modeling.postprocess import resize_masks
-from solo_d2.ops import box_nms, mask_nms
+from solo_d2.ops import box_nms, mask_nms, restore_masks
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.settings import build
 
@@ -82,7 +81,7 @@ def test_box_nms_matches_one_candidate_at_a_time(with_centerness, clip, square_r
     factor = torch.tensor([OUTPUT[1] / IMAGE[1], OUTPUT[0] / IMAGE[0]] * 2)
     boxes = torch.stack([row[3].clamp(min=0).minimum(size) for row in rows]) * factor
     torch.testing.assert_close(result.pred_boxes.tensor, boxes)
-    expected = resize_masks(masks[[row[1] for row in rows]], IMAGE, OUTPUT, 4, 0.5, aligned=True)
+    expected = restore_masks(masks[[row[1] for row in rows]], 0.5, IMAGE, OUTPUT, 4, aligned=True).masks
     assert torch.equal(result.pred_masks, expected)
 
 

@@ -1,7 +1,7 @@
 import torch
 import torch.nn.functional as F
 
-from solo_d2.modeling.postprocess import restore_size
+from solo_d2.layers import restore_size
 
 
 def test_upsamples_crops_and_resizes():

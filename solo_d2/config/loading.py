@@ -118,6 +118,8 @@ def _merge_file(cfg: CfgNode, path: str) -> None:
         content = CfgNode.load_yaml_with_base(path)
     except FileNotFoundError as error:
         raise InputError(f"{path}: its _BASE_ {error.filename} does not exist") from error
+    except TypeError as error:  # of an empty file, or of an empty base
+        raise InputError(f"Config file {path} has no keys: it or its _BASE_ is empty") from error
     except yaml.YAMLError as error:
         raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):

@@ -1,4 +1,4 @@
-"""The three-line predictor: a config and weights, or a published model's name, then pictures to results."""
+"""The three-line predictor: from a config and weights, or a published model's name, to results."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -40,9 +40,9 @@ class Predictor:
         >>> instances.pred_masks.shape, instances.scores, instances.pred_classes
 
     Attributes:
-        cfg: the config in use, a private copy.
-        model: the model in evaluation mode.
-        metadata: names of the classes, see :func:`load_metadata`.
+        cfg: The config in use, a private copy.
+        model: The model in evaluation mode.
+        metadata: Names of the classes, see :func:`load_metadata`.
     """
 
     def __init__(
@@ -57,18 +57,18 @@ class Predictor:
     ):
         """
         Args:
-            config: config file, name of a published model (docs/MODEL_ZOO.md), or a config node with this
+            config: Config file, name of a published model (docs/MODEL_ZOO.md), or a config node with this
                 project's keys.
-            weights: weight file; ``cfg.MODEL.WEIGHTS`` where empty.
-            opts: "KEY", "VALUE", ... that override the config, as on the command line.
-            device: such as "cuda:1"; where None ``cfg.MODEL.DEVICE``, or the CPU without a GPU.
-            score_threshold: results below this final score (0 to 1) are left out.
-            batch_size: pictures per forward pass when a list is given. Pictures of one batch are
-                padded to one size, which can move scores slightly when their sizes differ.
+            weights: Weight file; if empty, ``cfg.MODEL.WEIGHTS``.
+            opts: Pairs "KEY", "VALUE", ... that override the config, as on the command line.
+            device: Device, such as "cuda:1"; if None, ``cfg.MODEL.DEVICE``, or the CPU without a GPU.
+            score_threshold: Results below this final score (0 to 1) are left out.
+            batch_size: Pictures per forward pass if a list is given. Pictures of one batch are padded to one
+                size, which can change scores slightly if their sizes differ.
 
         Raises:
-            InputError: unreadable or unknown config, a model that finds no instances, missing, unreadable or
-                unsuitable weights.
+            InputError: The config is unknown or cannot be read, its model finds no instances, or the weights
+                are missing, damaged or of another model.
         """
         self.cfg = load_config(config, opts)
         if weights:
@@ -94,10 +94,10 @@ class Predictor:
         """Segments one picture, or a list of them in batches.
 
         Args:
-            pictures: path, PIL image or array, or a list of these. Arrays are uint8 (H, W, 3) or
-                grey (H, W), values 0 to 255.
-            channels: channel order of arrays, "RGB" or "BGR"; like Detectron2's predictor
-                ``cfg.INPUT.FORMAT`` where None. Paths and PIL images know their own.
+            pictures: Path, PIL image or array, or a list of these. Arrays are uint8 (H, W, 3) or gray (H, W),
+                values 0 to 255.
+            channels: Channel order of arrays, "RGB" or "BGR"; like Detectron2's predictor
+                ``cfg.INPUT.FORMAT`` if None. Paths and PIL images know their own.
 
         Returns:
             For one picture its ``Instances`` on the model's device, at the picture's size:
@@ -105,7 +105,7 @@ class Predictor:
             ``pred_classes`` (N,). For a list, a list of them in the same order.
 
         Raises:
-            InputError: a picture that cannot be read or an array that is no picture.
+            InputError: A picture cannot be read, or an array is not a picture.
         """
         if not isinstance(pictures, list | tuple):
             return self._predict_batch([cast(Picture, pictures)], channels)[0]["instances"]
@@ -114,19 +114,19 @@ class Predictor:
         ]
 
     def predict(self, pictures: Sequence[Picture], *, channels: str | None = None) -> list[dict]:
-        """All that the model says of each picture, on the CPU.
+        """Returns all outputs of the model for each picture, on the CPU.
 
         Args:
-            pictures: as for calling the predictor.
-            channels: likewise.
+            pictures: As in :meth:`__call__`.
+            channels: As in :meth:`__call__`.
 
         Returns:
             One dict per picture: "instances" and, of a panoptic model, "panoptic_seg": (H, W) int32 segment
-            ids, 0 where nothing is, and its segments ("id", "isthing", "category_id", ...), whose things
+            ids, 0 for void, and its segments ("id", "isthing", "category_id", ...), whose things
             are instances that reach ``MODEL.PANOPTIC_FPN.COMBINE.INSTANCES_CONFIDENCE_THRESH``.
 
         Raises:
-            InputError: as for calling the predictor.
+            InputError: See :meth:`__call__`.
         """
         return [
             _on_cpu(result)
@@ -170,7 +170,7 @@ class Predictor:
 
 
 def _on_cpu(result: dict) -> dict:
-    """A model's result without the semantic scores, which are large."""
+    """Moves a result to the CPU, without the semantic scores, which are large."""
     kept = {"instances": result["instances"].to("cpu")}
     if "panoptic_seg" in result:
         ids, segments = result["panoptic_seg"]
@@ -179,11 +179,10 @@ def _on_cpu(result: dict) -> dict:
 
 
 def load_metadata(cfg: CfgNode) -> Metadata:
-    """Class names and category ids: of own data's annotation file, else of the test data set; with
-    ``TEST.CLASS_AGNOSTIC`` everything is an "object".
+    """Returns class names and category ids: those of own data's annotation file, else of the test data set.
 
-    A config of own data (``DATASETS.CUSTOM``) whose annotation file is not on this machine has no
-    names; drawings then show class numbers.
+    With ``TEST.CLASS_AGNOSTIC`` everything is an "object". A config of own data (``DATASETS.CUSTOM``) whose
+    annotation file is not on this machine has no names; drawings then show class numbers.
     """
     if cfg.TEST.CLASS_AGNOSTIC:
         return class_agnostic_metadata(cfg)
@@ -209,15 +208,15 @@ def load_metadata(cfg: CfgNode) -> Metadata:
 
 
 def to_array(picture: Picture, order: str, channels: str | None = None) -> np.ndarray:
-    """A picture as a uint8 array (H, W, 3) in channel order ``order``, upright as EXIF says.
+    """Returns a picture as a uint8 array (H, W, 3) in channel order ``order``, turned as EXIF says.
 
     Args:
-        picture: path, PIL image, or array (H, W, 3) or (H, W) uint8.
-        order: wanted order, "RGB" or "BGR".
-        channels: order of a given array; ``order`` where None.
+        picture: Path, PIL image, or array (H, W, 3) or (H, W) uint8.
+        order: Order of the result, "RGB" or "BGR".
+        channels: Order of a given array; ``order`` if None.
 
     Raises:
-        InputError: an unreadable file, another type or shape, or an unknown order.
+        InputError: A file cannot be read, an object has another type or shape, or an order is unknown.
     """
     for given in (order, channels or order):
         if given not in CHANNEL_ORDERS:
@@ -234,7 +233,7 @@ def to_array(picture: Picture, order: str, channels: str | None = None) -> np.nd
 
 
 def _converted(picture: Image.Image) -> np.ndarray:
-    """RGB pixels of a PIL image, under the rules for files."""
+    """Returns the RGB pixels of a PIL image, under the rules for files."""
     try:
         return image_to_array(picture)
     except (OSError, ValueError) as error:

@@ -1,7 +1,7 @@
 """Renames published weights to this project's names, or back.
 
-MODEL.WEIGHTS and the predictor read every known format themselves: converting is for files that are to be
-kept, passed on or used by other programs.
+MODEL.WEIGHTS and the predictor read every known format themselves. Convert files to keep them, pass them on
+or use them in other programs.
 
 solo-d2 convert --input solov2_r50_fpn_3x_coco.pth --output solov2_R50_3x.safetensors
 solo-d2 convert --input SOLOv2_R50_3x.pth --output m.pth \\
@@ -35,7 +35,7 @@ from solo_d2.engine import cli
 from solo_d2.engine.weights import build_checkpointer
 from solo_d2.utils.errors import InputError
 
-logger = logging.getLogger("solo_d2.convert_checkpoint")
+logger = logging.getLogger(__name__)
 _ENDINGS = (".pth", ".safetensors")
 _PREPROCESSING = {"torchvision": TORCHVISION, "caffe": CAFFE}
 
@@ -47,15 +47,15 @@ def build_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
     parser.add_argument("--output", required=True, help="file to write, .pth or .safetensors")
     parser.add_argument(
         "--config-file",
-        help="config, or name of one, that the weights have to fit; without it every name has to be known",
+        help="config or its name that the weights must fit; without it every weight name must be known",
     )
     names = ", ".join(adapter.name for adapter in ADAPTERS)
     parser.add_argument("--to", metavar="FORMAT", help=f"write this foreign format instead: {names}")
     parser.add_argument(
         "--preprocessing",
         choices=_PREPROCESSING,
-        help="what the weights expect of images, where their format is usually used otherwise: such as "
-        "torchvision for an AdelaiDet model that was trained from DenseCL's backbone",
+        help="how the weights expect images, if not as usual for their format; such as torchvision for an "
+        "AdelaiDet model that was trained from DenseCL's backbone",
     )
     parser.add_argument(
         "--allow-pickle",
@@ -66,25 +66,25 @@ def build_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
 
 
 def with_preprocessing(native: NativeWeights, preprocessing: Preprocessing) -> NativeWeights:
-    """The same weights with other expectations, but the test size of their format."""
+    """Returns the weights with another preprocessing, except for the test size of their format."""
     known = native.preprocessing
     sized = replace(preprocessing, short_side=known.short_side, long_side=known.long_side)
     return replace(native, preprocessing=sized)
 
 
 def check_names(native: NativeWeights, path: str) -> None:
-    """Raises ``InputError`` for weights that belong to no model known here, as far as names can tell."""
+    """Raises ``InputError`` for weights whose names belong to no known model."""
     if native.left_over:
         known = f"the format of {native.format.title}" if native.format else "any known format"
         raise InputError(
             f"{path}: {len(native.left_over)} of {len(native.weights)} weights, such as "
             f"{native.left_over[0]}, do not belong to {known}: it is another model or damaged. "
-            "--config-file checks it against the model that it is for"
+            "--config-file checks it against its model"
         )
 
 
 def check_fit(native: NativeWeights, config: str, path: str) -> None:
-    """Raises ``InputError`` for weights that the config's model cannot take; reports on them otherwise."""
+    """Raises ``InputError`` for weights that do not fit the config's model; otherwise logs what they are."""
     cfg = load_config(config, ["MODEL.DEVICE", "meta"])
     with torch.device("meta"):  # shapes are enough
         model = build_model(cfg)
@@ -92,10 +92,10 @@ def check_fit(native: NativeWeights, config: str, path: str) -> None:
 
 
 def to_foreign(native: NativeWeights, target: Adapter) -> dict[str, torch.Tensor]:
-    """Weights in a foreign format; one for backbones takes those of the backbone.
+    """Converts weights to a foreign format; a format for backbones takes only those of the backbone.
 
     Raises:
-        InputError: the format has no names for them.
+        InputError: The format has no names for the weights.
     """
     nameless = set(target.without_name(native.weights))
     if nameless and (target.whole_model or len(nameless) == len(native.weights)):
@@ -109,7 +109,7 @@ def to_foreign(native: NativeWeights, target: Adapter) -> dict[str, torch.Tensor
 
 
 def report(native: NativeWeights, path: str) -> None:
-    """Says what the file is and what it expects."""
+    """Logs the format of a file and how it expects images."""
     kind = native.format.title if native.format else "this project's own names, or an unknown format"
     what = "a whole model" if native.whole_model else "a backbone"
     logger.info("%s: %s, %s, %d weights", path, kind, what, len(native.weights))
@@ -122,7 +122,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Reads, checks and writes the weights."""
     cli.show_log()
     if not arguments.output.endswith(_ENDINGS):
-        raise InputError(f"--output {arguments.output}: it has to end in {' or '.join(_ENDINGS)}")
+        raise InputError(f"--output {arguments.output}: it must end in {' or '.join(_ENDINGS)}")
     target = adapter_named(arguments.to) if arguments.to else None
     folder = os.path.dirname(arguments.output) or "."
     if not os.path.isdir(folder):

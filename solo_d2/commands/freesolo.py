@@ -49,7 +49,7 @@ def build_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
     add("--segmenter", default="", metavar="FILE", help="its trained weights: leaves out masks and train")
     add("--rounds", type=int, default=1, metavar="N", help="of self-training (%(default)s)")
     add("--until", default="", metavar="STAGE", help="stop after this stage")
-    add("--redo", nargs="+", default=[], metavar="STAGE", help="forget these and what rests on them, once")
+    add("--redo", nargs="+", default=[], metavar="STAGE", help="rerun these and what depends on them, once")
     add("--seed", type=int, default=0, help="of all trainings (%(default)s)")
     add("--num-gpus", type=int, default=1, metavar="N", help="processes of every stage (%(default)s)")
     add("--sample", type=int, default=6, metavar="N", help="images in the report (%(default)s)")
@@ -67,7 +67,7 @@ def build_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
 
 
 def check_flags(arguments: argparse.Namespace) -> None:
-    """Finds what would stop a later stage, perhaps after days."""
+    """Raises ``InputError`` for mistakes that would stop a later stage, perhaps after days."""
     if bool(arguments.val_json) != bool(arguments.val_images):
         raise InputError("evaluation needs both --val-json and --val-images")
     if arguments.rounds < 0 or arguments.seed < 0 or arguments.num_gpus < 1:
@@ -75,7 +75,7 @@ def check_flags(arguments: argparse.Namespace) -> None:
     if not 1 <= arguments.sample <= MAX_SAMPLE:
         raise InputError(f"--sample {arguments.sample}: it must be 1 to {MAX_SAMPLE}")
     if arguments.masks and arguments.segmenter:
-        raise InputError("--segmenter leaves the first training out, which --masks are for: give one of them")
+        raise InputError("--masks and --segmenter are mutually exclusive")
     for flag, path in (
         ("--val-json", arguments.val_json),
         ("--backbone", arguments.backbone),
@@ -85,14 +85,14 @@ def check_flags(arguments: argparse.Namespace) -> None:
         if path and not Path(path).is_file():
             raise InputError(f"{flag} {path} does not exist")
     if arguments.val_images and not Path(arguments.val_images).is_dir():
-        raise InputError(f"--val-images {arguments.val_images} is no folder")
+        raise InputError(f"--val-images {arguments.val_images} is not a folder")
     images, output = (Path(path).expanduser().resolve() for path in (arguments.images, arguments.output))
     if images.is_dir() and output.is_relative_to(images):
         raise InputError(f"--output {arguments.output} is inside --images: its pictures would become images")
 
 
 def build_pipeline(arguments: argparse.Namespace) -> Pipeline:
-    """Lays out the stages."""
+    """Returns the pipeline that the flags describe."""
     check_flags(arguments)
     densecl = None
     if not arguments.backbone:
@@ -119,7 +119,7 @@ def build_pipeline(arguments: argparse.Namespace) -> Pipeline:
 
 
 def _method(flag: str, config: str, options: list[str], kind: str = "") -> Method:
-    """A config of a ``kind`` of model, by default of a segmenter that can be trained."""
+    """Reads a config of a ``kind`` of model, by default of a segmenter that can be trained."""
     cfg = load_config(config, options)
     for key in options[::2]:
         if key in FLAG_OF_KEY and (key, kind) != ("MODEL.WEIGHTS", "DenseCL"):
@@ -133,17 +133,18 @@ def _method(flag: str, config: str, options: list[str], kind: str = "") -> Metho
 
 
 def check_stages(flag: str, stages: Iterable[str], names: list[str]) -> None:
+    """Raises ``InputError`` for a stage that the run does not have."""
     for stage in stages:
         if stage not in names:
             raise InputError(f"{flag} {stage}: the stages are {', '.join(names)}")
 
 
 def check_found(output: Path, stage: str) -> None:
-    """Ends a run before it trains on nothing."""
+    """Raises ``InputError`` before a run trains on nothing."""
     labels = output / stage / "labels.json"
     if labels.is_file() and (read_counts(labels) or {}).get("masks") == 0:
         raise InputError(
-            f"stage {stage} found nothing in any image, so nothing can be learnt: docs/free_mask.md says "
+            f"stage {stage} found nothing in any image, so nothing can be learned: docs/free_mask.md says "
             f"what to change; then add --redo {stage}"
         )
 

@@ -1,4 +1,4 @@
-"""One process or many: under torchrun, through Detectron2's launch, on GPUs or on CPUs."""
+"""Starts the processes of a job: under torchrun or by Detectron2's launch, on GPUs or CPUs."""
 
 import argparse
 import os
@@ -19,16 +19,16 @@ _TORCHRUN_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 def launch_training(main: Callable, args: argparse.Namespace) -> None:
     """Runs ``main(args)`` in every process of the job.
 
-    Under torchrun (or srun with its variables) this process joins the group that the environment
-    describes, and ``--num-gpus`` and its neighbours are not looked at. Otherwise this machine's
-    processes are spawned: NCCL with GPUs, gloo without.
+    Under torchrun, or srun with its variables, this process joins the group that the environment describes,
+    and ``--num-gpus`` and the other launch flags are ignored. Otherwise the processes of this machine are
+    spawned, with NCCL on GPUs and gloo on CPUs.
 
     Args:
-        main: importable function that takes ``args``.
-        args: the command line, with Detectron2's launch flags.
+        main: Importable function that takes ``args``.
+        args: The command line, with Detectron2's launch flags.
 
     Raises:
-        InputError: if the flags ask for what this machine or network has not.
+        InputError: The flags ask for something this machine or network does not have.
     """
     if under_torchrun():
         _join_torchrun(main, args)
@@ -47,8 +47,8 @@ def launch_training(main: Callable, args: argparse.Namespace) -> None:
 def _run_member(main: Callable, args: argparse.Namespace) -> None:
     """Runs one process of the job and leaves its group.
 
-    gloo's threads may abort a process that ends with them running. NCCL could wait for ever for
-    the others in a job that failed, and needs no goodbye then.
+    gloo's threads may abort a process that ends while they run, so its group is always left. In a failed job
+    NCCL could wait forever for the other processes, so its group is left only after success.
     """
     try:
         run_reporting_errors(main, args)
@@ -62,11 +62,12 @@ def _run_member(main: Callable, args: argparse.Namespace) -> None:
 
 
 def under_torchrun() -> bool:
-    """Whether a launcher has already started this job's processes."""
+    """Returns whether a launcher has already started the processes of this job."""
     return all(name in os.environ for name in _TORCHRUN_VARIABLES)
 
 
 def _join_torchrun(main: Callable, args: argparse.Namespace) -> None:
+    """Joins the group of processes that torchrun has started."""
     local_rank = int(os.environ["LOCAL_RANK"])
     on_gpu = torch.cuda.is_available()
     if on_gpu:
@@ -77,6 +78,7 @@ def _join_torchrun(main: Callable, args: argparse.Namespace) -> None:
 
 
 def _check_flags(args: argparse.Namespace) -> None:
+    """Checks the launch flags against this machine."""
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if gpus and args.num_gpus > gpus:
         raise InputError(f"--num-gpus {args.num_gpus}: this machine has {gpus}")

@@ -1,4 +1,4 @@
-"""The command line and config file of a run, turned into a checked config."""
+"""Turns the command line and config file of a run into a checked config."""
 
 import argparse
 import os
@@ -71,14 +71,14 @@ def build_cfg(args: argparse.Namespace) -> CfgNode:
     """Builds the config, registers the datasets and checks both before time is spent.
 
     Args:
-        args: parsed by ``build_parser``.
+        args: Parsed by ``build_parser``.
 
     Returns:
-        the frozen config.
+        The frozen config.
 
     Raises:
-        InputError: on an unknown key, a value of a wrong type, a missing file or dataset, or
-            class counts that contradict each other.
+        InputError: A key is unknown, a value has the wrong type, a file or dataset is missing, or class
+            counts contradict each other.
     """
     cfg = read_cfg(args)
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="solo_d2")
@@ -93,7 +93,7 @@ def build_cfg(args: argparse.Namespace) -> CfgNode:
 
 
 def read_cfg(args: argparse.Namespace) -> CfgNode:
-    """The part of ``build_cfg`` that reads no data: config file, then flags, then KEY VALUE."""
+    """Reads config file, flags and KEY VALUE, in this order; the part of ``build_cfg`` that reads no data."""
     cfg = load_config(args.config_file)
     for key in cfg.DATASETS.CUSTOM:
         if getattr(args, key.lower()):
@@ -103,7 +103,7 @@ def read_cfg(args: argparse.Namespace) -> CfgNode:
 
 
 def _register_custom_data(cfg: CfgNode, explicit_keys: list[str]) -> None:
-    """Puts the user's own data in the place of DATASETS.TRAIN and DATASETS.TEST."""
+    """Replaces DATASETS.TRAIN and DATASETS.TEST by the user's own data."""
     replaced, counted = _register_bare_images(cfg), None
     for target, name, *keys in _CUSTOM_SETS:
         if target in replaced:
@@ -147,7 +147,7 @@ def _register_bare_images(cfg: CfgNode) -> list[str]:
 def _register_custom_set(
     cfg: CfgNode, name: str, json_key: str, images_key: str, panoptic_key: str
 ) -> Metadata | None:
-    """Registers one of the user's own sets, of instances or panoptic; None where none is given."""
+    """Registers one of the user's own sets, instances or panoptic; returns None if none is given."""
     json_file, images, panoptic = (cfg.DATASETS.CUSTOM[k] for k in (json_key, images_key, panoptic_key))
     if bool(json_file) != bool(images) or (panoptic and not json_file):
         flags = [f"--{key.lower().replace('_', '-')}" for key in (json_key, images_key)]
@@ -177,7 +177,7 @@ def _set_class_count(cfg: CfgNode, key: str, count: int, explicit_keys: list[str
 
 
 def _check_weights(cfg: CfgNode, args: argparse.Namespace) -> None:
-    """A missing weight file, or an evaluation of nothing."""
+    """Raises ``InputError`` for a missing weight file or an evaluation without weights."""
     weights = cfg.MODEL.WEIGHTS
     if args.resume and os.path.isfile(os.path.join(cfg.OUTPUT_DIR, "last_checkpoint")):
         return

@@ -1,4 +1,4 @@
-"""Tells how large a data set's instances are, how crowded, and which SOLOv2 settings suit it.
+"""Prints how large and crowded a data set's instances are, and the SOLOv2 settings that suit it.
 
 solo-d2 analyze dataset --json annotations.json --images images
 solo-d2 analyze dataset --json annotations.json --images images --min-size 512 --levels 4

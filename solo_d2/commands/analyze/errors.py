@@ -1,4 +1,4 @@
-"""Tells what a model's errors cost: mask AP with masks and classes swapped for the true ones.
+"""Prints the cost of a model's errors: mask AP with true masks or classes in place of predicted ones.
 
 solo-d2 eval --config-file quick/solov2_tiny MODEL.WEIGHTS model.pth
 solo-d2 analyze errors --json datasets/scenes/instances_val.json \\

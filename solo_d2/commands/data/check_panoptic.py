@@ -1,8 +1,8 @@
-"""Says in plain words what is wrong with a panoptic annotation set.
+"""Lists the problems of a panoptic annotation set in plain words.
 
 solo-d2 data check-panoptic --json panoptic_train.json --panoptic panoptic_train/ --images train/
 
-Exits with 0 where nothing is wrong.
+Exits with 0 if nothing is wrong.
 """
 
 import argparse

@@ -28,9 +28,9 @@ def build_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
 
 
 def check_output(output: Path, source: Path) -> None:
-    """Raises ``InputError`` where the part cannot go, or would take the place of the whole."""
+    """Raises ``InputError`` for an output that is not a JSON file, or is the input."""
     if output.suffix != ".json":
-        raise InputError(f"--output {output} is no .json file")
+        raise InputError(f"--output {output} does not end in .json")
     if output.resolve() == source.resolve():
         raise InputError(f"--output {output} is the --json that is split: name another file")
 

@@ -4,8 +4,8 @@
     solo-d2 export backbone --weights output/densecl/model_final.pth --output densecl_r50_rgb.pth \\
         --for-config other.yaml
 
-With --for-config the file suits that config's order of channels and pixel normalisation; without, those of
-the pre-training, which the tool prints.
+With --for-config the file suits the channel order and pixel normalization of that config, otherwise those of
+the pre-training. The command prints them.
 """
 
 import argparse
@@ -27,21 +27,21 @@ def build_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--weights", required=True, metavar="FILE", help="checkpoint of the pre-training")
     add("--output", required=True, metavar="FILE", help="file to write, .pth")
-    add("--config-file", default="", metavar="FILE", help="its config (default: config.yaml beside it)")
-    add("--for-config", default="", metavar="FILE", help="config of the model that is to start from it")
+    add("--config-file", default="", metavar="FILE", help="its config (default: config.yaml next to it)")
+    add("--for-config", default="", metavar="FILE", help="config of the model that starts from it")
     return parser
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Writes the backbone and prints the settings it expects."""
     if not arguments.output.endswith(".pth"):
-        raise InputError(f"--output {arguments.output}: the file's name has to end in .pth")
+        raise InputError(f"--output {arguments.output}: the file name must end in .pth")
     checkpoint = read_weight_file(arguments.weights)
     weights = backbone_weights(checkpoint.get("model", checkpoint))
     beside = os.path.join(os.path.dirname(arguments.weights), "config.yaml")
     trained = arguments.config_file or (beside if os.path.isfile(beside) else "")
     if arguments.for_config and not trained:
-        raise InputError(f"--for-config needs the pre-training's config too: {beside} is not there")
+        raise InputError(f"--for-config needs the pre-training's config too: {beside} does not exist")
     cfg = load_config(arguments.for_config or trained) if trained else None
     if arguments.for_config:
         weights = fit_to_config(weights, load_config(trained), cfg)

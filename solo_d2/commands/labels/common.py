@@ -43,12 +43,12 @@ def build_parser(description: str | None) -> argparse.ArgumentParser:
 def _read_part(text: str) -> tuple[int, int]:
     part, _, parts = text.partition("/")
     if not (part.isdecimal() and parts.isdecimal() and int(part) < int(parts)):
-        raise argparse.ArgumentTypeError(f"{text!r} is no part: give 0/4 to 3/4 for four parts")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a part: give 0/4 to 3/4 for four parts")
     return int(part), int(parts)
 
 
 def settings_from_config(cfg: CfgNode, images: ImagePaths) -> dict[str, object]:
-    """Everything that labels follow from, as flat JSON values."""
+    """Returns everything that labels depend on, as flat JSON values."""
     settings = {key: value for key, value in flatten(cfg.MODEL, "MODEL").items() if key not in _NOT_SETTINGS}
     settings |= flatten({key: cfg.INPUT[key] for key in _INPUT_KEYS}, "INPUT")
     settings |= flatten(cfg.PSEUDO_LABELS, "PSEUDO_LABELS")
@@ -64,16 +64,16 @@ def label_images_from_config(
     select: Callable[[Instances], Instances],
     make_segmenter: Callable[..., Segmenter],
 ) -> None:
-    """Writes ``--output``, going on where an earlier call with the same settings was stopped.
+    """Writes ``--output``; resumes an earlier call with the same settings.
 
     Args:
-        cfg: the config, weights in ``MODEL.WEIGHTS``.
-        arguments: of :func:`build_parser`.
-        select: which predictions become labels.
-        make_segmenter: called in every process as ``make_segmenter(cfg, device=...)``.
+        cfg: The config, with the weights in ``MODEL.WEIGHTS``.
+        arguments: Parsed by :func:`build_parser`.
+        select: Chooses the predictions that become labels.
+        make_segmenter: Called in every process as ``make_segmenter(cfg, device=...)``.
 
     Raises:
-        InputError: if the output exists and was made with other settings, or images cannot be read.
+        InputError: The output exists and was made with other settings, or images cannot be read.
     """
     _check(cfg, arguments)
     images = list_images(arguments.images, arguments.image_root)
@@ -84,12 +84,12 @@ def label_images_from_config(
     if output.exists():
         _check_finished(output, settings)
         ShardStore(folder, settings, images, shard_size).remove()
-        logger.info("%s is there already, made with these settings", output)
+        logger.info("%s exists and was made with these settings", output)
         return
     store = ShardStore.open(folder, settings, images, shard_size)
     missing = store.missing(*arguments.part)
     if len(missing) < store.num_shards:
-        logger.info("%d of %d shards are to be made", len(missing), store.num_shards)
+        logger.info("%d of %d shards are missing", len(missing), store.num_shards)
     make = partial(_make_on_device, make_segmenter, cfg)
     start = time.perf_counter()
     batch_size, device = cfg.PSEUDO_LABELS.BATCH_SIZE, cfg.MODEL.DEVICE
@@ -113,7 +113,7 @@ def _check(cfg: CfgNode, arguments: argparse.Namespace) -> None:
         if value is not None and value < 1:
             raise InputError(f"{name} {value}: it must be at least 1")
     if Path(arguments.output).suffix != ".json":
-        raise InputError(f"--output {arguments.output} is no .json file")
+        raise InputError(f"--output {arguments.output} does not end in .json")
 
 
 def _sizes_from_config(cfg: CfgNode) -> dict[str, int]:
@@ -132,7 +132,7 @@ def _check_finished(output: Path, settings: dict[str, object]) -> None:
 
 
 def _finish(store: ShardStore, output: Path, num_made: int, seconds: float) -> None:
-    """Merges once the last shard is there, and says what there is."""
+    """Merges the shards if all are done, and logs what they hold."""
     left = store.missing()
     if left and not output.exists():
         logger.info("%d of %d shards are left to other parts", len(left), store.num_shards)
@@ -144,14 +144,14 @@ def _finish(store: ShardStore, output: Path, num_made: int, seconds: float) -> N
         if not output.exists():
             raise
         _check_finished(output, store.settings)
-        logger.info("%s was put together by another part", output)
+        logger.info("%s was merged by another part", output)
         return
     store.remove()
     logger.info("%d images, %d masks -> %s", totals.images, totals.masks, output)
     if not totals.masks:
         logger.warning("nothing was found in any image; docs/free_mask.md says what to change")
     if totals.skipped:
-        logger.warning("%d images could not be read and are not in it", totals.skipped)
+        logger.warning("%d images could not be read and are left out", totals.skipped)
     if num_made == store.num_shards:
         rates = totals.images / seconds, totals.masks / seconds
         logger.info("%.1f images/s, %.1f masks/s, with start-up", *rates)

@@ -28,5 +28,7 @@ def run(arguments: argparse.Namespace) -> None:
     cli.show_log()
     cfg = load_config(arguments.config_file, arguments.opts)
     if cfg.MODEL.META_ARCHITECTURE != "FreeMask":
-        raise InputError(f"{arguments.config_file} is no Free Mask: MODEL.META_ARCHITECTURE must be FreeMask")
+        raise InputError(
+            f"{arguments.config_file} is not a Free Mask config: MODEL.META_ARCHITECTURE must be FreeMask"
+        )
     common.label_images_from_config(cfg, arguments, select_all, Predictor)

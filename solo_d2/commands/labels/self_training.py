@@ -27,5 +27,5 @@ def run(arguments: argparse.Namespace) -> None:
     cli.show_log()
     cfg = load_config(arguments.config_file, arguments.opts)
     if cfg.TEST.BOX_ONLY:
-        raise InputError("TEST.BOX_ONLY gives boxes without masks, which are no labels: leave it out")
+        raise InputError("TEST.BOX_ONLY gives boxes without masks, but labels need masks: leave it out")
     common.label_images_from_config(cfg, arguments, ConfidentPredictions.from_config(cfg), Predictor)

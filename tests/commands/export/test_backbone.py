@@ -63,7 +63,7 @@ def test_mistakes_are_one_line(run_command, run_folder, tmp_path, capsys):
     (tmp_path / "alone.pth").write_bytes((run_folder / "model_final.pth").read_bytes())
     for arguments, message in (
         (["--weights", tmp_path / "gone.pth", "--output", "x.pth"], "does not exist"),
-        (["--weights", run_folder / "model_final.pth", "--output", "x.pkl"], "has to end in .pth"),
+        (["--weights", run_folder / "model_final.pth", "--output", "x.pkl"], "must end in .pth"),
         (
             ["--weights", tmp_path / "alone.pth", "--output", tmp_path / "x.pth", "--for-config", "y.yaml"],
             "needs the pre-training's config",

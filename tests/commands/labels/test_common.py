@@ -130,7 +130,7 @@ def test_parts_that_end_together_both_succeed(run, caplog, tmp_path, monkeypatch
 
     monkeypatch.setattr(module, "count_labels", count_after_the_other)
     content = run("--part", "1/2")
-    assert len(content["images"]) == 10 and "labels.json was put together by another part" in caplog.text
+    assert len(content["images"]) == 10 and "labels.json was merged by another part" in caplog.text
 
 
 def test_labels_cut_short_are_not_accepted(run, tmp_path):
@@ -154,7 +154,7 @@ def test_a_foreign_output_is_not_overwritten(run, tmp_path):
         (["--part", "half"], "half"),
         (["--processes", "0"], "--processes 0"),
         (["--limit", "0"], "--limit 0"),
-        (["--output", "labels.txt"], "labels.txt is no .json"),
+        (["--output", "labels.txt"], "labels.txt does not end in .json"),
     ],
 )
 def test_mistakes_are_one_line(run, flags, message):

@@ -73,7 +73,7 @@ def test_one_and_two_processes_write_the_same_file(run_command, make_images, fla
     ("more", "message"),
     [
         (["--images", "gone"], "gone does not exist"),
-        (["--config-file", ROOT / "configs" / "quick" / "solov2_tiny.yaml"], "is no Free Mask"),
+        (["--config-file", ROOT / "configs" / "quick" / "solov2_tiny.yaml"], "is not a Free Mask config"),
     ],
 )
 def test_mistakes_are_one_line(run_command, make_images, flags, tmp_path, capsys, more, message):

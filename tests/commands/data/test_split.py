@@ -44,7 +44,7 @@ def test_mistakes_are_one_line(run, scenes, tmp_path, capsys):
 def test_the_whole_is_not_overwritten_by_its_part(run, scenes, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(scenes)
     before = (scenes / "instances_train.json").read_bytes()
-    for output, line in [(scenes / "instances_train.json", "name another file"), (tmp_path, "does not end in .json")]:
+    for output, line in [(scenes / "instances_train.json", "name another file"), (tmp_path, "end in .json")]:
         with pytest.raises(SystemExit) as info:
             run("--json", "instances_train.json", "--by", "images", "--fraction", 0.5, "--output", output)
         error = capsys.readouterr().err

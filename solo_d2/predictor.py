@@ -100,9 +100,9 @@ class Predictor:
                 ``cfg.INPUT.FORMAT`` if None. Paths and PIL images know their own.
 
         Returns:
-            For one picture its ``Instances`` on the model's device, at the picture's size:
-            ``pred_masks`` (N, H, W) bool, ``pred_boxes`` in pixels, ``scores`` (N,) and
-            ``pred_classes`` (N,). For a list, a list of them in the same order.
+            For one picture, its ``Instances`` on the model's device, at the picture's size: ``pred_masks``
+            (N, H, W) bool, ``pred_boxes`` in pixels, ``scores`` (N,) and ``pred_classes`` (N,). For a list, a
+            list of them in the same order.
 
         Raises:
             InputError: A picture cannot be read, or an array is not a picture.
@@ -142,7 +142,7 @@ class Predictor:
         return self.segment([self.load(picture, channels) for picture in batch])
 
     def load(self, picture: Picture, channels: str | None = None) -> dict:
-        """Reads a picture, see :meth:`__call__`, into the input that :meth:`segment` takes."""
+        """Reads a picture; returns an input of :meth:`segment`. See :meth:`__call__`."""
         return self.model_input(to_array(picture, self.input_format, channels))
 
     @torch.no_grad()
@@ -155,10 +155,10 @@ class Predictor:
         return outputs
 
     def model_input(self, array: np.ndarray) -> dict:
-        """Resizes a picture as for evaluation.
+        """Resizes a picture as in evaluation.
 
         Args:
-            array: uint8 (H, W, 3) in ``input_format``, see :func:`to_array`.
+            array: (H, W, 3) uint8 in ``input_format``; see :func:`to_array`.
 
         Returns:
             Detectron2's input: "image" (3, h, w) float, and "height", "width" of the picture.
@@ -228,7 +228,7 @@ def to_array(picture: Picture, order: str, channels: str | None = None) -> np.nd
     elif isinstance(picture, np.ndarray):
         array, channels = _checked(picture), channels or order
     else:
-        raise InputError(f"a {type(picture).__name__} is no picture; give a path, image or array")
+        raise InputError(f"a {type(picture).__name__} is not a picture; give a path, image or array")
     return array if channels == order else array[:, :, ::-1]
 
 
@@ -242,9 +242,9 @@ def _converted(picture: Image.Image) -> np.ndarray:
 
 def _checked(array: np.ndarray) -> np.ndarray:
     if array.dtype != np.uint8:
-        raise InputError(f"an array of {array.dtype} is no picture; give uint8 values 0 to 255")
+        raise InputError(f"an array of {array.dtype} is not a picture; give uint8 values 0 to 255")
     if array.ndim == 2:
         array = np.repeat(array[:, :, None], 3, axis=2)
     if array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
-        raise InputError(f"an array of shape {array.shape} is no picture; give (H, W, 3) or (H, W)")
+        raise InputError(f"an array of shape {array.shape} is not a picture; give (H, W, 3) or (H, W)")
     return array

@@ -1,4 +1,4 @@
-"""Config keys: one ``add_<topic>_config(cfg)`` per file, each key with its unit and paper section."""
+"""Config keys: one ``add_<topic>_config(cfg)`` per file. Each key states its unit and paper section."""
 
 from detectron2.config import CfgNode
 from detectron2.config import get_cfg as get_detectron2_cfg

@@ -1,4 +1,4 @@
-"""One way to a config: from a file, from the name of a config, or from a config node."""
+"""Loads configs from a file, from a config's name, or from a config node."""
 
 import os
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ def load_config(config: CfgNode | str | os.PathLike = "", opts: Sequence[str] = 
         opts: Overrides: "KEY", "VALUE", ...
 
     Raises:
-        InputError: The file is missing or not valid YAML, or a key is unknown or a value of the wrong type.
+        InputError: If the file is missing or not valid YAML, a key is unknown, or a value has the wrong type.
     """
     if isinstance(config, CfgNode):
         cfg = config.clone()
@@ -40,10 +40,10 @@ def load_config(config: CfgNode | str | os.PathLike = "", opts: Sequence[str] = 
 
 
 def find_config(config: str | os.PathLike) -> str:
-    """Returns the path of a config file that is given by its path or by its name.
+    """Returns the path of a config file, given its path or its name.
 
     Raises:
-        InputError: There is no such config.
+        InputError: If the config does not exist.
     """
     path = os.fspath(config)
     if os.path.isfile(path) or path.endswith((".yaml", ".yml")):
@@ -59,7 +59,7 @@ def config_file(name: str) -> Path:
             ".yaml", such as "SOLOv2/solov2_R50_3x".
 
     Raises:
-        InputError: There is no such config; the message has the nearest names.
+        InputError: If the config does not exist; the message suggests the nearest names.
     """
     home = next((path for path in _HOMES if path.is_dir()), None)
     if home is None:
@@ -83,7 +83,7 @@ def merge_options(cfg: CfgNode, options: Sequence[str]) -> None:
         options: "KEY", "VALUE", ...
 
     Raises:
-        InputError: A key is unknown, or a value is missing or of the wrong type.
+        InputError: If a key is unknown, or a value is missing or has the wrong type.
     """
     flags = [option for option in options[0::2] if option.startswith("--")]
     if flags:

@@ -1,10 +1,10 @@
-"""Keys of the training loop that Detectron2's own config does not have."""
+"""Keys of the training loop that Detectron2's config does not have."""
 
 from detectron2.config import CfgNode
 
 
 def add_training_config(cfg: CfgNode) -> None:
-    """Adds optimizer choice, AMP precision, averaged and fresh weights, evaluation and its pictures."""
+    """Adds optimizer, AMP precision, averaged and re-initialized weights, evaluation and its pictures."""
     # "SGD" (the papers) or "AdamW" (short schedules on small data); weight decay groups are the same.
     cfg.SOLVER.OPTIMIZER = "SGD"
     # "float16" (with loss scaling) or "bfloat16"; used when SOLVER.AMP.ENABLED is true.
@@ -13,16 +13,16 @@ def add_training_config(cfg: CfgNode) -> None:
     cfg.SOLVER.EMA = CfgNode()
     cfg.SOLVER.EMA.ENABLED = False
     cfg.SOLVER.EMA.DECAY = 0.999
-    # Weights that start anew instead of from MODEL.WEIGHTS, by the beginnings of their names (fine-tuning
-    # FreeSOLO: ["head.category_predictor"], section 6.2.1 there).
+    # Name prefixes of weights to re-initialize instead of loading them from MODEL.WEIGHTS (fine-tuning
+    # FreeSOLO: ["head.category_predictor"], its section 6.2.1).
     cfg.MODEL.FRESH_WEIGHTS = []
     # Evaluation result that decides which checkpoint is kept as model_best.pth; "" keeps none.
     cfg.TEST.BEST_METRIC = "segm/AP"
-    # Boxes without masks: evaluators measure "bbox" only, and models resize no mask to the image. Boxes are
-    # those of the masks (SOLOv2 paper, appendix D).
+    # Boxes without masks: evaluators measure "bbox" only, and models resize no mask to the image. Boxes come
+    # from the masks (SOLOv2 paper, appendix D).
     cfg.TEST.BOX_ONLY = False
-    # Measure how well objects are found whatever they are: all classes of ground truth and of predictions are
-    # one (FreeSOLO, section 6.3.1), and evaluated data sets may have other classes than the model.
+    # Class-agnostic evaluation: all classes of ground truth and predictions count as one (FreeSOLO, section
+    # 6.3.1), so evaluated data sets may have other classes than the model.
     cfg.TEST.CLASS_AGNOSTIC = False
-    # Validation pictures (ground truth beside prediction) written to TensorBoard at every evaluation.
+    # Number of validation pictures (ground truth next to prediction) for TensorBoard at every evaluation.
     cfg.TEST.VIS_IMAGES = 4

@@ -38,15 +38,15 @@ def build_evaluator(
     embeddings.
 
     Args:
-        dataset_name: a registered dataset.
-        output_folder: where result files go; evaluation makes it.
-        max_dets_per_image: results that count per image, best first (COCO's rule: 100; LVIS has
+        dataset_name: A registered dataset.
+        output_folder: Where result files go; evaluation makes it.
+        max_dets_per_image: Results that count per image, best first (COCO's rule: 100; LVIS has
             its own).
-        tasks: what is measured of instances, "bbox" and/or "segm".
-        class_agnostic: measure nothing but instances, all classes being one; any data set with a COCO file.
+        tasks: What is measured of instances, "bbox" and/or "segm".
+        class_agnostic: Measure nothing but instances, all classes being one; any data set with a COCO file.
 
     Raises:
-        InputError: if nothing can measure such a dataset.
+        InputError: If nothing can measure such a dataset.
     """
     if class_agnostic:
         return ClassAgnosticEvaluator(dataset_name, tasks, output_folder)

@@ -39,7 +39,7 @@ def analyze_errors(json_file: str | os.PathLike, results_file: str | os.PathLike
         {row: {metric: percent}}; NaN where there is no ground truth of that size.
 
     Raises:
-        InputError: a file is missing or is not what it should be, or the two do not belong together.
+        InputError: A file is missing or is not what it should be, or the two do not belong together.
     """
     truth = _read_truth(json_file)
     results = _read_results(results_file, truth)
@@ -51,7 +51,7 @@ def match_ground_truth(truth: COCO, results: Sequence[dict]) -> list[dict | None
     """Finds the ground truth that each result's mask overlaps most, of whatever class; crowds do not count.
 
     Args:
-        truth: the annotations.
+        truth: The annotations.
         results: COCO results with compressed RLE.
 
     Returns:
@@ -83,10 +83,10 @@ def swap(
     """Returns results with parts of their matches in place of their own.
 
     Args:
-        truth: the annotations.
+        truth: The annotations.
         results: COCO results.
-        matches: as :func:`match_ground_truth` gives them; a result without one stays as it is.
-        parts: any of "mask" and "class".
+        matches: As :func:`match_ground_truth` gives them; a result without one stays as it is.
+        parts: Any of "mask" and "class".
     """
     swapped = []
     for result, match in zip(results, matches, strict=True):

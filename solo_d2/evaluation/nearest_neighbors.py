@@ -23,8 +23,8 @@ class NearestNeighborEvaluator(DatasetEvaluator):
     def __init__(self, dataset_name: str, num_neighbors: int = NUM_NEIGHBORS):
         """
         Args:
-            dataset_name: a registered data set whose records have "image_id" and "class_id".
-            num_neighbors: images that vote; all others where there are fewer.
+            dataset_name: A registered data set whose records have "image_id" and "class_id".
+            num_neighbors: Images that vote; all others where there are fewer.
         """
         self._classes = {r["image_id"]: r["class_id"] for r in DatasetCatalog.get(dataset_name)}
         self._num_neighbors = num_neighbors
@@ -56,7 +56,7 @@ def neighbor_votes(embeddings: Tensor, labels: Tensor, num_neighbors: int) -> Te
     Args:
         embeddings: (N, C) of length 1.
         labels: (N,) int64 from 0.
-        num_neighbors: others that vote, at most N - 1.
+        num_neighbors: Others that vote, at most N - 1.
 
     Returns:
         (N, classes) float.

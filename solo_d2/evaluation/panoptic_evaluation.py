@@ -58,8 +58,8 @@ class PanopticEvaluator(DatasetEvaluator):
         """Takes one batch.
 
         Args:
-            inputs: have "file_name" and "image_id".
-            outputs: have "panoptic_seg", (H, W) integer ids on any device, and a list of segments with "id",
+            inputs: Have "file_name" and "image_id".
+            outputs: Have "panoptic_seg", (H, W) integer ids on any device, and a list of segments with "id",
                 "isthing" and "category_id".
         """
         for image, output in zip(inputs, outputs, strict=True):

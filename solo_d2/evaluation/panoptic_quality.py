@@ -69,7 +69,7 @@ class PanopticCounts:
         """Averages over the classes that occur.
 
         Args:
-            categories: with "id" and "isthing".
+            categories: With "id" and "isthing".
 
         Returns:
             "All", "Things" and "Stuff", each {"pq", "sq", "rq", "n"} (NaN where n, the number of classes
@@ -106,14 +106,14 @@ def count_image(
 
     Args:
         truth_ids: (H, W) integer segment ids, 0 for void.
-        truth_segments: each with "id", "category_id", "area" (pixels, as annotated) and perhaps "iscrowd".
+        truth_segments: Each with "id", "category_id", "area" (pixels, as annotated) and perhaps "iscrowd".
         predicted_ids: (H, W) integer segment ids, 0 for void.
-        predicted_segments: each with "id" and "category_id".
-        categories: ids that may occur.
-        image: name for messages.
+        predicted_segments: Each with "id" and "category_id".
+        categories: Ids that may occur.
+        image: Name for messages.
 
     Raises:
-        InputError: sizes differ, or the prediction contradicts itself.
+        InputError: Sizes differ, or the prediction contradicts itself.
     """
     if truth_ids.shape != predicted_ids.shape:
         raise InputError(
@@ -220,16 +220,16 @@ def panoptic_quality(
     Args:
         truth_json: "annotations" (image_id, file_name, segments_info) and "categories".
         prediction_json: "annotations" of every image.
-        truth_folder: holds the PNG files that ``truth_json`` names.
-        prediction_folder: likewise.
-        workers: processes; default one per core, fewer for few images.
+        truth_folder: Holds the PNG files that ``truth_json`` names.
+        prediction_folder: Likewise.
+        workers: Processes; default one per core, fewer for few images.
         image_ids: Images that count; default all that ``truth_json`` has.
 
     Returns:
         See :meth:`PanopticCounts.summary`.
 
     Raises:
-        InputError: a missing or contradictory prediction, or a file that cannot be read.
+        InputError: A missing or contradictory prediction, or a file that cannot be read.
     """
     truth = read_json(truth_json, "panoptic annotation file")
     predicted = read_json(prediction_json, "file of panoptic predictions")

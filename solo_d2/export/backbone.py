@@ -1,7 +1,7 @@
-"""A pre-trained backbone as a file that any Detectron2 model starts from (``MODEL.WEIGHTS``).
+"""Exports a pre-trained backbone for ``MODEL.WEIGHTS`` of any Detectron2 model.
 
 The file has the names of Detectron2's converted ResNets (``stem.conv1.weight``, ...).
-It asks to be matched by the ends of names, so that it fits both a plain ResNet and one below an FPN.
+It asks Detectron2 to match names by their ends, so it fits both a plain ResNet and one below an FPN.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from solo_d2.engine.weights import preprocessing_of
 from solo_d2.utils.errors import InputError
 
 STEM = "stem.conv1.weight"
-# Where models keep their ResNet, the longer prefix first.
+# Prefixes of models' ResNets, the longer first.
 _PREFIXES = ("backbone.bottom_up.", "backbone.", "")
 # Keys that must be equal for a ResNet's weights to mean the same.
 _ARCHITECTURE = (
@@ -31,13 +31,13 @@ _ARCHITECTURE = (
 
 
 def backbone_weights(model_weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Returns a model's ResNet weights under their plain names, without counters of batches.
+    """Returns a model's ResNet weights under their plain names, without batch counters.
 
     Args:
         model_weights: State dict of a model with a ResNet, alone, below an FPN, or in DenseCL.
 
     Raises:
-        InputError: If there is no ResNet.
+        InputError: If the model has no ResNet.
     """
     for prefix in _PREFIXES:
         if prefix + STEM in model_weights:
@@ -52,13 +52,13 @@ def backbone_weights(model_weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 @dataclass(frozen=True)
 class BackboneRecipe:
-    """Everything in a config that the meaning of a ResNet's weights depends on.
+    """The config keys that give a ResNet's weights their meaning.
 
     Attributes:
         architecture: Keys of ``MODEL.RESNETS`` and their values.
         channels: Order of the image's channels, "RGB" or "BGR".
-        mean: Subtracted from each channel.
-        std: Divides each channel.
+        mean: Mean that is subtracted per channel.
+        std: Standard deviation that each channel is divided by.
     """
 
     architecture: Mapping[str, object]
@@ -78,18 +78,18 @@ class BackboneRecipe:
 
 
 def fit_to_config(weights: dict[str, Tensor], trained: CfgNode, target: CfgNode) -> dict[str, Tensor]:
-    """Makes a backbone compute the same from the images another config feeds it.
+    """Adapts a backbone to another config's images, with the same results.
 
-    The first convolution takes over what differs: the order of the channels and the division by
-    ``PIXEL_STD``. The result is exact, at the borders too.
+    The first convolution absorbs the differences: the order of the channels and the division by
+    ``PIXEL_STD``. The result is exact, also at the borders.
 
     Args:
-        weights: As of :func:`backbone_weights`; not changed.
+        weights: Result of :func:`backbone_weights`; not changed.
         trained: Config the backbone was trained with.
-        target: Config it is for.
+        target: Config to adapt it to.
 
     Raises:
-        InputError: The configs build different ResNets or subtract different means.
+        InputError: If the configs build different ResNets or subtract different means.
     """
     ours, theirs = BackboneRecipe.from_config(trained), BackboneRecipe.from_config(target)
     for key, value in ours.architecture.items():
@@ -112,12 +112,12 @@ def fit_to_config(weights: dict[str, Tensor], trained: CfgNode, target: CfgNode)
 
 
 def as_checkpoint(weights: dict[str, Tensor], preprocessing: Preprocessing | None = None) -> dict:
-    """Returns what to save: Detectron2's checkpointers match the names by their ends.
+    """Returns the content of a checkpoint whose names Detectron2 matches by their ends.
 
     Args:
         weights: Result of :func:`backbone_weights` or :func:`fit_to_config`.
-        preprocessing: What they expect of images, None for unknown. This project's checkpointer reports
-            where a config does otherwise. Test sizes are left out: they are not the backbone's.
+        preprocessing: Preprocessing that the weights expect, None for unknown. This project's checkpointer
+            reports a config that differs. Test sizes are omitted, because they do not concern the backbone.
     """
     expected = replace(preprocessing or Preprocessing(), short_side=None, long_side=None).as_dict()
     return {

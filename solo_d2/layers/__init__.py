@@ -1,4 +1,4 @@
-"""Parts of networks that two or more methods use."""
+"""Network layers that two or more methods use."""
 
 from .conv_tower import (
     ConvTower,

@@ -18,7 +18,7 @@ def coordinate_channels(features: Tensor, axes: str = "xy") -> Tensor:
 
     Args:
         features: (B, C, H, W).
-        axes: Which coordinates and in which order: "xy", "x" or "y".
+        axes: Coordinates in their order: "xy", "x" or "y".
 
     Returns:
         (B, len(axes), H, W) in the features' dtype.
@@ -35,13 +35,13 @@ def coordinate_channels(features: Tensor, axes: str = "xy") -> Tensor:
 
 
 def append_coordinates(features: Tensor, axes: str = "xy") -> Tensor:
-    """Appends :func:`coordinate_channels`: (B, C + len(axes), H, W), in the features' memory format."""
+    """Appends :func:`coordinate_channels`: (B, C + len(axes), H, W) in the features' memory format."""
     return torch.cat([features, coordinate_channels(features, axes)], dim=1)
 
 
 Norm = str | Callable[[int], nn.Module]
 
-# Standard deviation of every head convolution's initial weights (the published models').
+# Standard deviation of the initial weights of head convolutions, as in the published models.
 _INIT_STD = 0.01
 _DEFORM_CONVS = {"DCN": DeformConv, "DCNv2": ModulatedDeformConv}
 
@@ -51,7 +51,7 @@ def init_conv(conv: nn.Module, prior_prob: float = 0.5) -> nn.Module:
 
     Args:
         conv: The convolution.
-        prior_prob: Probability that the bias alone stands for (focal loss paper, section 3.3); 0.5 is bias 0.
+        prior_prob: Initial probability, set by the bias (focal loss paper, section 3.3); 0.5 is bias 0.
     """
     nn.init.normal_(conv.weight, std=_INIT_STD)
     if conv.bias is not None:
@@ -60,7 +60,7 @@ def init_conv(conv: nn.Module, prior_prob: float = 0.5) -> nn.Module:
 
 
 class DeformConvBlock(nn.Module):
-    """A deformable convolution whose offsets (and factors, "DCNv2") are predicted from its own input."""
+    """A deformable convolution that predicts its offsets (and, as "DCNv2", factors) from its input."""
 
     def __init__(self, type_dcn: str, in_channels: int, kernel_size: int, **conv):
         """
@@ -68,7 +68,7 @@ class DeformConvBlock(nn.Module):
             type_dcn: "DCN" or "DCNv2".
             in_channels: Input channels.
             kernel_size: Odd side of the kernel.
-            **conv: Further arguments of Detectron2's deformable convolutions.
+            **conv: Other arguments of Detectron2's deformable convolutions.
 
         Raises:
             InputError: If ``type_dcn`` is unknown.
@@ -109,11 +109,11 @@ def conv_block(
     Args:
         in_channels: Input channels.
         out_channels: Output channels.
-        norm: A name Detectron2's ``get_norm`` knows ("GN", "BN", "SyncBN", ...), a function from channels to
-            a module, or "" for none, in which case the convolution has a bias ("DCN" has none even then).
+        norm: A name that Detectron2's ``get_norm`` knows ("GN", "BN", "SyncBN", ...), a function from
+            channels to a module, or "" for none. Without it the convolution has a bias, except for "DCN".
         kernel_size: Odd side of the kernel.
         type_dcn: "DCN" or "DCNv2" for a deformable convolution, "" for an ordinary one.
-        bias: Whether an ordinary convolution has a bias beside a normalization, too.
+        bias: Whether an ordinary convolution has a bias even with a normalization.
     """
     parts = {"norm": get_norm(norm, out_channels), "activation": F.relu}
     if type_dcn:
@@ -148,11 +148,11 @@ class ConvTower(nn.Sequential):
             channels: Width.
             num_convs: Depth.
             norm: As in :func:`conv_block`.
-            num_coord_convs: How many of the first convolutions also see coordinates.
+            num_coord_convs: Number of first convolutions that also see coordinates.
             axes: Which coordinates; see :func:`append_coordinates`.
-            num_dcn_convs: How many of the last convolutions are deformable.
-            type_dcn: Their kind, "DCN" or "DCNv2".
-            bias: Whether ordinary convolutions have a bias beside a normalization, too.
+            num_dcn_convs: Number of last convolutions that are deformable.
+            type_dcn: Their type, "DCN" or "DCNv2".
+            bias: Whether ordinary convolutions have a bias even with a normalization.
         """
         blocks = []
         for index in range(num_convs):

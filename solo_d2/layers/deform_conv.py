@@ -1,7 +1,8 @@
-"""Deformable convolution that runs wherever PyTorch does (arXiv 1703.06211; with masks arXiv 1811.11168).
+"""Deformable convolution on any device (arXiv 1703.06211; with masks arXiv 1811.11168).
 
-Detectron2's layers are compiled operators, with no or incomplete kernels for CPUs. The layers here have the
-same parameters; they run Detectron2's operators on a GPU if it was built with them, and PyTorch otherwise.
+Detectron2's layers are compiled operators whose CPU kernels are missing or incomplete. The layers here have
+the same parameters. They run Detectron2's operators on a GPU if it was built with them, and PyTorch
+otherwise.
 B: batch; C: channels; G: deformable groups; T: kernel taps, row by row; H, W: input size; h, w: output size.
 """
 
@@ -31,7 +32,7 @@ def deform_conv2d(
     dilation: int | tuple[int, int] = 1,
     groups: int = 1,
 ) -> Tensor:
-    """Convolves an input whose sampling points are moved by ``offset``; outside the input all is zero.
+    """Convolves an input at sampling points moved by ``offset``; the input is zero outside.
 
     Args:
         x: (B, C, H, W) float.
@@ -39,8 +40,8 @@ def deform_conv2d(
         weight: (C_out, C / groups, kernel height, kernel width).
         mask: (B, G * T, h, w) factors of the samples ("modulated"), or None.
         bias: (C_out,) or None.
-        stride: Of the output in input pixels.
-        padding: Zeros on every side.
+        stride: Input pixels per output pixel.
+        padding: Rows and columns of zeros on every side.
         dilation: Input pixels between taps.
         groups: Groups of channels convolved separately.
 
@@ -66,7 +67,7 @@ def deform_conv2d(
 
 
 def _sampling_grid(offset: Tensor, input_size, kernel_size, stride, padding, dilation) -> Tensor:
-    """Returns where every tap reads, in grid_sample's x, y coordinates: (B, G, T, h * w, 2) float32."""
+    """Returns the position that every tap reads, in grid_sample's x, y: (B, G, T, h * w, 2) float32."""
     points = []
     for axis, length in enumerate(offset.shape[-2:]):
         step, pad, gap = (v if isinstance(v, int) else v[axis] for v in (stride, padding, dilation))
@@ -82,7 +83,7 @@ def _sampling_grid(offset: Tensor, input_size, kernel_size, stride, padding, dil
 
 
 def _forward_in_pytorch(layer: nn.Module, x: Tensor, offset: Tensor, mask: Tensor | None) -> Tensor:
-    """What the layer's own forward computes, without its compiled operator."""
+    """Computes the result of the layer's own forward without its compiled operator."""
     out = deform_conv2d(
         x,
         offset,
@@ -124,9 +125,9 @@ _ANY_DEVICE: dict[type[nn.Module], Any] = {
 
 
 def convert_deform_convs(module: Any) -> Any:
-    """Replaces, in place, every deformable convolution of Detectron2 inside ``module`` by one for any device.
+    """Replaces Detectron2's deformable convolutions inside ``module``, in place, by layers for any device.
 
-    Parameters, their names and whether they are trained stay what they are.
+    Parameters, their names, and ``requires_grad`` stay the same.
 
     Returns:
         The module.

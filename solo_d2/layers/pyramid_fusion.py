@@ -8,7 +8,7 @@ from .conv_tower import Norm, append_coordinates, conv_block
 
 
 class _FusionBranch(nn.Module):
-    """Brings one pyramid level to the finest level's scale by convolutions and x2 upsamplings."""
+    """Upsamples one pyramid level to the finest level's size by convolutions and x2 upsamplings."""
 
     def __init__(self, in_channels: int, channels: int, num_upsamplings: int, norm: Norm, type_dcn: str):
         super().__init__()
@@ -29,7 +29,7 @@ class _FusionBranch(nn.Module):
 
 
 class PyramidFusion(nn.Module):
-    """Sums P2..P5 at stride 4, each after convolutions; the deepest level is told its coordinates."""
+    """Sums P2..P5 at stride 4, each after convolutions; the deepest level sees coordinates."""
 
     def __init__(
         self,
@@ -44,11 +44,11 @@ class PyramidFusion(nn.Module):
         """
         Args:
             in_channels: Channels of every pyramid level.
-            num_levels: Levels fused, each half the size of the one before.
+            num_levels: Number of levels fused, each half the size of the one before.
             channels: Width of the fusion blocks and of the result.
             norm: Normalization of every convolution.
-            coordinates: Whether the deepest level sees them.
-            type_dcn: "DCN" or "DCNv2" makes every convolution deformable, "" none.
+            coordinates: Whether the deepest level sees coordinates.
+            type_dcn: "DCN" or "DCNv2" for deformable convolutions, "" for ordinary ones.
         """
         super().__init__()
         self.coordinates = coordinates

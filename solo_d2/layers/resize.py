@@ -1,4 +1,4 @@
-"""Feature maps of pyramid levels: resized bilinearly, and flattened."""
+"""Bilinear resizing and flattening of pyramid levels."""
 
 from collections.abc import Sequence
 
@@ -18,10 +18,10 @@ def upsample(features: Tensor) -> Tensor:
 
 
 def rescale_pyramid(features: Sequence[Tensor]) -> list[Tensor]:
-    """Halves the finest level and brings the coarsest to the size of the one before it.
+    """Halves the finest level and enlarges the coarsest to the size of the one before it.
 
     Args:
-        features: Levels of shape (B, C, H_l, W_l), finest first. A single level is returned as it is.
+        features: Levels of shape (B, C, H_l, W_l), finest first. A single level is returned unchanged.
 
     Returns:
         The levels, so that strides 4, 8, 16, 32, 64 become 8, 8, 16, 32, 32.
@@ -34,9 +34,10 @@ def rescale_pyramid(features: Sequence[Tensor]) -> list[Tensor]:
 
 
 def aligned_bilinear(maps: Tensor, factor: int) -> Tensor:
-    """Upsamples so that input pixel i lies at output pixel ``factor * i + factor // 2``.
+    """Upsamples so that input pixel i maps to output pixel ``factor * i + factor // 2``.
 
-    A map of stride s has its pixels at s // 2, s // 2 + s, ...; so has the result of stride s / factor.
+    The pixels of a map of stride s are at s // 2, s // 2 + s, ... in the image; so are the result's, with s /
+    factor.
 
     Args:
         maps: (B, C, H, W) float.
@@ -70,14 +71,14 @@ def restore_size(
     *,
     aligned: bool = False,
 ) -> Tensor:
-    """Upsamples maps to the padded network input, crops the padding and resizes to the output.
+    """Upsamples maps to the padded network input, crops the padding, and resizes to the output.
 
     Args:
         maps: (N, C, h, w) float over the padded network input.
         image_size: Height and width of the network input without padding.
         output_size: Height and width of the results.
         stride: Network-input pixels per map pixel.
-        aligned: Whether maps are upsampled with aligned corners, as :func:`aligned_bilinear` does.
+        aligned: Whether to upsample with :func:`aligned_bilinear` instead of half-pixel centers.
 
     Returns:
         (N, C, *output_size).

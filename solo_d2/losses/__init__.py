@@ -1,4 +1,4 @@
-"""Losses that two or more methods use, each a function of tensors."""
+"""Loss functions that two or more methods use."""
 
 from .focal_and_dice import average_over_ranks, category_focal_loss, dice_loss
 

@@ -1,4 +1,4 @@
-"""Focal loss over class labels, dice loss of masks, and the counts that losses are divided by."""
+"""Focal loss of class labels, dice loss of masks, and averages over processes."""
 
 import torch.distributed as dist
 import torch.nn.functional as F
@@ -14,8 +14,8 @@ def category_focal_loss(logits: Tensor, labels: Tensor, alpha: float, gamma: flo
     Args:
         logits: (..., C).
         labels: (...) int64; C means background.
-        alpha: Weight of the foreground against 1 - alpha of the background.
-        gamma: Exponent that lowers the weight of what is predicted well.
+        alpha: Weight of the foreground; the background has 1 - alpha.
+        gamma: Exponent that lowers the weight of well-classified examples.
 
     Returns:
         A float32 scalar.
@@ -25,7 +25,7 @@ def category_focal_loss(logits: Tensor, labels: Tensor, alpha: float, gamma: flo
 
 
 def average_over_ranks(value: Tensor) -> Tensor:
-    """Returns the mean of a scalar over all processes; a process without any instance takes part, too."""
+    """Returns the mean of a scalar over all processes; processes without instances must call it, too."""
     world_size = comm.get_world_size()
     if world_size == 1:
         return value
@@ -40,7 +40,7 @@ def dice_loss(probabilities: Tensor, targets: Tensor, eps: float = 1e-3) -> Tens
     Args:
         probabilities: (P, ...) float in [0, 1].
         targets: (P, ...) bool or float in [0, 1].
-        eps: Keeps the loss of an empty prediction against an empty target finite.
+        eps: Keeps the loss finite if both prediction and target are empty.
 
     Returns:
         (P,) float32.

@@ -1,4 +1,4 @@
-"""What all methods stand on: the contract of a meta-architecture, postprocessing and backbones."""
+"""The base of all methods: the meta-architecture's contract, postprocessing, and backbones."""
 
 from . import backbones
 

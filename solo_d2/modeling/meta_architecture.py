@@ -1,4 +1,4 @@
-"""The contract of a meta-architecture, and the template of a direct instance segmenter."""
+"""The base class of meta-architectures, and the template of a direct instance segmenter."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,16 +18,16 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class WeightKey:
-    """The config keys that explain a group of weights, for messages about a file that does not fit.
+    """Config keys that explain a group of weights, for messages about a file that does not fit.
 
-    Keys are full names, several joined by "or"; "{}" stands for the model's own node, such as "MODEL.SOLOV2".
+    Keys are full names, joined by "or"; "{}" stands for the model's own node, such as "MODEL.SOLOV2".
 
     Attributes:
         pattern: Regular expression that matches the start of a weight's name.
-        shape: The key that decides the weight's shape, or a function that returns it for the shapes in a file
-            and in the model.
+        shape: The key that decides the weight's shape, or a function that returns the key for the shapes in a
+            file and in the model.
         presence: The key that decides whether the weight exists.
-        per_class: Whether the weight has a row per class, so that other classes re-initialize it.
+        per_class: Whether the weight has a row per class and is re-initialized for other classes.
     """
 
     pattern: str
@@ -36,24 +36,24 @@ class WeightKey:
     per_class: bool = False
 
 
-# For weights that neither a method nor a backbone declares: they belong to another method.
+# For weights of another method, which neither this method nor a backbone declares.
 OTHER_WEIGHTS = WeightKey("", "MODEL.META_ARCHITECTURE", presence="MODEL.META_ARCHITECTURE")
 
 
 class MetaArchitecture(nn.Module):
-    """What a model is, as class attributes, and what every model needs to take in images.
+    """Base of all models: class attributes that describe the model, and the normalization of images.
 
-    Detectron2's own meta-architectures are no subclasses; the attributes' defaults hold for them.
+    Detectron2's own meta-architectures are not subclasses; the defaults below apply to them.
 
     Attributes:
         config_node: Node below ``cfg.MODEL`` that holds the method's keys; "" for none.
-        train_mapper: Mapper whose samples the model trains on, a name in :mod:`solo_d2.data.mappers`; None
-            where the data set's records decide.
-        evaluator_types: Kinds of data sets (``evaluator_type``) that the model can be evaluated on; None for
+        train_mapper: Name in :mod:`solo_d2.data.mappers` of the mapper of training samples; None if the data
+            set's records decide.
+        evaluator_types: Types of data sets (``evaluator_type``) that the model can be evaluated on; None for
             a model that finds instances.
         is_panoptic: Whether results have "panoptic_seg".
-        weight_keys: Which config key explains which weight; the first match counts. A subclass declares only
-            its own, see :meth:`all_weight_keys`.
+        weight_keys: Config keys that explain weights; the first match counts. A subclass declares only its
+            own, see :meth:`all_weight_keys`.
         weight_parts: Parts inside "backbone" or "head" that a file may have or lack on their own.
     """
 
@@ -67,8 +67,8 @@ class MetaArchitecture(nn.Module):
     def __init__(self, *, pixel_mean: Sequence[float], pixel_std: Sequence[float]):
         """
         Args:
-            pixel_mean: Per channel, in the order and range of the input images.
-            pixel_std: Likewise.
+            pixel_mean: Mean per channel, in the order and range of the input images.
+            pixel_std: Standard deviation per channel, likewise.
         """
         super().__init__()
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1), False)
@@ -76,12 +76,12 @@ class MetaArchitecture(nn.Module):
 
     @classmethod
     def all_weight_keys(cls) -> tuple[WeightKey, ...]:
-        """Returns the keys that the class and its bases declare, the class's own first."""
+        """Returns the weight keys of the class and its bases, the class's own first."""
         return tuple(key for base in cls.__mro__ for key in vars(base).get("weight_keys", ()))
 
     @classmethod
     def original_of(cls, weight: str) -> str:
-        """Returns the name of the weight that a named one is a copy of; without copies, the name itself."""
+        """Returns the name of the weight that ``weight`` is a copy of; by default the name itself."""
         return weight
 
     @property
@@ -89,47 +89,47 @@ class MetaArchitecture(nn.Module):
         return self.pixel_mean.device
 
     def to_channels_last(self) -> None:
-        """Puts the weights into the memory format of the images; called when all parts are there."""
+        """Converts the weights to the images' memory format; call it after all parts are built."""
         self.to(memory_format=torch.channels_last)
 
     def normalize(self, images: Tensor) -> Tensor:
-        """Brings pixels (..., C, H, W) to the range that the backbone takes."""
+        """Normalizes pixels (..., C, H, W) with the model's mean and standard deviation."""
         return (images - self.pixel_mean) / self.pixel_std
 
 
 def find_meta_architecture(name: str) -> type[MetaArchitecture]:
-    """Returns the registered class of a name.
+    """Returns the registered class of this name.
 
-    Detectron2's own models and unknown names give :class:`MetaArchitecture`, whose defaults hold for them.
+    Detectron2's own models and unknown names give :class:`MetaArchitecture`, whose defaults apply.
     """
     found = META_ARCH_REGISTRY.get(name) if name in META_ARCH_REGISTRY else MetaArchitecture
     return found if issubclass(found, MetaArchitecture) else MetaArchitecture
 
 
 def build_any_device_backbone(cfg: CfgNode) -> Backbone:
-    """Builds ``MODEL.BACKBONE.NAME``; its deformable convolutions run on any device.
+    """Builds ``MODEL.BACKBONE.NAME`` with deformable convolutions that run on any device.
 
-    Names and shapes of the parameters are those of Detectron2's backbone.
+    Parameters have the names and shapes of Detectron2's backbone.
     """
     return convert_deform_convs(build_backbone(cfg))
 
 
 def training_iteration() -> int | None:
-    """Returns the current iteration of a training, from 0, resumed or not; None outside a training."""
+    """Returns the current training iteration, counted from 0 across resumes; None outside training."""
     return get_event_storage().iter if has_event_storage() else None
 
 
 class DenseSegmenter(MetaArchitecture):
-    """Template of a model that maps images to instances without boxes or proposals.
+    """Template of a model that maps images to instances without proposals.
 
-    A subclass provides :meth:`losses` and :meth:`inference`. Weights and images are kept channels-last.
+    A subclass provides :meth:`losses` and :meth:`inference`. Weights and images are channels-last.
     """
 
     def __init__(self, *, backbone: Backbone, **kwargs):
         """
         Args:
             backbone: Detectron2 backbone; inputs are padded to its ``size_divisibility``.
-            **kwargs: Of :class:`MetaArchitecture`.
+            **kwargs: Arguments of :class:`MetaArchitecture`.
         """
         super().__init__(**kwargs)
         self.backbone = backbone
@@ -139,7 +139,7 @@ class DenseSegmenter(MetaArchitecture):
         Args:
             batched_inputs: Detectron2's format: "image" (C, H, W) with values 0 to 255 in the order of
                 ``INPUT.FORMAT``; "instances" with ``gt_boxes``, ``gt_classes`` and ``gt_masks`` (BitMasks)
-                when training; "height" and "width" of the wanted results, the image's own by default.
+                when training; "height" and "width" of the results, by default the image's own.
 
         Returns:
             A dict of losses when training, else one {"instances": Instances} per image.
@@ -155,10 +155,10 @@ class DenseSegmenter(MetaArchitecture):
         return self.results(features, images.image_sizes, output_sizes)
 
     def training_losses(self, features: dict[str, Tensor], batched_inputs: list[dict]) -> dict[str, Tensor]:
-        """Returns :meth:`losses`, of which the first also depends on every map that no head reads.
+        """Returns :meth:`losses`; the first one also depends on every map that no head reads.
 
-        Distributed training waits for the gradients of all parameters, so such maps take part with a gradient
-        of 0. A wrapper adds losses of its own here.
+        Distributed training waits for the gradients of all parameters, so unused maps contribute a gradient
+        of 0. A wrapper adds its own losses here.
         """
         losses = self.losses(features, batched_inputs)
         unread = [x.float().mean() for name, x in features.items() if name not in self.read_features]
@@ -169,7 +169,7 @@ class DenseSegmenter(MetaArchitecture):
 
     @property
     def read_features(self) -> set[str]:
-        """Names of the backbone's outputs that the heads and losses read in training."""
+        """Returns the names of the backbone outputs that heads and losses read in training."""
         raise NotImplementedError
 
     def ground_truth(self, batched_inputs: list[dict]) -> list[Instances]:
@@ -182,7 +182,7 @@ class DenseSegmenter(MetaArchitecture):
         image_sizes: Sequence[tuple[int, int]],
         output_sizes: Sequence[tuple[int, int]],
     ) -> list[dict]:
-        """Returns what :meth:`forward` does in inference; a wrapper adds results of its own here."""
+        """Returns the results of inference; a wrapper adds its own results here."""
         return [{"instances": x} for x in self.inference(features, image_sizes, output_sizes)]
 
     def preprocess(self, batched_inputs: list[dict]) -> ImageList:
@@ -197,11 +197,11 @@ class DenseSegmenter(MetaArchitecture):
         return batch
 
     def losses(self, features: dict[str, Tensor], batched_inputs: list[dict]) -> dict[str, Tensor]:
-        """Returns named scalar losses; every one depends on its parameters even without any instance.
+        """Returns named scalar losses; each depends on its parameters even without instances.
 
         Args:
             features: The backbone's outputs by name.
-            batched_inputs: As :meth:`forward` takes them.
+            batched_inputs: Inputs of :meth:`forward`.
         """
         raise NotImplementedError
 
@@ -218,7 +218,7 @@ class DenseSegmenter(MetaArchitecture):
 def ground_truth_masks(instances: Instances) -> Tensor:
     """Returns ``gt_masks`` as (n, H, W) bool, from bit masks or polygons.
 
-    Detectron2 leaves the field out of images without annotations; that means no masks.
+    Detectron2 omits the field for images without annotations, which means no masks.
     """
     if not instances.has("gt_masks"):
         return torch.zeros(0, *instances.image_size, dtype=torch.bool, device=instances.gt_classes.device)
@@ -229,9 +229,9 @@ def ground_truth_masks(instances: Instances) -> Tensor:
 
 
 def has_mask(instances: Sequence[Instances]) -> Tensor | None:
-    """Returns which of a batch's instances have a mask that may be learned: (N,) bool, None if all have.
+    """Returns (N,) bool, whether each of a batch's instances has a mask to learn from; None if all have.
 
-    ``gt_has_mask`` (n,) bool says so; images where all instances have one need not have the field.
+    The field is ``gt_has_mask`` (n,) bool; an image whose instances all have masks need not have it.
     """
     if not any(x.has("gt_has_mask") for x in instances):
         return None

@@ -1,6 +1,6 @@
-"""From masks at feature resolution to Detectron2 ``Instances`` at image resolution.
+"""Conversion of masks at feature resolution to Detectron2 ``Instances`` at image resolution.
 
-Soft masks are large, so they are computed in chunks of which only packed bits are kept.
+Soft masks are large, so they are computed in chunks, and only packed bits are kept.
 
 M: results; h, w: mask feature size; all sizes are (height, width) in pixels.
 """
@@ -15,7 +15,7 @@ from solo_d2.layers import aligned_bilinear, resize
 from solo_d2.ops import pack_masks, restore_masks
 from solo_d2.structures import extent
 
-# Bytes of float32 soft masks that may be alive at once.
+# Maximum bytes of float32 soft masks in memory at a time.
 _CHUNK_BYTES = 1 << 26
 
 
@@ -26,17 +26,17 @@ def pack_computed_masks(
     threshold: float,
     device: torch.device,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Packs ``count`` soft masks with memory for only a part of them.
+    """Packs ``count`` soft masks without holding them all in memory.
 
     Args:
         masks_of: Maps positions, (n,) int64 in [0, count), to soft masks (n, h, w).
-        count: How many there are.
+        count: Number of masks.
         mask_size: (h, w).
-        threshold: As in :func:`solo_d2.ops.pack_masks`, whose results these are.
-        device: Of the masks.
+        threshold: Threshold of :func:`solo_d2.ops.pack_masks`.
+        device: Device of the masks.
 
     Returns:
-        bits (count, W) int64, area (count,) int64 and soft_sum (count,) float32.
+        ``bits`` (count, W) int64, ``area`` (count,) int64 and ``soft_sum`` (count,) float32.
     """
     chunk_length = max(_CHUNK_BYTES // (4 * mask_size[0] * mask_size[1]), 1)
     chunks = torch.arange(count, device=device).split(chunk_length)
@@ -61,17 +61,17 @@ def build_instances(
     """Builds results for one image.
 
     Args:
-        soft_masks: (M, h, w) float in [0, 1] over the padded network input; None where ``boxes`` are enough.
+        soft_masks: (M, h, w) float in [0, 1] over the padded network input; None if ``boxes`` suffice.
         scores: (M,) float.
         classes: (M,) int64.
         image_size: Size of the network input without padding.
         output_size: Size of the results, the original image's.
         mask_stride: Network-input pixels per mask pixel.
-        threshold: A pixel belongs to the mask strictly above it.
-        with_masks: Without, there is no ``pred_masks``, no mask is resized, and boxes are those of
+        threshold: Mask pixels are strictly above it.
+        with_masks: Whether to return ``pred_masks``; otherwise no mask is resized, and boxes come from
             :func:`boxes_from_soft_masks`.
         boxes: (M, 4) XYXY in output pixels; None for the masks' tight bounds.
-        aligned: Whether masks are upsampled by :func:`aligned_bilinear`, not with half-pixel centers.
+        aligned: Whether to upsample with :func:`aligned_bilinear` instead of half-pixel centers.
 
     Returns:
         Instances with ``pred_masks`` (M, *output_size) bool, ``pred_boxes`` XYXY in output pixels, ``scores``
@@ -105,14 +105,14 @@ def empty_instances(output_size: tuple[int, int], device: torch.device, with_mas
 
 
 def drop_wide(instances: Instances, max_box_width: float) -> Instances:
-    """Drops instances that are as wide as ``max_box_width`` of the image or wider, and empty ones.
+    """Drops empty instances and those at least as wide as ``max_box_width`` of the image.
 
     Args:
         instances: With ``pred_boxes``, XYXY in pixels of their ``image_size``.
         max_box_width: Fraction of the image width.
 
     Returns:
-        The others, in their order.
+        The remaining instances, in their order.
     """
     x0, _, x1, _ = instances.pred_boxes.tensor.unbind(1)
     width = x1 - x0
@@ -127,10 +127,10 @@ def boxes_from_soft_masks(
     threshold: float,
     aligned: bool = False,
 ) -> Tensor:
-    """Computes boxes at output resolution without resizing a mask: the maxima over rows and columns are.
+    """Computes boxes at output resolution by resizing maxima over rows and columns instead of masks.
 
-    A maximum of interpolated values is at most the interpolated maximum, so such a box covers that of the
-    resized mask; it is larger only where a mask tapers off within a mask pixel.
+    The maximum of interpolated values is at most the interpolated maximum, so the box covers the resized
+    mask's box. It is larger only where a mask tapers off within a mask pixel.
 
     Args and frame as in :func:`build_instances`.
 

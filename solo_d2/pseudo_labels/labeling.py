@@ -43,12 +43,12 @@ class Labeling:
     """What every process needs to know; can be pickled.
 
     Attributes:
-        make_segmenter: device (None: the config's) -> model.
-        select: which predictions become labels.
-        store: the shards.
-        root: folder of the images.
-        batch_size: images per forward pass.
-        device: the config's; only "cuda" shares processes out over all GPUs.
+        make_segmenter: Device (None: the config's) -> model.
+        select: Which predictions become labels.
+        store: The shards.
+        root: Folder of the images.
+        batch_size: Images per forward pass.
+        device: The config's; only "cuda" shares processes out over all GPUs.
     """
 
     make_segmenter: Callable[[str | None], Segmenter]
@@ -76,7 +76,7 @@ class Labeling:
         """Labels images; what is found does not depend on the order in which batches fill.
 
         Args:
-            segmenter: the model.
+            segmenter: The model.
             listed: (COCO id, file name below ``root``) of each image.
         """
         loaded = load_ahead(segmenter.load, [self.root / name for _, name in listed], self.batch_size)
@@ -104,12 +104,12 @@ def run_labeling(labeling: Labeling, shards: Sequence[int], processes: int = 1) 
     """Makes shards, split evenly over processes; GPUs take turns.
 
     Args:
-        labeling: the job.
-        shards: which ones.
-        processes: how many; 1 works in this process.
+        labeling: The job.
+        shards: Which ones.
+        processes: How many; 1 works in this process.
 
     Raises:
-        SystemExit: if a process failed; it has said why.
+        SystemExit: If a process failed; it has said why.
     """
     processes = max(1, min(processes, len(shards)))
     if processes == 1:
@@ -186,8 +186,8 @@ def annotations_of(instances: Instances, image_id: int) -> list[dict]:
     """COCO annotations without "id": compressed RLE, box (x, y, width, height), area, score, embedding.
 
     Args:
-        instances: on the CPU, with ``pred_masks``; ``pred_embeddings`` (N, D) gives "embedding".
-        image_id: of their image.
+        instances: On the CPU, with ``pred_masks``; ``pred_embeddings`` (N, D) gives "embedding".
+        image_id: Of their image.
     """
     rows = instances_to_coco_json(instances, image_id)
     if not rows:
@@ -223,7 +223,7 @@ def count_labels(store: ShardStore) -> Totals:
     """Adds up the finished shards.
 
     Raises:
-        InputError: if more images could not be read than a training would put up with; the shards that lack
+        InputError: If more images could not be read than a training would put up with; the shards that lack
             some are then forgotten, so that the next call reads these again.
     """
     images = masks = skipped = 0

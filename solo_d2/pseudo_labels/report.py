@@ -37,10 +37,10 @@ def write_report(
     """Writes ``report.md`` and its picture into the pipeline's output folder.
 
     Args:
-        pipeline: what was run, all of it or a part.
-        runner: that ran it.
-        command: the command line that makes the run again.
-        read_picture: file -> RGB uint8 (H, W, 3); None leaves pictures out, whose label files may be large.
+        pipeline: What was run, all of it or a part.
+        runner: That ran it.
+        command: The command line that makes the run again.
+        read_picture: File -> RGB uint8 (H, W, 3); None leaves pictures out, whose label files may be large.
 
     Returns:
         The page.

@@ -32,7 +32,7 @@ class Shard:
     Attributes:
         images: COCO image records (id, file_name, height, width).
         annotations: COCO annotations without "id".
-        skipped: one line per image that could not be read.
+        skipped: One line per image that could not be read.
     """
 
     images: list[dict] = field(default_factory=list)
@@ -44,9 +44,9 @@ class ShardStore:
     """A folder with the settings and the finished shards.
 
     Attributes:
-        folder: where it is.
-        settings: what the labels follow from, the list of images included.
-        num_shards: how many there will be.
+        folder: Where it is.
+        settings: What the labels follow from, the list of images included.
+        num_shards: How many there will be.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class ShardStore:
         """Opens the store of these settings, or makes it.
 
         Raises:
-            InputError: if the folder was made with other settings.
+            InputError: If the folder was made with other settings.
         """
         store = cls(folder, settings, images, shard_size)
         before = read_object(store.folder / _SETTINGS)
@@ -120,8 +120,8 @@ class ShardStore:
         """Writes all shards as one COCO JSON, one shard in memory at a time; annotation ids count from 1.
 
         Args:
-            output: the file.
-            counts: what is in it, for :func:`read_counts`.
+            output: The file.
+            counts: What is in it, for :func:`read_counts`.
         """
         write_text(output, self._coco_text({"settings": self.settings, "counts": dict(counts or {})}))
 
@@ -136,7 +136,7 @@ class ShardStore:
         """All shards in order, one in memory at a time.
 
         Raises:
-            InputError: if one is absent or damaged.
+            InputError: If one is absent or damaged.
         """
         for shard in range(self.num_shards):
             content = self.read(shard)

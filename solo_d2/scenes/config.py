@@ -34,8 +34,8 @@ class SceneConfig:
             are 0.2 turns apart, so that above 0.1 their colors overlap.
         contrast: least color distance (sum of absolute 8-bit channel differences) between an
             object and what it covers, where a few draws can reach it.
-        stuff_regions: least and most stuff regions in an image.
-        pixel_noise: amplitude of the uniform noise on the finished image, in 8-bit steps.
+        stuff_regions: Least and most stuff regions in an image.
+        pixel_noise: Amplitude of the uniform noise on the finished image, in 8-bit steps.
     """
 
     objects: tuple[int, int] = (1, 5)

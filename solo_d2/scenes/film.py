@@ -21,9 +21,9 @@ def film_frames(num_frames: int = 48, size: int = 128, seed: int = 0) -> np.ndar
     """Renders the film.
 
     Args:
-        num_frames: frames of one round of the camera.
-        size: side of a frame in pixels.
-        seed: of the scene.
+        num_frames: Frames of one round of the camera.
+        size: Side of a frame in pixels.
+        seed: Of the scene.
 
     Returns:
         (num_frames, size, size, 3) uint8 BGR.

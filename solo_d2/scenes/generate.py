@@ -48,19 +48,19 @@ def generate_scenes(
     and ``scenes.json`` (the parameters). Pixels and JSON are the same on every machine.
 
     Args:
-        root: folder to make.
-        num_train: training images.
-        num_val: validation images.
-        size: side of the square images in pixels, at least 64.
-        seed: of the whole set; with more images, the first ones stay the same.
-        workers: processes; default as many as there are cores, but no more than are worth starting.
-        config: distributions of the scenes.
+        root: Folder to make.
+        num_train: Training images.
+        num_val: Validation images.
+        size: Side of the square images in pixels, at least 64.
+        seed: Of the whole set; with more images, the first ones stay the same.
+        workers: Processes; default as many as there are cores, but no more than are worth starting.
+        config: Distributions of the scenes.
 
     Returns:
         ``root``.
 
     Raises:
-        InputError: a parameter is out of range, or ``root`` holds something else.
+        InputError: A parameter is out of range, or ``root`` holds something else.
     """
     root, config = Path(root), config or SceneConfig()
     counts = {"train": num_train, "val": num_val}

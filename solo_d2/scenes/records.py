@@ -29,8 +29,8 @@ class SceneRecords:
     """What a scene contributes to a data set's files.
 
     Attributes:
-        image: entry of ``images``.
-        annotations: entries of the instance JSON.
+        image: Entry of ``images``.
+        annotations: Entries of the instance JSON.
         segments: ``segments_info`` of the panoptic JSON.
         panoptic: (H, W, 3) uint8 BGR picture of segment ids.
         mattes: file name -> (H, W, 4) uint8 BGRA, an object's own colors and its visible alpha.
@@ -60,8 +60,8 @@ def scene_records(scene: Scene, index: int) -> SceneRecords:
     """Describes scene ``index`` of a split.
 
     Args:
-        scene: the scene.
-        index: from 0. Image and annotation ids follow from it alone.
+        scene: The scene.
+        index: From 0. Image and annotation ids follow from it alone.
 
     Returns:
         Its records. Objects without a visible pixel have none.

@@ -20,7 +20,7 @@ class SceneObject:
     """One object of a scene.
 
     Attributes:
-        kind: index into ``THING_CLASSES``.
+        kind: Index into ``THING_CLASSES``.
         alpha: (H, W) uint8, visible matte: the object's own alpha times what later objects let
             through.
         color: (H, W, 3) uint8 BGR, the object's own unmixed colors.
@@ -42,7 +42,7 @@ class Scene:
         stuff: (H, W) uint8, index into ``STUFF_CLASSES``, also below the objects.
         owner: (H, W) uint8, 0 where no object covers at least half a pixel, else 1 + index of the
             top one.
-        objects: back to front.
+        objects: Back to front.
     """
 
     image: np.ndarray
@@ -59,11 +59,11 @@ def compose_scene(config: SceneConfig, size: int, seed: int, split: str, index: 
     """Makes scene ``index`` of a split.
 
     Args:
-        config: distributions to draw from.
-        size: side of the image in pixels.
-        seed: of the whole set.
-        split: one of ``SPLITS``.
-        index: from 0.
+        config: Distributions to draw from.
+        size: Side of the image in pixels.
+        seed: Of the whole set.
+        split: One of ``SPLITS``.
+        index: From 0.
 
     Returns:
         The scene, the same for the same arguments.

@@ -71,9 +71,9 @@ def make_outline(kind: str, diameter: float, rng: np.random.Generator) -> Outlin
     """Draws a random outline of a class.
 
     Args:
-        kind: one of ``THING_CLASSES``.
-        diameter: longer side of the outline's box in pixels.
-        rng: source of proportions and rotation.
+        kind: One of ``THING_CLASSES``.
+        diameter: Longer side of the outline's box in pixels.
+        rng: Source of proportions and rotation.
 
     Returns:
         The rotated outline, its box centered at (0, 0).
@@ -125,7 +125,7 @@ def soften(alpha: np.ndarray, width: int) -> np.ndarray:
 
     Args:
         alpha: (H, W) uint8.
-        width: odd side of the box in pixels; 1 changes nothing.
+        width: Odd side of the box in pixels; 1 changes nothing.
 
     Returns:
         (H, W) uint8. Beyond the border the matte is continued by its edge value.

@@ -19,10 +19,10 @@ def value_noise(size: int, cells: tuple[int, int], rng: np.random.Generator, cha
     """Random values on a coarse grid, smoothly interpolated.
 
     Args:
-        size: side of the result in pixels.
-        cells: grid cells (down, across); as many cells as pixels give white noise.
-        rng: source of the grid values.
-        channels: independent fields.
+        size: Side of the result in pixels.
+        cells: Grid cells (down, across); as many cells as pixels give white noise.
+        rng: Source of the grid values.
+        channels: Independent fields.
 
     Returns:
         (channels, size, size) int32 in [-128, 128].
@@ -99,9 +99,9 @@ def stuff_texture(kind: str, size: int, rng: np.random.Generator) -> np.ndarray:
     """Draws the texture of a stuff class.
 
     Args:
-        kind: one of ``STUFF_CLASSES``.
-        size: side in pixels.
-        rng: source of everything random in it.
+        kind: One of ``STUFF_CLASSES``.
+        size: Side in pixels.
+        rng: Source of everything random in it.
 
     Returns:
         (size, size, 3) uint8 BGR.

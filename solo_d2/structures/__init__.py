@@ -1,4 +1,4 @@
-"""Plain data that two or more methods hand from one stage to the next."""
+"""Masks and their measures, shared by data and methods."""
 
 from .masks import boxes_from_masks, downsample_masks, extent, mass_centers, sample_masks
 

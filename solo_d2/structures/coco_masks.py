@@ -1,7 +1,7 @@
-"""Checks and measures of one COCO segmentation: polygons, compressed or uncompressed RLE.
+"""Checks and measures one COCO segmentation: polygons, compressed or uncompressed RLE.
 
-pycocotools trusts its input: its memory and time grow with the length of an outline, however far outside the
-image, and its decoder of compressed RLE reads past a malformed end. So nothing reaches it unchecked.
+pycocotools trusts its input. Its memory and time grow with the length of an outline, even far outside the
+image, and its decoder of compressed RLE reads past a malformed end. So every input is checked first.
 """
 
 from collections.abc import Sequence
@@ -13,27 +13,27 @@ from pycocotools import mask as coco_mask
 
 NO_MASK, EMPTY_MASK = "no segmentation", "empty mask"
 FAR_OUTSIDE = "polygon far outside its image"
-# Larger whole numbers are not exact as floats.
+# Larger integers are not exact as floats.
 _LARGEST_NUMBER = 2.0**53
-# How far a polygon may reach beyond its image, in longer sides of the image.
+# Maximum distance of a polygon from its image, in units of the image's longer side.
 _REACH = 10
-# Longest outline, in pixels and in longer sides: pycocotools takes 0.2 s and 200 MB for the former.
+# Maximum outline in pixels and in longer sides; pycocotools takes 0.2 s and 200 MB for the former.
 _LONGEST_OUTLINE, _LONGEST_OUTLINE_IN_SIDES = 4e6, 1e4
 _COUNT_BITS = 5
 _MOST_DIGITS = 7  # 5-bit digits of a run length below 2^31, sign included
 
 
 class BrokenRecord(ValueError):
-    """A record that cannot be used; the message is the reason, the same for all records of its kind."""
+    """A record that cannot be used; the message gives the reason and is the same for all such records."""
 
 
 @dataclass(frozen=True)
 class Measures:
-    """What a segmentation says about its instance.
+    """Measures of an instance, taken from its segmentation.
 
     Attributes:
-        segmentation: in a form that COCO's own tools accept.
-        area: in pixels.
+        segmentation: The segmentation in a form that COCO's own tools accept.
+        area: Area in pixels.
         box: (x, y, width, height) in pixels.
         fixed: what had to be changed, in words; "" if nothing.
     """
@@ -45,7 +45,7 @@ class Measures:
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Whether a JSON value is a number that a float can hold exactly (booleans are none)."""
+    """Returns True if a JSON value is a number that a float holds exactly; booleans are not numbers."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return False
     return -_LARGEST_NUMBER <= value <= _LARGEST_NUMBER  # false for NaN
@@ -55,15 +55,15 @@ def measure_segmentation(segmentation: object, height: int, width: int) -> Measu
     """Checks a segmentation and measures its mask.
 
     Args:
-        segmentation: value of the JSON key.
-        height: of the image, in pixels.
-        width: of the image, in pixels.
+        segmentation: Value of the JSON key.
+        height: Of the image, in pixels.
+        width: Of the image, in pixels.
 
     Returns:
         Its measures.
 
     Raises:
-        BrokenRecord: the segmentation has no usable mask.
+        BrokenRecord: If the segmentation has no usable mask.
     """
     if not segmentation:
         raise BrokenRecord(NO_MASK)
@@ -75,7 +75,7 @@ def measure_segmentation(segmentation: object, height: int, width: int) -> Measu
 
 
 def check_segmentation(segmentation: object, height: int, width: int) -> None:
-    """Checks that pycocotools can be given a segmentation; it may be empty.
+    """Checks that a segmentation is safe for pycocotools; it may be empty.
 
     Args:
         segmentation: Value of the JSON key.
@@ -83,7 +83,7 @@ def check_segmentation(segmentation: object, height: int, width: int) -> None:
         width: Of the image, in pixels.
 
     Raises:
-        BrokenRecord: It cannot.
+        BrokenRecord: If it is not safe.
     """
     if isinstance(segmentation, dict):
         _read_runs(segmentation, height, width)
@@ -97,7 +97,7 @@ def check_segmentation(segmentation: object, height: int, width: int) -> None:
 
 
 def is_near_image(polygon: Sequence[float], height: int, width: int) -> bool:
-    """Whether a polygon is bounded, so that its raster takes little time and memory.
+    """Returns True if a polygon is small enough to be rasterized in little time and memory.
 
     Args:
         polygon: Numbers x, y, x, y, ...; at least one.
@@ -134,8 +134,8 @@ def _measure_polygons(polygons: list, height: int, width: int) -> Measures:
     high = np.clip(points.max(axis=0), 0, (width, height))
     inside = bool((points >= 0).all() and (points <= (width, height)).all())
     area = sum(_enclosed_area(polygon) for polygon in kept)
-    # A polygon whose area is no less than its outline is wide enough to cover a pixel. Otherwise the raster
-    # decides, also where parts may overlap or be outside the image.
+    # A polygon whose area is at least its outline's length is wide enough to cover a pixel, so its exact area
+    # is used. Otherwise, or if parts may overlap or leave the image, the raster decides.
     if len(kept) > 1 or not inside or area < _outline(kept[0]):
         parts = coco_mask.frPyObjects(kept, height, width)
         area = float(coco_mask.area(coco_mask.merge(parts)))
@@ -156,7 +156,7 @@ def _polygon_problem(polygon: object, height: int, width: int) -> str:
 
 
 def _outline(polygon: Sequence[float]) -> float:
-    """Length of a closed polygon's outline in pixels; of each edge the longer of width and height counts."""
+    """Returns the length of a closed polygon's outline in pixels; an edge counts its longer extent."""
     points = np.asarray(polygon, np.float64).reshape(-1, 2)
     return float(np.abs(points - np.roll(points, -1, axis=0)).max(axis=1).sum())
 
@@ -177,7 +177,7 @@ def _measure_rle(rle: dict, height: int, width: int) -> Measures:
 
 
 def _read_runs(rle: dict, height: int, width: int) -> np.ndarray:
-    """Run lengths, which add up to the image; raises ``BrokenRecord`` for anything else."""
+    """Returns run lengths that add up to the image; raises ``BrokenRecord`` otherwise."""
     counts, pixels = rle.get("counts"), height * width
     if rle.get("size") != [height, width]:
         raise BrokenRecord("RLE whose size is not the image's")
@@ -193,7 +193,7 @@ def _read_runs(rle: dict, height: int, width: int) -> np.ndarray:
 
 
 def _parse_counts(text: str) -> np.ndarray:
-    """Run lengths of a compressed RLE: little-endian 5-bit digits, from the fourth on as differences."""
+    """Decodes a compressed RLE's run lengths: little-endian 5-bit digits, differences from the fourth on."""
     codes = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8).astype(np.int64) - 48
     if len(codes) == 0 or codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
         raise BrokenRecord("malformed RLE")

@@ -1,4 +1,4 @@
-"""Mass centers, boxes and reduced copies of binary masks.
+"""Mass centers, boxes, and reduced copies of binary masks.
 
 N: masks; h, w: their size in pixels.
 """
@@ -7,15 +7,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# A uint8 lane of a summed int64 word holds at most this many ones.
+# A byte lane of an int64 sum overflows into the next lane above this many ones.
 _LANE_CAPACITY = 255
 
 
 def count_rows_and_columns(masks: Tensor) -> tuple[Tensor, Tensor]:
     """Counts the true pixels of every row and every column.
 
-    Eight neighboring pixels are one int64 word, so a sum of words is eight byte-wide sums at once; the words
-    are summed in runs short enough for a byte.
+    Eight neighboring bool pixels, one byte each, are one int64 word. A sum of words is thus eight byte-wide
+    sums at once, as long as the runs are short enough for a byte.
 
     Args:
         masks: (N, h, w) bool.
@@ -24,6 +24,7 @@ def count_rows_and_columns(masks: Tensor) -> tuple[Tensor, Tensor]:
         Rows (N, h) and columns (N, w), int64.
     """
     n, h, w = masks.shape
+    # A view as int64 needs rows of whole words at aligned addresses.
     if w % 8 or masks.storage_offset() % 8 or not masks.numel():
         padded = masks.new_zeros(n, h, w + -w % 8)
         padded[..., :w] = masks
@@ -59,10 +60,10 @@ def mass_centers(masks: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def downsample_masks(masks: Tensor, stride: int, size: tuple[int, int]) -> Tensor:
-    """Pads binary masks right and below, then shrinks them as an 8-bit bilinear image resize does.
+    """Pads binary masks right and below, then shrinks them as an 8-bit bilinear image resize would.
 
-    At an even factor such a resize reads only the central 2x2 pixels of each block, and rounding makes the
-    result true where at least two of the four are. A tiny object can thus vanish.
+    At an even factor, such a resize reads only the central 2x2 pixels of each block, and rounding makes the
+    result true if at least two of the four are. A tiny object can thus vanish.
 
     Args:
         masks: (N, h, w) bool.
@@ -112,7 +113,7 @@ def boxes_from_masks(masks: Tensor) -> Tensor:
 
 
 def extent(occupied: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns the first and one past the last true index of each (N, L) row, 0 and 0 where none is."""
+    """Returns the first and one past the last true index of each (N, L) row; 0 and 0 for an empty row."""
     positions = torch.arange(1, occupied.shape[1] + 1, device=occupied.device)
     ends = torch.where(occupied, positions, 0).amax(1)
     starts = torch.where(occupied, positions, occupied.shape[1] + 1).amin(1) - 1

@@ -1,6 +1,6 @@
-"""Keys of CondInst and of FCOS (https://arxiv.org/abs/1904.01355), the detector that it stands on.
+"""Keys of CondInst and of FCOS (https://arxiv.org/abs/1904.01355), the detector that it builds on.
 
-Names and meanings follow the public Detectron2-style models, so that their config files read the same.
+Names and meanings follow the public Detectron2-style models, so their config files look the same.
 """
 
 from detectron2.config import CfgNode
@@ -80,10 +80,10 @@ def _add_mask_keys(node: CfgNode) -> None:
 
 
 def _add_sampling_keys(node: CfgNode) -> None:
-    """Which positive locations get a mask loss (section 2.3)."""
-    # This many per batch at random (500: the first version of the paper); -1: the next key decides.
+    """Adds the limits on positive locations that get a mask loss (section 2.3)."""
+    # At most this many per batch, at random (500 in the paper's first version); -1: the next key decides.
     node.MAX_PROPOSALS = -1
-    # This many per image, the best-scoring ones of every instance, shared equally; -1: all.
+    # At most this many per image, divided equally between instances, best scores first; -1: all.
     node.TOPK_PROPOSALS_PER_IM = 64
 
 
@@ -92,8 +92,8 @@ def _add_nms_keys(node: CfgNode) -> None:
     # "box" is FCOS's; "matrix", "fast", "hard" and "soft" compare masks and need no boxes (SOLOv2 paper,
     # section 2.2 and table 3c).
     node.NMS_TYPE = "box"
-    # Of mask NMS: candidates that enter, best first; decay function of "matrix" and "soft" and its sigma; IoU
-    # above which "fast", "hard" and the linear "soft" act; score a result needs.
+    # Mask NMS: the number of best candidates that enter; decay function of "matrix" and "soft", and its
+    # sigma; IoU above which "fast", "hard" and linear "soft" act; minimum score of a result.
     node.NMS_PRE = 500
     node.NMS_KERNEL = "gaussian"
     node.NMS_SIGMA = 2.0
@@ -119,7 +119,7 @@ def _add_level_keys(node: CfgNode) -> None:
     # Backbone outputs the head reads, finest first, and their strides in input pixels.
     node.IN_FEATURES = ["p3", "p4", "p5", "p6", "p7"]
     node.FPN_STRIDES = [8, 16, 32, 64, 128]
-    # Levels the backbone makes above the coarsest of FPN.IN_FEATURES: 2 (p6, p7) or 0.
+    # Levels that the backbone adds above the coarsest of FPN.IN_FEATURES: 2 (p6, p7) or 0.
     node.TOP_LEVELS = 2
     # Bounds between the levels: largest distance in pixels from a location to the sides of its box.
     node.SIZES_OF_INTEREST = [64, 128, 256, 512]
@@ -129,7 +129,7 @@ def _add_level_keys(node: CfgNode) -> None:
 
 def _add_head_keys(node: CfgNode) -> None:
     """Towers, predictors and their losses (sections 2.2, 2.3)."""
-    # Depth of the class tower, of the box tower and of a tower below both (real-time models: 0, 0, 4).
+    # Depth of the class tower, of the box tower, and of a tower that both share (real-time models: 0, 0, 4).
     node.NUM_CLS_CONVS = 4
     node.NUM_BOX_CONVS = 4
     node.NUM_SHARE_CONVS = 0
@@ -137,7 +137,7 @@ def _add_head_keys(node: CfgNode) -> None:
     node.NORM = "GN"
     # Initial foreground probability of every location and class (focal loss paper).
     node.PRIOR_PROB = 0.01
-    # Whether boxes are predicted; without them CONDINST.NMS_TYPE has to be a mask NMS (section 3.5).
+    # Whether boxes are predicted; without them CONDINST.NMS_TYPE must be a mask NMS (section 3.5).
     node.BOX_ON = True
     # Focal loss on classes.
     node.LOSS_ALPHA = 0.25
@@ -146,15 +146,15 @@ def _add_head_keys(node: CfgNode) -> None:
 
 def _add_inference_keys(node: CfgNode) -> None:
     """Inference (section 2.4)."""
-    # A candidate needs a larger score: class * centerness, or the class alone (mmdet's models: False).
+    # A candidate's score must be larger: class * centerness, or the class alone (mmdet's models: False).
     node.INFERENCE_TH_TEST = 0.05
     node.THRESH_WITH_CTR = True
     # Final score: the square root of class * centerness, or the product (mmdet's models: False).
     node.SQRT_SCORE = True
     # Candidates kept per level, best first.
     node.PRE_NMS_TOPK_TEST = 1000
-    # Whether boxes are cut at the image's borders before NMS already (mmdet's models: True).
+    # Whether boxes are clipped to the image before NMS instead of after it (mmdet's models: True).
     node.CLIP_BEFORE_NMS = False
-    # IoU above which box NMS suppresses, and the most results kept per image.
+    # IoU threshold of box NMS, and the maximum number of results per image.
     node.NMS_TH = 0.6
     node.POST_NMS_TOPK_TEST = 100

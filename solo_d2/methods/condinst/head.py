@@ -1,4 +1,4 @@
-"""FCOS's head (https://arxiv.org/abs/1904.01355), with a controller's numbers beside the boxes.
+"""FCOS's head (https://arxiv.org/abs/1904.01355), extended by a controller that predicts mask heads.
 
 B: batch; C: classes; K: locations of all levels; D: controller numbers per location.
 """
@@ -17,12 +17,12 @@ from solo_d2.layers.conv_tower import Norm
 
 @dataclass(frozen=True)
 class PointPredictions:
-    """What the head says about every location, level by level, row by row.
+    """Predictions at every location, level by level, row by row.
 
     Attributes:
         class_logits: (B, K, C).
         centerness: (B, K) logits.
-        distances: (B, K, 4) to the left, upper, right and lower side of the box, not negative, in strides;
+        distances: (B, K, 4) to the left, top, right and bottom side of the box, nonnegative, in strides;
             None without a box predictor.
         params: (B, K, D) of the controller.
         sizes: Height and width of every level.
@@ -69,8 +69,8 @@ class FCOSHead(nn.Module):
             num_levels: Pyramid levels.
             num_classes: C.
             num_cls_convs: Depth of the class tower.
-            num_box_convs: Depth of the box tower, which centerness and controller stand on, too.
-            num_share_convs: Depth of a tower below both.
+            num_box_convs: Depth of the box tower, which centerness and controller share.
+            num_share_convs: Depth of a tower that both share.
             norm: Normalization of the towers.
             prior_prob: Initial foreground probability of every location and class.
             box_on: Whether boxes are predicted.

@@ -1,7 +1,7 @@
-"""The losses of FCOS and what they are divided by (FCOS; CondInst paper, section 2.3).
+"""The losses of FCOS and their normalization (FCOS; CondInst paper, section 2.3).
 
 B: images; K: locations per image; C: classes. Every loss is a masked sum over all locations, so no shape
-depends on the data; counts are averages over the processes of a training.
+depends on the data and nothing waits for the device. Counts are averaged over processes.
 """
 
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ def distance_giou_loss(distances: Tensor, targets: Tensor, eps: float = 1e-7) ->
     """Computes 1 - GIoU (https://arxiv.org/abs/1902.09630) of two boxes around the same point.
 
     Args:
-        distances: (..., 4) float, to the left, upper, right and lower side, not negative, in any unit.
-        targets: Likewise, in the same unit.
-        eps: The least area that is divided by.
+        distances: (..., 4) float, to the left, top, right and bottom side, nonnegative, in any unit.
+        targets: The same for the ground truth, in the same unit.
+        eps: Lower bound of the areas that are divisors.
 
     Returns:
         (...) float32 in [0, 2].
@@ -46,15 +46,15 @@ class PointLoss:
     loss_gamma: float
 
     def category(self, logits: Tensor, targets: PointTargets) -> Tensor:
-        """Focal loss of (B, K, C) logits, summed, per positive location: a float32 scalar."""
+        """Computes the focal loss of (B, K, C) logits, summed, divided by the positives: a float32 scalar."""
         loss = category_focal_loss(logits, targets.labels, self.loss_alpha, self.loss_gamma)
         return loss / _count_positives(targets)
 
     def boxes(self, distances: Tensor, targets: PointTargets, strides: Tensor) -> Tensor:
-        """GIoU loss of the positives, weighted by their true centerness.
+        """Computes the GIoU loss of the positives, weighted by their true centerness.
 
         Args:
-            distances: (B, K, 4) predictions, not negative, in strides.
+            distances: (B, K, 4) predictions, nonnegative, in strides.
             targets: Of the same batch.
             strides: (K,) of the locations.
 
@@ -66,13 +66,13 @@ class PointLoss:
         return (loss * weight).sum() / average_over_ranks(weight.sum()).clamp(min=1e-6)
 
     def centerness(self, logits: Tensor, targets: PointTargets) -> Tensor:
-        """Binary cross entropy of (B, K) logits, mean over the positives: a float32 scalar."""
+        """Computes the mean binary cross entropy of (B, K) logits over the positives: a float32 scalar."""
         loss = F.binary_cross_entropy_with_logits(logits.float(), true_centerness(targets), reduction="none")
         return torch.where(targets.owner >= 0, loss, 0).sum() / _count_positives(targets)
 
 
 def true_centerness(targets: PointTargets) -> Tensor:
-    """How central each positive is in its box, 1 at the center, 0 at the sides and background: (B, K)."""
+    """Computes centerness: (B, K), 1 at the center of the owner's box, 0 at its sides and at background."""
     near = torch.minimum(targets.distances[..., :2], targets.distances[..., 2:])
     far = torch.maximum(targets.distances[..., :2], targets.distances[..., 2:])
     return torch.where(targets.owner >= 0, (near / far).prod(-1).sqrt(), 0)

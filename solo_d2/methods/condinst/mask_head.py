@@ -1,12 +1,12 @@
-"""CondInst's bottom branch and mask head, and the semantic branch that only trains (sections 2.1 to 2.3).
+"""CondInst's bottom branch, mask head, and training-only semantic branch (sections 2.1 to 2.3).
 
 The mask head is a few 1x1 convolutions whose weights are predicted for each instance.
 
 B: images; M: instances per image; E: channels of the bottom branch; D: numbers per instance; h, w: map size.
 
-All instances of an image share its features and its coordinates: with x the pixel's and p the instance's
-position, and s the instance's size of interest, the first layer's W (p - x) / s is a matrix product with the
-shared x plus a number per instance, so neither features nor coordinates are ever copied per instance.
+All instances of an image share its features and coordinates. Let x be a pixel's position, p the instance's
+position, and s its size of interest. The first layer's W (p - x) / s is a matrix product with the shared x
+plus a constant per instance, so neither features nor coordinates are copied per instance.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from solo_d2.utils.errors import InputError
 
 
 class MaskBranch(nn.Module):
-    """Sums pyramid levels at the finest one's size and reduces them to a few channels for all mask heads."""
+    """Sums pyramid levels at the finest level's size and reduces them to a few channels."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class MaskBranch(nn.Module):
         """
         Args:
             in_channels: Channels of every pyramid level.
-            num_levels: Levels fused, each half the size of the one before.
+            num_levels: Number of levels fused, each half the size of the one before.
             channels: Width.
             num_convs: Convolutions after the fusion.
             out_channels: E, channels of the result.
@@ -62,7 +62,7 @@ class MaskBranch(nn.Module):
 
 
 class SemanticBranch(nn.Sequential):
-    """Class logits (B, C, H, W) of every pixel of a pyramid level (B, in_channels, H, W)."""
+    """Maps a pyramid level (B, in_channels, H, W) to class logits (B, C, H, W)."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class SemanticBranch(nn.Sequential):
 
 COORDINATES = ("relative", "absolute", "none")
 
-# Scratch memory of inference as a part of the result's memory.
+# Scratch memory of inference as a fraction of the result's memory.
 _SCRATCH_SHARE = 0.15
 
 
@@ -107,14 +107,14 @@ class DynamicMaskHead(nn.Module):
         """
         Args:
             in_channels: E.
-            channels: Width of the layers between.
+            channels: Width of the hidden layers.
             num_layers: Depth.
             coordinates: "relative" to the instance's location, "absolute" (-1 to 1 over the map) or "none".
             stride: Input pixels per feature pixel.
             upsampling: Result pixels per feature pixel.
 
         Raises:
-            InputError: If ``coordinates`` is unknown, or nothing is left for the head to see.
+            InputError: If ``coordinates`` is unknown, or the head would have no input.
         """
         super().__init__()
         if coordinates not in COORDINATES:
@@ -134,7 +134,7 @@ class DynamicMaskHead(nn.Module):
         return sum(out * (inner + 1) for out, inner in self.layer_shapes)
 
     def forward(self, features: Tensor, params: Tensor, locations: Tensor, sizes: Tensor) -> Tensor:
-        """Predicts masks; without gradients in chunks whose memory is a fraction of the result's.
+        """Predicts masks; without gradients, in chunks that need only a fraction of the result's memory.
 
         Args:
             features: (B, E, h, w) float32.
@@ -150,7 +150,8 @@ class DynamicMaskHead(nn.Module):
         batch, _, height, width = features.shape
         count = params.shape[1]
         masks = features.new_empty(batch, count, self.upsampling * height, self.upsampling * width)
-        scratch = 2 * max(out for out, _ in self.layer_shapes)  # maps alive per instance, of h * w each
+        # A layer holds its input and its output: this many maps of h * w per instance are alive.
+        scratch = 2 * max(out for out, _ in self.layer_shapes)
         chunk = max(int(_SCRATCH_SHARE * count * self.upsampling**2 / scratch), 1)
         for first in range(0, count, chunk):
             part = slice(first, first + chunk)
@@ -163,6 +164,7 @@ class DynamicMaskHead(nn.Module):
         hidden = self._first_layer(features, *layers[0], locations, sizes)
         height, width = features.shape[2:]
         for weight, bias in layers[1:]:
+            # One batched product for all instances of all images.
             hidden = hidden.relu().reshape(batch * count, weight.shape[3], height * width)
             hidden = torch.baddbmm(bias.flatten(0, 1)[..., None], weight.flatten(0, 1), hidden)
         masks = aligned_bilinear(hidden.reshape(batch * count, 1, height, width), self.upsampling)
@@ -186,6 +188,7 @@ class DynamicMaskHead(nn.Module):
         seen = features.flatten(2)
         if self.coordinates != "none":
             seen = torch.cat([self._pixels(features).expand(len(seen), -1, -1), seen], dim=1)
+        # W (p - x) / s = (W / s) p - (W / s) x: the first term joins the bias, the second the shared product.
         if self.coordinates == "relative":
             on_coordinates = on_coordinates / sizes[..., None, None]
             bias = bias + (on_coordinates * locations[:, :, None]).sum(3)

@@ -1,4 +1,4 @@
-"""CondInst (Tian, Zhang, Chen, Shen): every instance gets a mask head of its own, predicted by FCOS.
+"""CondInst (Tian, Zhang, Chen, Shen): FCOS predicts a separate mask head for every instance.
 
 B: images; K: locations per image; C: classes; S: mask slots per image in training; h, w: mask size.
 """
@@ -32,7 +32,7 @@ from .points import PointGenerator, Points, PointTargets
 from .postprocess import PointPostprocessor
 from .targets import PositiveSampler, assign_point_targets, assign_semantic_targets
 
-# Half of the published 1e-5, because dice_loss adds it to either sum.
+# Half of the published 1e-5, because dice_loss adds it to both sums.
 _DICE_EPS = 5e-6
 
 
@@ -65,19 +65,20 @@ class CondInst(DenseSegmenter):
         """
         Args:
             head: Features to :class:`PointPredictions`.
-            mask_branch: Features to what the mask heads read; None: they see coordinates only.
+            mask_branch: Maps features to the mask heads' input; None: they see coordinates only.
             mask_head: Applies the predicted weights.
-            semantic_branch: Finest feature to class logits per pixel, for training; None: no such loss.
+            semantic_branch: Maps the finest feature to class logits per pixel, in training; None: no such
+                loss.
             point_generator: Strides and size ranges of the levels.
             in_features: Backbone outputs the head reads, finest first.
             mask_in_features: Backbone outputs the mask branch reads, finest first.
             num_classes: C.
             pos_radius: Half side of the center region in strides.
-            sizes_of_interest: Per level the unit of relative coordinates, in pixels.
+            sizes_of_interest: The unit of relative coordinates per level, in pixels.
             loss: The detector's losses.
-            sampler: Positives that get a mask loss.
-            postprocess: Predictions to instances.
-            **kwargs: Of :class:`DenseSegmenter`.
+            sampler: Selects the positives that get a mask loss.
+            postprocess: Turns predictions into instances.
+            **kwargs: Arguments of :class:`DenseSegmenter`.
         """
         super().__init__(**kwargs)
         self.head = head
@@ -100,7 +101,7 @@ class CondInst(DenseSegmenter):
         """Builds the parts.
 
         Raises:
-            InputError: If levels are missing, or box NMS is to work without boxes.
+            InputError: If levels are missing, or box NMS is chosen without boxes.
         """
         node, fcos = cfg.MODEL.CONDINST, cfg.MODEL.FCOS
         if len(node.SIZES_OF_INTEREST) != len(fcos.FPN_STRIDES):
@@ -165,7 +166,7 @@ class CondInst(DenseSegmenter):
         if self.semantic_branch is not None:
             if learnable is not None:
                 raise InputError(
-                    "Annotations withhold masks, which the semantic branch learns from: set "
+                    "The semantic branch needs all masks, but some annotations have none to learn from: set "
                     "MODEL.CONDINST.MASK_BRANCH.SEMANTIC_LOSS_ON False"
                 )
             losses["loss_semantic"] = self._semantic_loss(features, instances, masks)
@@ -200,7 +201,7 @@ class CondInst(DenseSegmenter):
             predictions: Of B images.
             mask_features: Of the same images.
             points: The locations.
-            index: (B, S) int64 in [0, K).
+            index: (B, S) int64 in [0, K), the chosen locations.
 
         Returns:
             (B, S, h, w) float32 logits.
@@ -222,7 +223,7 @@ class CondInst(DenseSegmenter):
         masks: Sequence[Tensor],
         learnable: Tensor | None,
     ) -> Tensor:
-        """Dice loss, mean over the sampled positives; 0, but still a function of all outputs, without any."""
+        """Computes the mean dice loss of sampled positives; without any, 0 that depends on all outputs."""
         scores = (
             predictions.class_logits.detach().amax(2).sigmoid() * predictions.centerness.detach().sigmoid()
         )
@@ -240,7 +241,7 @@ class CondInst(DenseSegmenter):
     def _semantic_loss(
         self, features: dict[str, Tensor], instances: Sequence[Instances], masks: Sequence[Tensor]
     ) -> Tensor:
-        """Focal loss of the semantic branch, summed, per foreground pixel."""
+        """Computes the semantic branch's focal loss: the sum over the number of foreground pixels."""
         logits = self.semantic_branch(features[self.mask_in_features[0]])
         labels = assign_semantic_targets(
             [x.gt_classes for x in instances],
@@ -280,7 +281,7 @@ class CondInst(DenseSegmenter):
         image_size: tuple[int, int],
         output_size: tuple[int, int],
     ) -> Instances:
-        """Infers from the predictions of one image, B = 1."""
+        """Turns the predictions of one image, B = 1, into instances."""
         distances = predictions.distances
         if distances is not None:
             distances = distances[0].float() * points.strides[:, None]

@@ -1,4 +1,4 @@
-"""Locations of a point-based detector and what they learn (FCOS; CondInst paper, section 2.2)."""
+"""Locations of a point-based detector and their training targets (FCOS; CondInst paper, section 2.2)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,8 +34,8 @@ class PointGenerator:
 
     Attributes:
         strides: Input pixels per location of each level, finest first.
-        size_ranges: Per level the bounds, both inclusive, of the largest distance in pixels from a location
-            to the sides of its object's box.
+        size_ranges: Inclusive bounds per level of the largest distance in pixels from a location to the sides
+            of its object's box.
     """
 
     strides: tuple[int, ...]
@@ -46,11 +46,11 @@ class PointGenerator:
         """Builds a generator from strides and the bounds between neighboring levels.
 
         Raises:
-            InputError: If there is not one bound less than strides.
+            InputError: If there is not exactly one bound fewer than strides.
         """
         if len(sizes_of_interest) != len(fpn_strides) - 1:
             raise InputError(
-                "sizes_of_interest needs one entry less than fpn_strides, but they have "
+                "sizes_of_interest needs one entry fewer than fpn_strides, but they have "
                 f"{len(sizes_of_interest)} and {len(fpn_strides)}."
             )
         bounds = [-1.0, *sizes_of_interest, float("inf")]
@@ -58,7 +58,7 @@ class PointGenerator:
 
     @staticmethod
     def offset(stride: int) -> int:
-        """Position in pixels of a level's first location on each axis."""
+        """Returns the position in pixels of a level's first location on each axis."""
         return stride // 2
 
     def generate(self, sizes: Sequence[Size], device: torch.device) -> Points:
@@ -81,7 +81,7 @@ class PointGenerator:
 
 @dataclass(frozen=True)
 class PointTargets:
-    """What a batch's locations have to predict.
+    """Training targets of a batch's locations.
 
     B images, K locations per image (see :class:`Points`), N ground-truth instances of the whole batch in
     image order.
@@ -89,10 +89,10 @@ class PointTargets:
     Attributes:
         labels: (B, K) int64, class of each location; the number of classes means background.
         owner: (B, K) int64, instance in [0, N) that the location belongs to; -1 for background.
-        distances: (B, K, 4) float32 pixels to the left, upper, right and lower side of the owner's box;
+        distances: (B, K, 4) float32 pixels to the left, top, right and bottom side of the owner's box;
             ones at background.
-        max_positives: No image has more positive locations; known without asking the device.
-        max_instances: No image has more instances.
+        max_positives: Upper bound of an image's positive locations, known without synchronizing the device.
+        max_instances: Upper bound of an image's instances.
     """
 
     labels: Tensor

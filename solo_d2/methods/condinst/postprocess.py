@@ -1,4 +1,4 @@
-"""From point predictions to instances (CondInst paper, section 2.4; without boxes: section 3.5).
+"""Postprocessing of point predictions to instances (CondInst paper, section 2.4; without boxes: section 3.5).
 
 K: locations of all levels; C: classes; M: candidates, (location, class) pairs.
 """
@@ -24,7 +24,7 @@ BOX_OR_MASK_NMS = ("box", *NMS_TYPES)
 
 @dataclass(frozen=True)
 class Candidates:
-    """Location (M,), class (M,) and score (M,) of an image's candidates, best first."""
+    """An image's candidates, best first: location (M,), class (M,) and score (M,)."""
 
     point: Tensor
     category: Tensor
@@ -34,15 +34,15 @@ class Candidates:
         return Candidates(self.point[index], self.category[index], self.scores[index])
 
     def rescored(self, scores: Tensor) -> "Candidates":
-        """Returns the same candidates in the order of new scores."""
+        """Returns the same candidates with new scores, best first."""
         return Candidates(self.point, self.category, scores)[scores.argsort(descending=True, stable=True)]
 
 
 @dataclass(frozen=True)
 class PointPostprocessor:
-    """Thresholds of inference; see ``MODEL.FCOS`` and ``MODEL.CONDINST`` in config.py.
+    """Turns predictions into instances; for the thresholds see ``MODEL.FCOS`` and ``MODEL.CONDINST``.
 
-    ``with_masks`` False gives boxes only and, with box NMS, computes no mask.
+    With ``with_masks`` False results have boxes only; box NMS then computes no mask.
 
     Raises:
         InputError: If ``nms_type`` is unknown.
@@ -92,7 +92,7 @@ class PointPostprocessor:
 
         Returns:
             At most ``post_nms_topk_test`` instances, best first; see :func:`build_instances`. Boxes are the
-            detector's with box NMS, else the masks' bounds.
+            detector's with box NMS, and the masks' bounds otherwise.
         """
         candidates = self._select(class_scores, centerness, points)
         boxes = None
@@ -116,7 +116,7 @@ class PointPostprocessor:
         )
 
     def _select(self, class_scores: Tensor, centerness: Tensor, points: Points) -> Candidates:
-        """Finds what is above the threshold, at most ``pre_nms_topk_test`` of each level."""
+        """Selects the candidates above the threshold, at most ``pre_nms_topk_test`` per level."""
         product = class_scores * centerness[:, None]
         ranked = product if self.thresh_with_ctr else class_scores
         lengths = [height * width for height, width in points.sizes]
@@ -133,7 +133,7 @@ class PointPostprocessor:
     def _suppress_boxes(
         self, candidates: Candidates, distances: Tensor, points: Points, image_size: tuple[int, int]
     ) -> tuple[Candidates, Tensor]:
-        """Box NMS; returns the survivors and their boxes (n, 4), XYXY in network-input pixels."""
+        """Applies box NMS; returns the survivors and their boxes (n, 4), XYXY in network-input pixels."""
         near, far = distances[candidates.point].split(2, dim=1)
         location = points.locations[candidates.point]
         boxes = torch.cat([location - near, location + far], dim=1)
@@ -145,7 +145,7 @@ class PointPostprocessor:
         return candidates[kept], boxes[kept]
 
     def _suppress_masks(self, candidates: Candidates, soft_masks: SoftMasks) -> tuple[Candidates, Tensor]:
-        """Mask NMS; returns the survivors and their soft masks (n, h, w)."""
+        """Applies mask NMS; returns the survivors and their soft masks (n, h, w)."""
         candidates = candidates[: self.nms_pre]
         used, index = candidates.point.unique(return_inverse=True)
         masks = soft_masks(used)
@@ -164,7 +164,7 @@ class PointPostprocessor:
 
 
 def _clip_boxes(boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    """Cuts (n, 4) XYXY boxes at the borders of an image of the given height and width."""
+    """Clips (n, 4) XYXY boxes to an image of the given height and width."""
     return boxes.clamp(min=0).minimum(boxes.new_tensor([size[1], size[0]] * 2))
 
 

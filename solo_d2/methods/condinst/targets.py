@@ -1,10 +1,10 @@
-"""Assigns instances to locations, samples those with a mask loss, and paints semantic maps.
+"""Assigns instances to locations, samples positives for the mask loss, and paints semantic maps.
 
 CondInst paper, sections 2.2 and 2.3. B: images; N: instances of the batch; L: levels; K: locations per
 image; M: locations per axis and center; S: slots per image; h, w: a map's size.
 
-An instance can only own locations near its mass center, so each has L * M * M candidates; which of them it
-claims is a mask over that fixed shape, and the smallest box wins what several claim.
+An instance can only own locations near its mass center, so it has L * M * M candidates. Its claims are a
+mask over that fixed shape. Where several instances claim a location, the smallest box wins.
 """
 
 import math
@@ -39,7 +39,7 @@ def assign_point_targets(
         points: Their locations.
         boxes: Per image (n, 4) float XYXY in network-input pixels.
         classes: Per image (n,) int64.
-        masks: Per image (n, h, w) bool at the image's own, unpadded size. An empty one has its center at the
+        masks: Per image (n, h, w) bool at the image's own, unpadded size. The center of an empty mask is the
             origin, as in the published models.
         num_classes: The label of background.
         pos_radius: Half side of the center region in strides; the region ends at the box.
@@ -65,6 +65,7 @@ def assign_point_targets(
     x, y = points.locations.unbind(1)
     x0, y0, x1, y1 = F.pad(all_boxes, (0, 0, 0, 1))[owner].unbind(-1)  # index -1 is the background
     distances = torch.stack([x - x0, y - y0, x1 - x, y1 - y], dim=-1)
+    # The center region is open, 2 * pos_radius strides wide: it holds at most ceil(2 * pos_radius) per axis.
     per_instance = len(generator.strides) * math.ceil(2 * pos_radius) ** 2
     return PointTargets(
         labels=F.pad(all_classes, (0, 1), value=num_classes)[owner],
@@ -89,7 +90,7 @@ def _claims(
     half = radius * strides[:, None]
     low = torch.maximum(centers[:, None] - half, boxes[:, None, :2])  # (N, L, 2)
     high = torch.minimum(centers[:, None] + half, boxes[:, None, 2:])
-    # One candidate more on either side than can be inside, so that rounding here decides nothing.
+    # One extra candidate on either side: rounding may shift the window, but the exact test below decides.
     around = torch.arange(math.ceil(2 * radius) + 2, device=device)
     first = ((centers[:, None] - half - offsets[:, None]) / strides[:, None]).floor().long()
     index = first[..., None] + around  # (N, L, 2, M)
@@ -107,12 +108,14 @@ def _claims(
 
 
 def _smallest_owner(cell: Tensor, claimed: Tensor, boxes: Tensor, num_cells: int) -> Tensor:
-    """Returns each cell's claimant with the smallest box, the first of equals, -1 for none: (num_cells,)."""
+    """Returns each cell's claimant with the smallest box: (num_cells,), the first of equals, -1 for none."""
     sides = boxes[:, 2:] - boxes[:, :2]
     order = (sides[:, 0] * sides[:, 1]).argsort(stable=True)
     rank = torch.empty_like(order)
     rank[order] = torch.arange(len(order), device=order.device)
-    target = torch.where(claimed, cell, num_cells)  # a spare cell collects what is not claimed
+    # Unclaimed candidates go to a spare cell, so all shapes are fixed. Ranks are unique, so the minimum is
+    # deterministic whatever the order of the writes.
+    target = torch.where(claimed, cell, num_cells)
     best = torch.full((num_cells + 1,), len(order), device=order.device)
     best.scatter_reduce_(0, target.flatten(), rank[:, None].expand_as(cell).flatten(), reduce="amin")
     return F.pad(order, (0, 1), value=-1)[best[:-1]]
@@ -127,7 +130,7 @@ def assign_semantic_targets(
     stride: int,
     num_classes: int,
 ) -> Tensor:
-    """Gives every map pixel the class of the smallest mask that covers it, the first of equals.
+    """Returns for every map pixel the class of the smallest mask that covers it, the first of equals.
 
     Args:
         classes: Per image (n,) int64.
@@ -153,18 +156,19 @@ def _smallest_class(
     order = masks.flatten(1).sum(1).argsort(stable=True)
     covered = sample_masks(masks, stride, size)[order]
     nothing = torch.ones(1, *size, dtype=torch.bool, device=classes.device)
+    # argmax returns the first maximum: the smallest mask that covers the pixel, else the background row.
     first = torch.cat([covered, nothing]).to(torch.uint8).argmax(0)
     return F.pad(classes[order], (0, 1), value=num_classes)[first]
 
 
 @dataclass(frozen=True)
 class PositiveSampler:
-    """Bounds the masks computed in a training step.
+    """Limits the number of masks computed in a training step.
 
     Attributes:
-        max_proposals: This many per batch, at random (the paper's first version); -1: see below.
-        topk_proposals_per_im: This many per image, shared equally between its instances, best scores first;
-            every instance gets at least one. -1: all positives.
+        max_proposals: At most this many per batch, at random (the paper's first version); -1: see below.
+        topk_proposals_per_im: At most this many per image, divided equally between its instances, best scores
+            first; every instance gets at least one. -1: all positives.
     """
 
     max_proposals: int
@@ -172,14 +176,15 @@ class PositiveSampler:
 
     @torch.no_grad()
     def __call__(self, targets: PointTargets, scores: Tensor) -> tuple[Tensor, Tensor]:
-        """Fills a fixed number of slots, the same for all images, so that nothing waits for the device.
+        """Fills a fixed number of slots, the same for all images, so the host never waits for the device.
 
         Args:
             targets: Of the batch.
-            scores: (B, K) of the locations, the detector's.
+            scores: (B, K), the detector's scores of the locations.
 
         Returns:
-            Locations (B, S) int64 and which slots hold a positive, (B, S) bool; the others name any location.
+            Locations (B, S) int64, and (B, S) bool: whether the slot holds a positive. Other slots hold an
+            arbitrary location.
         """
         if self.max_proposals >= 0:
             limit = self.max_proposals
@@ -190,12 +195,14 @@ class PositiveSampler:
         else:
             limit = targets.max_positives
             chosen = targets.owner >= 0
+        # The number of positives is known only on the device; bounds known on the host fix the shape.
         slots = chosen.to(torch.uint8).topk(min(limit, targets.max_positives), dim=1)
         return slots.indices, slots.values > 0
 
 
 def _random_positives(positive: Tensor, limit: int) -> Tensor:
     """Keeps at most ``limit`` true entries of the whole batch: (B, K) bool."""
+    # The largest random keys are a random subset; negatives have a key below all of them.
     keys = torch.rand(positive.shape, device=positive.device)
     best = torch.where(positive, keys, -1.0).flatten().topk(min(limit, positive.numel()))
     kept = torch.zeros(positive.numel(), dtype=torch.bool, device=positive.device)
@@ -203,13 +210,15 @@ def _random_positives(positive: Tensor, limit: int) -> Tensor:
 
 
 def _best_positives(owner: Tensor, scores: Tensor, limit: int) -> Tensor:
-    """Keeps the best ``limit // number of instances``, at least one, of each instance: (B, K) bool."""
+    """Keeps the best ``limit // number of instances`` positives, at least one, per instance: (B, K) bool."""
+    # Two stable sorts are one sort by (owner, score).
     by_score = scores.argsort(dim=1, descending=True, stable=True)
     order = by_score.gather(1, owner.gather(1, by_score).argsort(dim=1, stable=True))
     grouped = owner.gather(1, order)  # background, then instance by instance, best score first
     position = torch.arange(grouped.shape[1], device=owner.device).expand_as(grouped)
     starts = torch.ones_like(grouped, dtype=torch.bool)
     starts[:, 1:] = grouped[:, 1:] != grouped[:, :-1]
+    # The running maximum carries the start of each group to all its members.
     rank = position - torch.where(starts, position, 0).cummax(1).values
     num_instances = (starts & (grouped >= 0)).sum(1, keepdim=True)
     quota = torch.div(limit, num_instances.clamp(min=1), rounding_mode="floor").clamp(min=1)

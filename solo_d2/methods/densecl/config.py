@@ -1,6 +1,6 @@
 """Keys of DenseCL (Wang et al., "Dense Contrastive Learning for Self-Supervised Visual Pre-Training").
 
-Sections are those of chapter 5 of Wang's thesis, which holds the paper.
+Section numbers refer to chapter 5 of Wang's thesis, which contains the paper.
 """
 
 from detectron2.config import CfgNode
@@ -37,10 +37,10 @@ def _add_model_keys(node: CfgNode) -> None:
     node.TEMPERATURE = 0.2
     # Keys in each of the two queues of negatives.
     node.QUEUE_SIZE = 65536
-    # Part of the key encoder's weights that a step keeps.
+    # Fraction of the key encoder's weights that a step keeps.
     node.MOMENTUM = 0.999
-    # Weight of the dense loss, 1 minus it is the global one's (equation 5.3, table 5.6). 0 is MoCo-v2: there
-    # is no dense head then.
+    # Weight of the dense loss; the global loss has 1 minus it (equation 5.3, table 5.6). 0 is MoCo-v2,
+    # without a dense head.
     node.LAMBDA = 0.5
     # Iterations during which that weight is 0 (section 5.3.4; the paper's run with lambda 1 has 10,000).
     node.LAMBDA_WARMUP_ITERS = 0
@@ -52,7 +52,7 @@ def _add_view_keys(node: CfgNode) -> None:
     """Augmentation of each view ("Technical details" of section 5.3; the numbers are MoCo-v2's)."""
     # Side of a view in pixels.
     node.SIZE = 224
-    # A crop's area, as a part of the image's, and its width divided by its height.
+    # A crop's area as a fraction of the image's, and its width divided by its height.
     node.SCALE = (0.2, 1.0)
     node.ASPECT_RATIO = (3 / 4, 4 / 3)
     # Strengths of brightness, contrast, saturation (factor 1 +- strength) and hue (turns of the color
@@ -60,7 +60,7 @@ def _add_view_keys(node: CfgNode) -> None:
     node.JITTER = (0.4, 0.4, 0.4, 0.1)
     node.JITTER_PROB = 0.8
     node.GRAY_PROB = 0.2
-    # Standard deviation of the blur in pixels, least and most.
+    # Minimum and maximum standard deviation of the blur, in pixels.
     node.BLUR_SIGMA = (0.1, 2.0)
     node.BLUR_PROB = 0.5
     node.FLIP_PROB = 0.5

@@ -17,13 +17,13 @@ from solo_d2.utils.errors import InputError
 
 @dataclass(frozen=True)
 class Projections:
-    """What an encoder says of a batch of views; projections have length 1.
+    """An encoder's output for a batch of views; projections have length 1.
 
     Attributes:
-        whole: (B, D) of the whole view, float32 at least as all projections.
-        features: (B, M, C) of the backbone, by which cells are matched; None without a dense branch.
-        cells: (B, M, D) of each cell; None without a dense branch.
-        mean: (B, D), the mean over the cells before normalization; None where it is not asked for.
+        whole: (B, D), the projection of the whole view; at least float32, as all projections.
+        features: (B, M, C), the backbone's features, by which cells are matched; None without a dense branch.
+        cells: (B, M, D), the projection of each cell; None without a dense branch.
+        mean: (B, D), the mean over the cells before normalization; None if it was not requested.
     """
 
     whole: Tensor
@@ -32,13 +32,13 @@ class Projections:
     mean: Tensor | None = None
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "Projections":
-        """Returns the projections with a function applied to each tensor there is."""
+        """Returns the projections with a function applied to every tensor that is not None."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return Projections(**{name: None if v is None else function(v) for name, v in values.items()})
 
 
 class ContrastiveNeck(nn.Module):
-    """Two layers over the pooled feature and, with weights of their own, over each cell."""
+    """Two layers over the pooled feature and, with separate weights, over each cell."""
 
     def __init__(
         self, in_channels: int, hidden_dim: int, feat_dim: int, *, dense: bool = True, grid_size: int = 0
@@ -48,7 +48,7 @@ class ContrastiveNeck(nn.Module):
             in_channels: C.
             hidden_dim: Width between the two layers.
             feat_dim: D.
-            dense: Whether there is a dense branch.
+            dense: Whether to add a dense branch.
             grid_size: Cells along a side, to which features are pooled; 0: as many as the feature has.
 
         Raises:
@@ -65,7 +65,7 @@ class ContrastiveNeck(nn.Module):
         """
         Args:
             feature: (B, C, h, w).
-            with_mean: Whether the mean over the cells is wanted, as keys need it.
+            with_mean: Whether to compute the mean over the cells, which keys need.
         """
         whole = _unit(self.whole(feature.mean((2, 3))))
         if self.dense is None:
@@ -93,14 +93,14 @@ class ContrastiveNeck(nn.Module):
 
 
 class ContrastiveEncoder(nn.Module):
-    """A backbone and a neck; the backbone is ``bottom_up``, as it is below an FPN."""
+    """A backbone and a neck; the backbone is named ``bottom_up``, as below an FPN."""
 
     def __init__(self, bottom_up: Backbone, in_feature: str, neck: ContrastiveNeck):
         """
         Args:
-            bottom_up: What is pre-trained.
-            in_feature: Its output that the neck reads.
-            neck: Makes projections of it.
+            bottom_up: The backbone to pre-train.
+            in_feature: The backbone output that the neck reads.
+            neck: Maps that output to projections.
         """
         super().__init__()
         self.bottom_up = bottom_up
@@ -121,12 +121,12 @@ def _unit(x: Tensor) -> Tensor:
 
 
 def _full(x: Tensor) -> Tensor:
-    """Leaves half precision: lengths and means are not for it."""
+    """Converts half precision to float32, because lengths and means need it."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _two_layers(in_channels: int, hidden_dim: int, out_dim: int) -> nn.Sequential:
-    """Linear layers over the last dimension."""
+    """Builds two linear layers over the last dimension."""
     return nn.Sequential(
         nn.Linear(in_channels, hidden_dim), nn.ReLU(inplace=True), nn.Linear(hidden_dim, out_dim)
     )

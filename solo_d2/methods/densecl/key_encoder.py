@@ -2,8 +2,8 @@
 
 He et al., "Momentum Contrast", https://arxiv.org/abs/1911.05722. n: images of one process; W: processes.
 
-Keys are encoded in a shuffled order (section 3.3 there): if a query and its key were normalized among the
-same other images, the batch statistics would tell which key belongs to which query.
+Keys are encoded in a shuffled order (section 3.3 there). If a query and its key were normalized together with
+the same other images, the batch statistics would reveal which key belongs to which query.
 """
 
 import copy
@@ -21,7 +21,7 @@ from solo_d2.utils.errors import InputError
 
 
 def gather_ranks(x: Tensor) -> Tensor:
-    """Returns (W * n, ...), every process's (n, ...) in the order of ranks, no gradient; alone, ``x``."""
+    """Gathers every process's (n, ...) to (W * n, ...) in rank order, without gradient; alone gives ``x``."""
     world_size = comm.get_world_size()
     if world_size == 1:
         return x
@@ -32,11 +32,11 @@ def gather_ranks(x: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class BatchShuffle:
-    """An exchange of images between the processes, and the way back.
+    """An exchange of images between the processes, and its inverse.
 
     Attributes:
         order: (W * n,) int64 permutation, the same in every process: place i holds image ``order[i]``.
-        inverse: (W * n,) int64, the way back.
+        inverse: (W * n,) int64, the inverse permutation.
     """
 
     order: Tensor
@@ -44,12 +44,12 @@ class BatchShuffle:
 
     @classmethod
     def draw(cls, count: int, seed: int, device: torch.device | None = None) -> "BatchShuffle":
-        """Draws the order of ``count`` images of every process; a function of ``seed`` alone.
+        """Draws the order of ``count`` images of every process, a function of ``seed`` alone.
 
         Args:
-            count: n.
+            count: N.
             seed: The same in every process.
-            device: Of the tensors to be exchanged, None for the CPU: the order is sent there once.
+            device: Device of the tensors to be exchanged, None for the CPU. The order is copied there once.
         """
         generator = torch.Generator().manual_seed(seed)
         order = torch.randperm(count * comm.get_world_size(), generator=generator)
@@ -57,11 +57,11 @@ class BatchShuffle:
         return cls(*(both if device is None else copy_to_device(both, device)))
 
     def shuffle(self, x: Tensor) -> Tensor:
-        """Returns this process's share (n, ...) of all images in their new order, of (n, ...) everywhere."""
+        """Exchanges (n, ...) of every process; returns this process's (n, ...) of the new order."""
         return self._share(gather_ranks(x), self.order)
 
     def unshuffle(self, x: Tensor) -> Tensor:
-        """Returns what became of this process's own images, from what every process made of its share."""
+        """Undoes :meth:`shuffle` on results (n, ...): returns those of this process's own images."""
         return self._share(gather_ranks(x), self.inverse)
 
     @staticmethod
@@ -69,16 +69,16 @@ class BatchShuffle:
         return gathered[order.chunk(comm.get_world_size())[comm.get_rank()]]
 
 
-_SEED = 0  # of the keys a queue starts with: the same in every process
+_SEED = 0  # of a queue's initial keys, which must be the same in every process
 
 
 class KeyQueue(nn.Module):
-    """The last ``size`` keys, oldest overwritten first; saved in checkpoints with the place of the next."""
+    """A ring buffer of the last ``size`` keys; checkpoints hold the keys and the next position."""
 
     def __init__(self, size: int, dim: int):
         """
         Args:
-            size: Keys it holds; it starts full of random ones.
+            size: Capacity; the queue starts full of random keys.
             dim: Width of a key.
         """
         super().__init__()
@@ -88,13 +88,13 @@ class KeyQueue(nn.Module):
 
     @torch.no_grad()
     def push(self, keys: Tensor) -> None:
-        """Replaces the oldest keys, without a word to the host.
+        """Replaces the oldest keys without synchronizing with the host.
 
         Args:
             keys: (n, dim) float, n at most the queue's size; the same in every process.
 
         Raises:
-            InputError: If they are more than the queue holds.
+            InputError: If there are more keys than the queue holds.
         """
         size = len(self.keys)
         if len(keys) > size:
@@ -105,22 +105,22 @@ class KeyQueue(nn.Module):
 
 
 class MomentumCopy(nn.Module):
-    """Runs as its source would with parameters averaged over the steps; nothing here gets gradients.
+    """A copy of a module whose parameters are an exponential moving average of it, without gradients.
 
-    The copy's tensors are stored under names without dots (``bottom_up/stem/conv1/weight``). Where names are
-    matched by their ends (Detectron2's ``matching_heuristics``) a backbone's file therefore matches the
-    source alone, not source and copy, which would be an error.
+    The copy's tensors have names without dots (``bottom_up/stem/conv1/weight``). When a backbone's file is
+    matched by the ends of names (Detectron2's ``matching_heuristics``), it must match the source only:
+    matching source and copy would be an error.
     """
 
     def __init__(self, source: nn.Module, momentum: float):
         """
         Args:
-            source: What is copied. Not kept.
-            momentum: Part of the average that a step keeps, in [0, 1].
+            source: The module to copy; no reference is kept.
+            momentum: Fraction of the average that a step keeps, in [0, 1].
         """
         super().__init__()
         self.momentum = momentum
-        # In a tuple, and therefore no submodule: it has the structure, this module has the tensors.
+        # A tuple hides it from nn.Module: it provides the structure, this module owns the tensors.
         self._structure = (copy.deepcopy(source).to("meta").train(),)
         for name, value in source.named_parameters():
             self.register_parameter(_store_name(name), nn.Parameter(value.detach().clone(), False))
@@ -137,13 +137,13 @@ class MomentumCopy(nn.Module):
 
     @torch.no_grad()
     def update(self, source: nn.Module) -> None:
-        """Moves the parameters towards the source's; statistics in buffers are the copy's own."""
+        """Moves the parameters toward the source's; the copy keeps its own statistics in buffers."""
         averages, current = self._pairs(source.named_parameters())
         torch._foreach_lerp_(averages, current, 1 - self.momentum)
 
     @torch.no_grad()
     def restart(self, source: nn.Module) -> None:
-        """Makes parameters and buffers equal to the source's."""
+        """Copies the source's parameters and buffers."""
         torch._foreach_copy_(*self._pairs([*source.named_parameters(), *source.named_buffers()]))
 
     def _pairs(self, named: list[tuple[str, Tensor]]) -> tuple[list[Tensor], list[Tensor]]:

@@ -1,4 +1,4 @@
-"""DenseCL (Wang et al.): a backbone learns from images alone, by comparing two views of each, cell by cell.
+"""DenseCL (Wang et al.): pre-trains a backbone on images alone by comparing two views of each, cell by cell.
 
 MoCo-v2 is the same without the dense branch (``MODEL.DENSECL.LAMBDA`` 0).
 
@@ -24,22 +24,22 @@ from .head import ContrastiveEncoder, ContrastiveNeck, Projections
 from .key_encoder import BatchShuffle, KeyQueue, MomentumCopy, gather_ranks
 from .losses import info_nce, match_cells, take_cells
 
-# Exponentials of 1 / temperature, summed over a queue, have to stay within float32.
+# Exponentials of 1 / temperature, summed over a queue, must fit in float32.
 MIN_TEMPERATURE = 0.02
-# Of arguments that only a batch shows to be wrong.
+# For arguments that can only be checked against a batch.
 _KEYS = {"grid_size": "MODEL.DENSECL.GRID_SIZE", "queue_size": "MODEL.DENSECL.QUEUE_SIZE"}
 
 
 @META_ARCH_REGISTRY.register()
 class DenseCL(MetaArchitecture):
-    """A query encoder that is trained, a key encoder that follows it, and a queue of keys per loss.
+    """A trained query encoder, a key encoder that follows it, and a queue of keys per loss.
 
-    The query encoder's backbone is what is wanted: ``backbone.bottom_up`` in checkpoints.
+    The result is the query encoder's backbone, ``backbone.bottom_up`` in checkpoints.
     """
 
     config_node = "DENSECL"
     weight_keys = DENSECL_WEIGHT_KEYS
-    # A detector leaves the projections out.
+    # A detector does not use the projections.
     weight_parts = ("backbone.neck",)
     train_mapper = "two_views"
     evaluator_types = ("class_folders",)
@@ -60,15 +60,15 @@ class DenseCL(MetaArchitecture):
     ):
         """
         Args:
-            encoder: Views to :class:`Projections`; with a dense branch where ``dense_weight`` is not 0.
+            encoder: Maps views to :class:`Projections`; with a dense branch unless ``dense_weight`` is 0.
             feat_dim: D.
             queue_size: Keys in each queue.
-            momentum: Share of itself that the key encoder keeps at each step.
-            temperature: Of both losses.
+            momentum: Fraction of its weights that the key encoder keeps at each step.
+            temperature: Temperature of both losses.
             dense_weight: Lambda, the weight of the dense loss.
-            lambda_warmup_iters: Steps that train with a lambda of 0 before.
+            lambda_warmup_iters: Number of first steps that train with a lambda of 0.
             shuffle_bn: Whether keys are encoded in an order shuffled over the processes.
-            **kwargs: Of :class:`MetaArchitecture`.
+            **kwargs: Arguments of :class:`MetaArchitecture`.
         """
         super().__init__(**kwargs)
         self.backbone = encoder
@@ -85,7 +85,7 @@ class DenseCL(MetaArchitecture):
 
     @classmethod
     def original_of(cls, weight: str) -> str:
-        """Returns the query encoder's name of a key encoder's weight; :class:`MomentumCopy` renames them."""
+        """Returns the query encoder's name for a key encoder's weight, undoing :class:`MomentumCopy`."""
         is_copy = weight.startswith("key_encoder.")
         return weight.replace("key_encoder.", "backbone.", 1).replace("/", ".") if is_copy else weight
 
@@ -102,7 +102,7 @@ class DenseCL(MetaArchitecture):
         shapes = bottom_up.output_shape()
         if node.IN_FEATURE not in shapes:
             raise InputError(
-                f"MODEL.DENSECL.IN_FEATURE {node.IN_FEATURE} is none of the backbone's outputs "
+                f"MODEL.DENSECL.IN_FEATURE {node.IN_FEATURE} is not one of the backbone's outputs "
                 f"{', '.join(shapes)}: name it in MODEL.RESNETS.OUT_FEATURES."
             )
         in_channels = shapes[node.IN_FEATURE].channels
@@ -127,7 +127,7 @@ class DenseCL(MetaArchitecture):
 
     def _training_losses(self, batched_inputs: list[dict]) -> dict[str, Tensor]:
         queries = self.backbone(self.normalize(self._stack(batched_inputs, "image")))
-        learns = torch.is_grad_enabled()  # not while batch norm's statistics are measured
+        learns = torch.is_grad_enabled()  # False while batch norm's statistics are measured
         if learns:
             self.key_encoder.update(self.backbone)
         keys = self._encode_keys(self._stack(batched_inputs, "key_image"))
@@ -137,7 +137,7 @@ class DenseCL(MetaArchitecture):
         return losses
 
     def _stack(self, batched_inputs: list[dict], name: str) -> Tensor:
-        """Puts views of one size onto the device: (B, C, H, W)."""
+        """Stacks views of one size on the device: (B, C, H, W)."""
         return torch.stack([x[name].to(self.device, non_blocking=True) for x in batched_inputs])
 
     def normalize(self, views: Tensor) -> Tensor:
@@ -161,7 +161,7 @@ class DenseCL(MetaArchitecture):
 
     @torch.no_grad()
     def _encode_keys(self, views: Tensor) -> Projections:
-        """Encodes this process's views, where wanted mixed with the other processes' meanwhile."""
+        """Encodes this process's views, shuffled with those of the other processes if configured."""
         if not self.shuffle_bn or comm.get_world_size() == 1:
             return self.key_encoder(self.normalize(views), with_mean=True)
         exchange = BatchShuffle.draw(len(views), seed=training_iteration() or 0, device=self.device)
@@ -180,10 +180,10 @@ class DenseCL(MetaArchitecture):
 
 
 def _check_from_config(cfg: CfgNode) -> None:
-    """Checks the ranges of the keys and warns of a lambda that may not learn.
+    """Checks the ranges of the config keys and warns about a lambda that may not learn.
 
     Raises:
-        InputError: If lambda or the momentum is outside [0, 1], the queue has no place or the temperature is
+        InputError: If lambda or the momentum is outside [0, 1], the queue is empty, or the temperature is
             too low for float32.
     """
     node = cfg.MODEL.DENSECL
@@ -204,12 +204,12 @@ def _check_from_config(cfg: CfgNode) -> None:
 
 
 def _before_loading(model: DenseCL, weights: dict, prefix: str, *_) -> None:
-    """Drops the step count of older files: the training's iteration has taken its place."""
+    """Drops the step count of older files, which the training's iteration has replaced."""
     weights.pop(f"{prefix}num_steps", None)
 
 
 def _after_loading(model: DenseCL, incompatible) -> None:
-    """Weights without a key encoder start one as a copy of the query encoder."""
+    """Initializes the key encoder as a copy of the query encoder if the file has none."""
     lacking = [name for name in incompatible.missing_keys if name.startswith("key_encoder.")]
     if lacking:
         model.key_encoder.restart(model.backbone)

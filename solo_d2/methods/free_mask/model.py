@@ -1,4 +1,4 @@
-"""Free Mask (FreeSOLO, section 6.2.2) as a model: a backbone that segments without learning to."""
+"""Free Mask (FreeSOLO, section 6.2.2) as a model: a backbone that segments without training."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,8 +19,8 @@ from .postprocess import FreeMaskPostprocessor
 class FreeMask(DenseSegmenter):
     """Coarse, class-agnostic masks from the similarities of a backbone's features.
 
-    It has no weights beside the backbone's, and no losses. Results have ``pred_embeddings`` beside the usual
-    fields, and class 0.
+    Its only weights are the backbone's, and it has no losses. Results also have ``pred_embeddings``; every
+    class is 0.
     """
 
     config_node = "FREE_MASK"
@@ -29,9 +29,9 @@ class FreeMask(DenseSegmenter):
     def __init__(self, *, in_feature: str, postprocess: FreeMaskPostprocessor, **kwargs):
         """
         Args:
-            in_feature: Backbone output that is read.
-            postprocess: Features to instances.
-            **kwargs: Of :class:`DenseSegmenter`.
+            in_feature: Backbone output to read.
+            postprocess: Turns features into instances.
+            **kwargs: Arguments of :class:`DenseSegmenter`.
         """
         super().__init__(**kwargs)
         self.in_feature = in_feature
@@ -58,7 +58,7 @@ class FreeMask(DenseSegmenter):
         return arguments(cls, cfg, name, "MODEL", backbone=backbone, postprocess=postprocess)
 
     def losses(self, features: dict[str, Tensor], batched_inputs: list[dict]) -> dict[str, Tensor]:
-        """Refuses: there is nothing to train."""
+        """Raises an error, because there is nothing to train."""
         raise InputError(
             "Free Mask has nothing to train: pre-train its backbone, and train FreeSOLO on its masks"
         )
@@ -69,7 +69,7 @@ class FreeMask(DenseSegmenter):
         image_sizes: Sequence[tuple[int, int]],
         output_sizes: Sequence[tuple[int, int]],
     ) -> list[Instances]:
-        """Segments each image; see :class:`FreeMaskPostprocessor`. Cells of padding are left out."""
+        """Segments each image; see :class:`FreeMaskPostprocessor`. Cells of padding are ignored."""
         results = []
         for feature, image_size, output_size in zip(
             features[self.in_feature], image_sizes, output_sizes, strict=True

@@ -1,7 +1,7 @@
-"""Free Mask: from a backbone's features to coarse object masks (FreeSOLO, section 6.2.2).
+"""Free Mask: turns a backbone's features into coarse object masks (FreeSOLO, section 6.2.2).
 
 E: feature channels; h, w: feature size; Q: queries of all scales; M: results. A query's soft mask is its
-cosine similarity with every cell, so any of them can be computed again at the price of one matrix row.
+cosine similarity with every cell, so recomputing a mask costs one row of a matrix product.
 """
 
 import math
@@ -20,10 +20,10 @@ from solo_d2.utils.errors import InputError
 
 @dataclass(frozen=True)
 class FreeMaskPostprocessor:
-    """Filters of Free Mask; see ``free_mask/config.py``.
+    """Finds and filters coarse masks; for the settings see ``free_mask/config.py``.
 
     Raises:
-        InputError: If there are no queries, or nothing could be kept of them.
+        InputError: If there are no query scales, or a limit would keep no mask.
     """
 
     query_scales: Sequence[float]
@@ -52,7 +52,7 @@ class FreeMaskPostprocessor:
         """Finds the masks of one image.
 
         Args:
-            feature: (E, h, w) floating.
+            feature: (E, h, w) float.
             stride: Network-input pixels per cell; the cells cover the input, padding included.
             image_size: Height and width of the network input without padding.
             output_size: Height and width of the results.
@@ -73,6 +73,7 @@ class FreeMaskPostprocessor:
         bits, area, soft_sum = pack_computed_masks(soft_masks, len(queries), size, threshold, feature.device)
         maskness = soft_sum / area.clamp(min=1)
         large = (area > self.min_area).nonzero().squeeze(1)
+        # Stable sorts give ties a defined order.
         order = large[maskness[large].argsort(descending=True, stable=True)[: self.nms_pre]]
         scores = matrix_nms(bits[order], None, maskness[order], self.nms_kernel, self.nms_sigma)
         best = scores.argsort(descending=True, stable=True)[: self.max_per_img]
@@ -90,7 +91,7 @@ class FreeMaskPostprocessor:
         return self._drop_high(drop_wide(result, self.max_box_width))
 
     def _drop_high(self, instances: Instances) -> Instances:
-        """Drops masks whose center is near the upper border."""
+        """Drops masks whose center is near the top border."""
         height = instances.image_size[0]
         occupied = instances.pred_masks.any(2)
         rows = torch.arange(height, device=occupied.device)
@@ -103,7 +104,7 @@ def pyramid_queries(feature: Tensor, scales: Sequence[float]) -> Tensor:
 
     Args:
         feature: (E, h, w) float32.
-        scales: Relative sizes; one that leaves no cell gives no queries.
+        scales: Relative sizes; a scale that leaves no cell gives no queries.
 
     Returns:
         (Q, E) float32, of length 1, scale by scale and row by row.
@@ -132,6 +133,6 @@ def interpolate_embeddings(queries: Tensor, length: int) -> Tensor:
 
 
 def just_below(threshold: float) -> float:
-    """The largest float32 below a threshold: "above it" is then "at the threshold or above"."""
+    """Returns the largest float32 below a threshold, which turns "greater than" into "at least"."""
     value = torch.tensor(threshold, dtype=torch.float32)
     return torch.nextafter(value, torch.tensor(-math.inf)).item()

@@ -1,7 +1,7 @@
 """Keys of FreeSOLO (Wang et al., "FreeSOLO: Learning to Segment Objects without Annotations", CVPR 2022).
 
-Levels, heads, category loss and inference are those of ``MODEL.SOLOV2``; sections are those of the paper, 6.x
-of the thesis.
+Levels, heads, category loss and inference are set by ``MODEL.SOLOV2``. Section numbers refer to the paper's
+chapter in the thesis, 6.x.
 """
 
 from detectron2.config import CfgNode
@@ -18,7 +18,7 @@ def add_freesolo_config(cfg: CfgNode) -> None:
     """Adds ``MODEL.FREESOLO``; every loss with weight 0 is off (table 6.7d and f)."""
     cfg.MODEL.FREESOLO = CfgNode()
     node = cfg.MODEL.FREESOLO
-    # Numbers of the semantic embedding that Free Mask gives every mask, and weight beta of its loss (section
+    # Length of the semantic embedding that Free Mask gives every mask, and weight beta of its loss (section
     # 6.2.3, equation 6.8). The public code multiplies this loss by 0; the paper does not.
     node.NUM_EMBEDDINGS = 128
     node.EMBEDDING_WEIGHT = 4.0
@@ -26,14 +26,14 @@ def add_freesolo_config(cfg: CfgNode) -> None:
     node.MAX_PROJECTION_WEIGHT = 1.0
     node.AVERAGE_PROJECTION_WEIGHT = 0.1
     node.PAIRWISE_WEIGHT = 1.0
-    # Whether SOLOV2.LOSS's mask loss, which believes the coarse masks pixel by pixel, is added: "full"
-    # supervision (table 6.7e) is this with the three weights above at 0.
+    # Whether to add SOLOV2.LOSS's mask loss, which treats every pixel of the coarse masks as true. "Full"
+    # supervision (table 6.7e) is this loss with the three weights above at 0.
     node.FULL_MASK_LOSS = False
-    # Pairwise affinity as in BoxInst: distance to the eight neighbors in mask pixels, similarity of colors
-    # exp(-|difference in Lab| / 2) from which on two pixels should be on one side, and iterations in which
-    # the loss's weight grows from 0.
+    # Pairwise affinity as in BoxInst: distance to the eight neighbors in mask pixels; minimum color
+    # similarity, exp(-|difference in Lab| / 2), of pixels that should share a label; iterations in which the
+    # loss's weight grows from 0.
     node.PAIRWISE_DILATION = 2
     node.PAIRWISE_COLOR_THR = 0.3
     node.PAIRWISE_WARMUP_ITERS = 1000
-    # Lowest rows of the original image whose colors do not count: many photographs have a dark line there.
+    # Bottom rows of the original image whose colors are ignored: many photographs have a dark line there.
     node.BOTTOM_PIXELS_REMOVED = 10

@@ -1,6 +1,6 @@
 """FreeSOLO's head: SOLOv2's with a semantic embedding for every cell (FreeSOLO, section 6.2.3).
 
-B: batch; C: classes; D: numbers of an embedding; S: cells per side of a level.
+B: batch; C: classes; D: length of an embedding; S: cells per side of a level.
 """
 
 from torch import Tensor
@@ -15,7 +15,7 @@ class FreeSOLOHead(SOLOv2Head):
         """
         Args:
             num_embeddings: D.
-            **kwargs: Of :class:`SOLOv2Head`.
+            **kwargs: Arguments of :class:`SOLOv2Head`.
         """
         super().__init__(cell_predictors={"embedding_predictor": num_embeddings}, **kwargs)
         self.num_embeddings = num_embeddings

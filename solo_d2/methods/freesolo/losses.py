@@ -1,10 +1,10 @@
-"""The losses of FreeSOLO, which use coarse masks as weak labels (FreeSOLO, section 6.2.3).
+"""FreeSOLO's losses, which use coarse masks as weak labels (FreeSOLO, section 6.2.3).
 
 Projections of masks onto the axes (equations 6.4 and 6.5), pairwise affinity, by which neighboring pixels of
 similar color share a mask label (BoxInst, Tian et al., CVPR 2021), and semantic embeddings (equation 6.7).
 
-B: images; P: positive masks; h, w: their size. Eight neighbors make four pairs with the opposite ones; each
-pair is computed once and counted for each of its two pixels.
+B: images; P: positive masks; h, w: their size. By symmetry, four of the eight neighbors are enough: each pair
+is computed once and counted for both of its pixels.
 """
 
 from dataclasses import dataclass
@@ -22,26 +22,26 @@ from .targets import pixel_pairs
 
 
 def embedding_loss(predictions: Tensor, targets: Tensor) -> Tensor:
-    """1 - cosine similarity, averaged over the positives that have a target.
+    """Computes 1 - cosine similarity, averaged over the positives that have a target.
 
     Args:
         predictions: (P, D) float.
-        targets: (P, D) float; a row of zeros means that there is none.
+        targets: (P, D) float; a row of zeros means no target.
 
     Returns:
-        A float32 scalar; 0, but still a function of the predictions, without any target.
+        A float32 scalar; without any target, 0 that still depends on the predictions.
     """
     known = targets.any(1)
     cosine = F.cosine_similarity(predictions.float(), targets.float(), dim=1)
     return torch.where(known, 1 - cosine, 0).sum() / known.sum().clamp(min=1)
 
 
-# Both halves of a projection's dice together have 1e-5, as in BoxInst: average projections are small numbers.
+# dice_loss adds it to both sums, which makes BoxInst's 1e-5: average projections are small numbers.
 _DICE_EPS = 5e-6
 
 
 def max_projection_loss(probabilities: Tensor, targets: Tensor) -> Tensor:
-    """Dice loss of the maxima over rows plus that of the maxima over columns.
+    """Computes the dice loss of the maxima over rows plus that of the maxima over columns.
 
     Args:
         probabilities: (P, h, w) float in [0, 1].
@@ -54,31 +54,32 @@ def max_projection_loss(probabilities: Tensor, targets: Tensor) -> Tensor:
 
 
 def average_projection_loss(probabilities: Tensor, targets: Tensor) -> Tensor:
-    """As :func:`max_projection_loss` with means instead of maxima."""
+    """Computes :func:`max_projection_loss` with means instead of maxima."""
     wanted = targets.to(probabilities.dtype)
     return sum(dice_loss(probabilities.mean(axis), wanted.mean(axis), eps=_DICE_EPS) for axis in (1, 2))
 
 
 def pairwise_loss(logits: Tensor, similar: Tensor, images: Tensor, regions: Tensor, dilation: int) -> Tensor:
-    """-log P(both pixels on one side), averaged over pairs of one color that start in the masks' regions.
+    """Computes -log P(both pixels have one label), averaged over pairs of one color in the masks' regions.
 
     Args:
         logits: (P, h, w) float.
-        similar: (B, 4, h, w) bool, which pairs have one color, from
-            :func:`find_similar_pairs`.
+        similar: (B, 4, h, w) bool, the pairs of similar color, from :func:`find_similar_pairs`.
         images: (P,) int64 in [0, B), the image of each mask.
-        regions: (P, h, w) bool; the pixels that count with their eight neighbors.
-        dilation: Pixels from the first to the second of a pair, along an axis.
+        regions: (P, h, w) bool, the pixels whose pairs with their eight neighbors count.
+        dilation: Distance in pixels between the two of a pair, along an axis.
 
     Returns:
-        A float32 scalar; 0, but still a function of the logits, where no pair counts.
+        A float32 scalar; if no pair counts, 0 that still depends on the logits.
     """
     inside = F.logsigmoid(logits.float())
     outside = inside - logits.float()  # log sigmoid(-x)
     total, count = 0.0, 0.0
     views = zip(*(pixel_pairs(x, dilation) for x in (inside, outside, regions, similar)), strict=True)
     for direction, (inner, outer, region, (of_color, _)) in enumerate(views):
+        # P(one label) = p q + (1 - p)(1 - q), in log space so that certain pixels keep their gradient.
         loss = -torch.logaddexp(inner[0] + inner[1], outer[0] + outer[1])
+        # A pair counts once for each of its pixels that is in the region.
         weight = of_color[images, direction] * (region[0].to(loss.dtype) + region[1])
         total = total + (loss * weight).sum()
         count = count + weight.sum()
@@ -86,13 +87,13 @@ def pairwise_loss(logits: Tensor, similar: Tensor, images: Tensor, regions: Tens
 
 
 def bounding_regions(masks: Tensor) -> Tensor:
-    """Fills the bounding box of each mask: (P, h, w) bool to the same; nothing for an empty mask."""
+    """Fills the bounding box of each mask: (P, h, w) bool to (P, h, w) bool; an empty mask stays empty."""
     rows, columns = (_fill(*extent(masks.any(axis)), masks.shape[3 - axis]) for axis in (2, 1))
     return rows[:, :, None] & columns[:, None, :]
 
 
 def _fill(starts: Tensor, ends: Tensor, length: int) -> Tensor:
-    """Marks the positions from each start up to its end: (P, length) bool."""
+    """Marks the positions from each start to before its end: (P, length) bool."""
     positions = torch.arange(length, device=starts.device)
     return (positions >= starts[:, None]) & (positions < ends[:, None])
 
@@ -101,10 +102,10 @@ def _fill(starts: Tensor, ends: Tensor, length: int) -> Tensor:
 class WeakMaskLoss:
     """Projections and pairwise affinity; see ``freesolo/config.py``.
 
-    A loss of weight 0 is left out.
+    A loss of weight 0 is not computed.
 
     Raises:
-        InputError: If the two pixels of a pair would be one.
+        InputError: If the dilation is below 1, so that a pair would be one pixel.
     """
 
     max_projection_weight: float
@@ -118,7 +119,7 @@ class WeakMaskLoss:
 
     @property
     def enabled(self) -> bool:
-        """Whether any of the losses is on."""
+        """True if any of the losses has a weight."""
         return any((self.max_projection_weight, self.average_projection_weight, self.pairwise_weight))
 
     def __call__(
@@ -129,18 +130,18 @@ class WeakMaskLoss:
         similar: Tensor | None,
         warmup: float,
     ) -> dict[str, Tensor]:
-        """Computes the losses that are switched on.
+        """Computes the losses that have a weight.
 
         Args:
-            prediction: The P positives of a batch, of one factor.
-            count: What the projections' sums are divided by, a scalar.
+            prediction: The P positives of a batch, with one factor.
+            count: Divisor of the projections' sums, a scalar.
             images: (P,) int64 in [0, B), the image of each positive.
             similar: (B, 4, h, w) bool as :func:`pairwise_loss` takes it; None if that loss is off.
             warmup: Factor of the pairwise loss, in [0, 1].
 
         Returns:
-            Float32 scalars by the names under which they are logged; functions of the logits also without
-            any positive.
+            Float32 scalars by the names under which they are logged; without any positive they still depend
+            on the logits.
         """
         logits = prediction.logits[0].float()
         probabilities = logits.sigmoid()

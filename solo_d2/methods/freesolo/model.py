@@ -1,6 +1,6 @@
 """FreeSOLO (Wang et al., CVPR 2022): SOLOv2 that learns from coarse masks of unlabeled images.
 
-B: images; K: cells per image; C: classes; P: positive masks; D: numbers of an embedding; h, w: mask size.
+B: images; K: cells per image; C: classes; P: positive masks; D: length of an embedding; h, w: mask size.
 """
 
 from collections.abc import Sequence
@@ -31,12 +31,12 @@ from .targets import SimilarPairs
 class FreeSOLO(SOLOv2):
     """SOLOv2 with weak mask losses and a semantic embedding for every cell (section 6.2.3).
 
-    Ground truth may have ``gt_embeddings`` (n, D), zeros where an instance has none; results have
+    Ground truth may have ``gt_embeddings`` (n, D), with zeros for an instance without one; results have
     ``pred_embeddings`` (n, D).
     """
 
     weight_keys = FREESOLO_WEIGHT_KEYS
-    # Fine-tuning leaves the embedding out.
+    # Fine-tuning does not use the embedding.
     weight_parts = ("head.embedding_predictor",)
     head_type = FreeSOLOHead
     further_nodes = ("MODEL.FREESOLO",)
@@ -55,11 +55,11 @@ class FreeSOLO(SOLOv2):
         """
         Args:
             weak_mask_loss: Projections and pairwise affinity.
-            similar_pairs: Finds the neighboring pixels that the pairwise loss wants on one side of a mask.
-            full_mask_loss: Whether the mask loss of ``loss`` is added.
-            embedding_weight: Weight of the embedding loss; 0: none is computed, none is read.
+            similar_pairs: Finds the neighboring pixels that should share a mask label.
+            full_mask_loss: Whether to add the mask loss of ``loss``.
+            embedding_weight: Weight of the embedding loss; 0 turns it off, and no embedding is read.
             pairwise_warmup_iters: Training steps in which the pairwise loss's weight grows linearly from 0.
-            **kwargs: Of :class:`SOLOv2`; its mask feature is unified.
+            **kwargs: Arguments of :class:`SOLOv2`; the mask feature must be unified.
         """
         super().__init__(**kwargs)
         self.weak_mask_loss = weak_mask_loss
@@ -88,7 +88,7 @@ class FreeSOLO(SOLOv2):
         }
 
     def predict(self, features: dict[str, Tensor]) -> tuple[list[Tensor], UnifiedMasks]:
-        """As :meth:`SOLOv2.predict`; the cells' values are ``pred_embeddings`` (B, K, D)."""
+        """Runs :meth:`SOLOv2.predict`; the cells' values are ``pred_embeddings`` (B, K, D)."""
         cells, kernels = self.head([features[f] for f in self.instance_in_features])
         category_logits, embeddings = map(list, zip(*cells, strict=True))
         values = {"pred_embeddings": flatten_levels(embeddings).float()}
@@ -101,7 +101,7 @@ class FreeSOLO(SOLOv2):
         instances: Sequence[Instances],
         batched_inputs: list[dict],
     ) -> dict[str, Tensor]:
-        """Returns the mask losses that are on and "loss_embedding"; see :meth:`GridSegmenter.mask_losses`."""
+        """Returns the enabled mask losses and "loss_embedding"; see :meth:`GridSegmenter.mask_losses`."""
         (prediction,) = masks.positives(targets)
         losses = {}
         if self.full_mask_loss:
@@ -118,7 +118,7 @@ class FreeSOLO(SOLOv2):
         return losses
 
     def _find_pairs(self, batched_inputs: list[dict], masks: UnifiedMasks) -> Tensor:
-        """Runs :class:`SimilarPairs` on the images as they came in, with padding of the mean color."""
+        """Runs :class:`SimilarPairs` on the original images, padded with the mean color."""
         size = [masks.stride * side for side in masks.size]
         padding = self.pixel_mean.repeat(len(batched_inputs), 1, *size)
         return self.similar_pairs(batched_inputs, padding, masks.stride)
@@ -126,9 +126,9 @@ class FreeSOLO(SOLOv2):
     def _embedding_loss(
         self, masks: UnifiedMasks, targets: GridTargets, instances: Sequence[Instances]
     ) -> Tensor:
-        """The weighted loss, a scalar; with weight 0 it reads no embeddings.
+        """Computes the weighted loss, a scalar; with weight 0 it reads no embeddings.
 
-        The branch has gradients even then: distributed training waits for those of all parameters.
+        Even then the branch gets gradients, because distributed training waits for those of all parameters.
         """
         embeddings = masks.cell_values["pred_embeddings"].flatten(0, 1)
         if not self.embedding_weight:
@@ -137,17 +137,17 @@ class FreeSOLO(SOLOv2):
         return self.embedding_weight * embedding_loss(embeddings[targets.positive_cell], wanted)
 
     def _warmup(self) -> float:
-        """The pairwise loss's factor at the training's iteration, resumed or not; 1 outside a training."""
+        """Returns the pairwise loss's factor at the current iteration, resumed or not; 1 outside training."""
         iteration = training_iteration()
         if iteration is None:
             return 1.0
         return min((iteration + 1) / max(self.pairwise_warmup_iters, 1), 1.0)
 
     def _gather_embeddings(self, instances: Sequence[Instances]) -> Tensor:
-        """Joins a batch's embeddings, (N, D); zeros where there are none.
+        """Joins a batch's embeddings, (N, D); zeros for images without any.
 
         Raises:
-            InputError: If they have another length than the model's.
+            InputError: If their length is not the model's.
         """
         length = self.head.num_embeddings
         found = []

@@ -15,8 +15,8 @@ from torch import Tensor
 from solo_d2.utils.device import copy_to_device
 from solo_d2.utils.errors import InputError
 
-# Rows and columns from the first to the second pixel of a pair, in units of the dilation. With the opposite
-# ones these are the eight neighbors.
+# Rows and columns from the first to the second pixel of a pair, in units of the dilation. With their
+# opposites these are the eight neighbors.
 PAIR_OFFSETS = ((0, 1), (1, -1), (1, 0), (1, 1))
 
 
@@ -25,10 +25,10 @@ def pixel_pairs(values: Tensor, dilation: int = 1) -> Iterator[tuple[Tensor, Ten
 
     Args:
         values: (..., h, w).
-        dilation: Pixels from the first to the second along an axis.
+        dilation: Distance in pixels between the two of a pair, along an axis.
 
     Yields:
-        Two views of one shape (..., h', w'), empty where the map is too small.
+        Two views of one shape (..., h', w'), empty if the map is too small.
     """
     h, w = values.shape[-2:]
     for dy, dx in PAIR_OFFSETS:
@@ -45,7 +45,7 @@ _XYZ_OF_RGB = (
     (0.019334, 0.119193, 0.950227),
 )
 _WHITE = (0.950456, 1.0, 1.088754)
-# Where CIE 1976's cube root becomes linear, and the line.
+# Threshold below which CIE 1976 replaces the cube root by a line, and that line.
 _LINEAR_BELOW, _LINEAR_SLOPE, _LINEAR_OFFSET = 0.008856, 7.787, 16 / 116
 
 
@@ -69,23 +69,23 @@ def rgb_to_lab(images: Tensor) -> Tensor:
 @functools.cache
 @torch.inference_mode(False)
 def _white_xyz_of_rgb(device: torch.device, dtype: torch.dtype) -> Tensor:
-    """(3, 3) matrix from linear RGB to XYZ as parts of the white point, copied to each device once."""
+    """Returns the (3, 3) matrix from linear RGB to XYZ relative to the white point; cached per device."""
     white = torch.tensor(_WHITE, dtype=dtype)[:, None]
     return (torch.tensor(_XYZ_OF_RGB, dtype=dtype) / white).to(device)
 
 
 @dataclass(frozen=True)
 class SimilarPairs:
-    """Finds the pairs of a batch's images; see ``freesolo/config.py``.
+    """Finds the similar pairs of a batch's images; see ``freesolo/config.py``.
 
     Attributes:
-        pairwise_dilation: Mask pixels between the two of a pair, along an axis.
-        pairwise_color_thr: Similarity of colors from which on two pixels should be on one side of a mask.
-        bottom_pixels_removed: Lowest rows of the original images whose colors do not count.
+        pairwise_dilation: Distance in mask pixels between the two of a pair, along an axis.
+        pairwise_color_thr: Minimum color similarity of two pixels that should share a mask label.
+        bottom_pixels_removed: Bottom rows of the original images whose colors are ignored.
         format: "RGB" or "BGR", the channel order of the images.
 
     Raises:
-        InputError: If the similarity is outside (0, 1].
+        InputError: If the threshold is outside (0, 1].
     """
 
     pairwise_dilation: int
@@ -101,11 +101,11 @@ class SimilarPairs:
             )
 
     def __call__(self, batched_inputs: Sequence[dict], padding: Tensor, stride: int) -> Tensor:
-        """Runs :func:`find_similar_pairs` on images without padding and lowest rows.
+        """Runs :func:`find_similar_pairs`, ignoring padding and bottom rows.
 
         Args:
             batched_inputs: "image" (3, h, w) with values 0 to 255, and "height" of the original image.
-            padding: (B, 3, H, W) float that the images are written over, from the upper left corner.
+            padding: (B, 3, H, W) float, the background that the images are written onto from the top left.
             stride: Input pixels per mask pixel.
         """
         pixels, heights, widths = padding, [], []
@@ -138,15 +138,15 @@ def find_similar_pairs(
 
     Args:
         images: (B, 3, H, W) float in [0, 255], red first; H and W are multiples of the stride.
-        heights: Rows of each image that count, from the top; the others are padding or unreliable.
-        widths: Columns likewise.
-        stride: Images are averaged over squares of this many pixels first.
-        dilation: Reduced pixels between the two of a pair, along an axis.
-        threshold: Similarity needed, in (0, 1].
+        heights: Number of valid rows of each image, from the top; the others are padding or unreliable.
+        widths: Number of valid columns of each image, from the left.
+        stride: Side in pixels of the squares over which images are averaged first.
+        dilation: Distance in reduced pixels between the two of a pair, along an axis.
+        threshold: Minimum similarity, in (0, 1].
 
     Returns:
-        (B, 4, h, w) bool: whether the pair is similar that starts at this pixel and goes along each of
-        :data:`PAIR_OFFSETS`; False where one of the two does not count or is outside.
+        (B, 4, h, w) bool: whether the pair that starts at this pixel is similar, for each of
+        :data:`PAIR_OFFSETS`; False if one of the two pixels is invalid or outside.
     """
     with torch.autocast(images.device.type, enabled=False):
         lab = rgb_to_lab(F.avg_pool2d(images.float(), stride))
@@ -160,7 +160,7 @@ def find_similar_pairs(
 
 
 def _valid_pixels(heights: Sequence[int], widths: Sequence[int], stride: int, lab: Tensor) -> Tensor:
-    """Reduced pixels whose middle counts: (B, h, w) bool."""
+    """Marks the reduced pixels whose middle is valid: (B, h, w) bool."""
     limits = copy_to_device(torch.tensor([list(heights), list(widths)]), lab.device)
     middles = [torch.arange(n, device=lab.device) * stride + stride // 2 for n in lab.shape[2:]]
     rows, columns = (middle < limit[:, None] for middle, limit in zip(middles, limits, strict=True))

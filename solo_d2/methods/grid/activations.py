@@ -19,16 +19,16 @@ from .postprocess import points_nms
 
 @dataclass(frozen=True)
 class Activations:
-    """One image's predictions before inference decides between them.
+    """One image's predictions before NMS.
 
     K: cells of all levels; C: classes; E: mask feature channels. Maps cover the padded network input.
 
     Attributes:
-        layout: Levels and the numbering of their cells.
+        layout: The levels and the numbering of their cells.
         scores: (K, C) category scores in [0, 1] after points NMS.
         soft_masks: Maps cells of one level, (n,) int64 in [0, K), to soft masks (n, h, w) in [0, 1].
-        mask_feature: (E, h, w), or None if the model has no feature that all its masks share.
-        kernels: (K, E) dynamic convolution kernels, or None if masks do not come from such.
+        mask_feature: (E, h, w), or None if the model has no feature shared by all masks.
+        kernels: (K, E) dynamic convolution kernels, or None if the model has none.
     """
 
     layout: GridLayout
@@ -44,7 +44,7 @@ class Activations:
         return torch.arange(start, start + count, device=self.scores.device)
 
     def busiest_level(self) -> int:
-        """Returns the level with the largest sum of squared scores, the one most is found on."""
+        """Returns the level with the largest sum of squared scores."""
         counts = [level.num_grid**2 for level in self.layout.levels]
         strengths = self.scores.square().sum(1).split(counts)
         return max(range(len(counts)), key=lambda level: float(strengths[level].sum()))
@@ -52,7 +52,7 @@ class Activations:
 
 @torch.no_grad()
 def compute_activations(model: nn.Module, model_input: dict) -> tuple[Activations, ImageList]:
-    """Runs a model on one image up to its predictions.
+    """Runs a model on one image and stops before NMS.
 
     Args:
         model: SOLO, Decoupled SOLO or SOLOv2, in evaluation mode.
@@ -62,12 +62,10 @@ def compute_activations(model: nn.Module, model_input: dict) -> tuple[Activation
         Its activations, and the padded network input (a batch of one).
 
     Raises:
-        InputError: The model has no grid.
+        InputError: If the model has no grid.
     """
     if not isinstance(model, GridSegmenter):
-        raise InputError(
-            f"{type(model).__name__} cannot be looked into: use a SOLO, Decoupled SOLO or SOLOv2"
-        )
+        raise InputError(f"{type(model).__name__} has no grid to show: use a SOLO, Decoupled SOLO or SOLOv2")
     images = model.preprocess([model_input])
     category_logits, masks = model.predict(model.backbone(images.tensor))
     shared = masks if isinstance(masks, UnifiedMasks) and masks.kernel_size == 1 else None

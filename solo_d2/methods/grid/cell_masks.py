@@ -1,9 +1,9 @@
-"""The masks of grid cells, computed only for the cells that are asked for.
+"""The masks of grid cells, computed only for the requested cells.
 
-SOLOv2's are dynamic convolutions: the kernels are predictions themselves (SOLOv2 paper, section 2.1.3).
+SOLOv2's are dynamic convolutions, whose kernels are predicted (SOLOv2 paper, section 2.1.3).
 
 B: images; K: cells per image; P: positive masks; D: numbers in a kernel; E: mask feature channels;
-h, w: size of the finest masks; n: cells asked for.
+h, w: size of the finest masks; n: requested cells.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,11 +31,13 @@ def dynamic_conv(features: Tensor, kernels: Tensor, kernel_size: int = 1) -> Ten
     Returns:
         (P, H, W) logits.
     """
-    if kernel_size > 1 and not len(kernels):  # which conv2d refuses; the result still depends on both
+    # conv2d rejects an empty batch of kernels; the empty result must still depend on both for the gradients.
+    if kernel_size > 1 and not len(kernels):
         return kernels.sum(1)[:, None, None] * features.sum(0)
     if kernel_size > 1:
         weight = kernels.view(len(kernels), len(features), kernel_size, kernel_size)
         return F.conv2d(features[None], weight, padding=kernel_size // 2)[0]
+    # A 1x1 convolution is a matrix product.
     return (kernels @ features.flatten(1)).unflatten(1, features.shape[1:])
 
 
@@ -69,7 +71,7 @@ class UnifiedMasks:
         feature: (B, E, h, w).
         kernel_size: Side of the kernels.
         stride: Input pixels per mask pixel.
-        cell_values: What results take over from their cells, by field name: (B, K, ...) each.
+        cell_values: Values that results copy from their cells, by field name: (B, K, ...) each.
     """
 
     kernels: Tensor
@@ -120,11 +122,11 @@ class LevelMasks:
 
     @property
     def strides(self) -> list[int]:
-        """Input pixels per mask pixel, for each level: masks have twice their level's resolution."""
+        """Input pixels per mask pixel for each level; masks have twice their level's resolution."""
         return [level.stride // 2 for level in self.layout.levels]
 
     def positives(self, targets: GridTargets) -> list[MaskPrediction]:
-        """As :meth:`UnifiedMasks.positives`, a group for each level."""
+        """Computes the masks of all positives, in one group per level."""
         num_cells = self.layout.num_cells
         level, cell = self.layout.locate(targets.positive_cell % num_cells)
         order = level.argsort(stable=True)
@@ -137,7 +139,7 @@ class LevelMasks:
         ]
 
     def soft(self, image: int, cells: Tensor) -> Tensor:
-        """As :meth:`UnifiedMasks.soft`; coarser levels' factors are resized, then multiplied."""
+        """Computes the masks of one image's cells; coarser levels' factors are resized, then multiplied."""
         level, cell = self.layout.locate(cells)
         masks = torch.empty(len(cells), *self.size, device=cells.device)
         for i in range(len(self.sizes)):

@@ -1,6 +1,7 @@
-"""Keys that every method of the SOLO family has, under its own node (SOLO paper unless SOLOv2's is named).
+"""Keys that all methods of the SOLO family have under their own nodes.
 
-Names and meanings follow the public Detectron2-style SOLOv2 models, so that their config files read the same.
+Section numbers are the SOLO paper's unless SOLOv2's is named. Names and meanings follow the public
+Detectron2-style SOLOv2 models, so their config files look the same.
 """
 
 from detectron2.config import CfgNode
@@ -27,13 +28,13 @@ def add_level_keys(node: CfgNode) -> None:
     # Strides in input pixels after the first level is halved and the last is resized to the one before.
     # At inference a mask must cover more than this many pixels of the finest mask resolution.
     node.FPN_INSTANCE_STRIDES = [8, 8, 16, 32, 32]
-    # sqrt(box area) in network-input pixels, both bounds inclusive; ranges overlap on purpose.
+    # Range of sqrt(box area) in network-input pixels, inclusive; the ranges overlap on purpose.
     node.FPN_SCALE_RANGES = [[1, 96], [48, 192], [96, 384], [192, 768], [384, 2048]]
     # Cells per image side, S.
     node.NUM_GRIDS = [40, 36, 24, 16, 12]
     # The center region's sides as a fraction of the box's.
     node.SIGMA = 0.2
-    # What a mask learns to be: "mask", or "contour", the object's outline, one mask pixel wide (SOLO paper,
+    # Target of the mask branch: "mask", or "contour", the object's outline, one mask pixel wide (SOLO paper,
     # appendix B.3, which trains it with MASK_LOSS "focal").
     node.MASK_TARGET = "mask"
 
@@ -51,12 +52,12 @@ def add_tower_keys(node: CfgNode, channels: int, num_convs: int) -> None:
     node.NUM_INSTANCE_CONVS = num_convs
     # Normalization of every tower convolution: "GN", "BN", "SyncBN" or "".
     node.NORM = "GN"
-    # How many of every tower's last convolutions are deformable (light models 1, large models all), and their
-    # kind: "DCN", or "DCNv2" with predicted factors.
+    # Number of each tower's last convolutions that are deformable (light models 1, large models all), and
+    # their type: "DCN", or "DCNv2" with predicted factors.
     node.NUM_DCN_CONVS = 0
     node.TYPE_DCN = "DCN"
-    # From feature map to cells in the category branch: "interpolate", "adaptive_max_pool" or "region_grid"
-    # (section 3.3, alignment).
+    # Resizing from feature map to cells in the category branch: "interpolate", "adaptive_max_pool" or
+    # "region_grid" (section 3.3, alignment).
     node.CATEGORY_ALIGN = "interpolate"
     # Initial foreground probability (focal loss paper).
     node.PRIOR_PROB = 0.01
@@ -65,19 +66,19 @@ def add_tower_keys(node: CfgNode, channels: int, num_convs: int) -> None:
 def add_loss_keys(node: CfgNode) -> None:
     """Losses (section 2.3; SOLOv2's section 2.1.4)."""
     node.LOSS = CfgNode()
-    # Focal loss of the category branch; alpha and gamma also of the mask loss "focal".
+    # Focal loss of the category branch; the mask loss "focal" also uses alpha and gamma.
     node.LOSS.FOCAL_ALPHA = 0.25
     node.LOSS.FOCAL_GAMMA = 2.0
     node.LOSS.FOCAL_WEIGHT = 1.0
-    # Mask loss: "dice", "bce" or "focal" (section 3.3, loss function), each with its weight; BCE counts a
-    # mask's own pixels BCE_POSITIVE_WEIGHT times.
+    # Mask loss: "dice", "bce" or "focal" (section 3.3, loss function), each with its weight; BCE weights a
+    # mask's own pixels by BCE_POSITIVE_WEIGHT.
     node.LOSS.MASK_LOSS = "dice"
     node.LOSS.DICE_WEIGHT = 3.0
     node.LOSS.BCE_WEIGHT = 10.0
     node.LOSS.BCE_POSITIVE_WEIGHT = 2.0
     node.LOSS.MASK_FOCAL_WEIGHT = 20.0
-    # What the mask loss is averaged over: "masks" (every positive mask; the papers and the original models)
-    # or "cells" (unique positive cells; mmdet's models).
+    # Divisor of the mask loss: "masks" (all positive masks; the papers and the original models) or "cells"
+    # (unique positive cells; mmdet's models).
     node.LOSS.MASK_DIVISOR = "masks"
     # Average the positive counts over all ranks instead of using each process's own (as published).
     node.LOSS.SYNC_COUNTS = False
@@ -85,16 +86,16 @@ def add_loss_keys(node: CfgNode) -> None:
 
 def add_inference_keys(node: CfgNode) -> None:
     """Inference (SOLOv2's section 2.1.4 and section 2.2)."""
-    # Category score after points NMS, strictly above.
+    # Candidates need a category score above this after points NMS.
     node.SCORE_THR = 0.1
     # Soft masks are binarized strictly above this probability.
     node.MASK_THR = 0.5
-    # Candidates that enter Matrix NMS, best first.
+    # Maximum number of candidates that enter Matrix NMS, best first.
     node.NMS_PRE = 500
-    # Cells whose masks are computed at all, best category score first: a bound on time for images where
-    # nearly every cell fires. The default is all cells of the default grids (3872): nothing is cut.
+    # Maximum number of cells whose masks are computed, best category score first: a bound on time for images
+    # where nearly every cell fires. The default is all cells of the default grids (3872), so none is dropped.
     node.MAX_CELLS = 4000
-    # "matrix" (section 2.2), or what the paper compares it with: "fast", "hard", "soft" (table 3c).
+    # "matrix" (section 2.2), or one of the paper's baselines: "fast", "hard", "soft" (table 3c).
     node.NMS_TYPE = "matrix"
     # Decay function of "matrix" and "soft", "gaussian" or "linear", and the gaussian's sigma in
     # exp(-sigma * iou^2).
@@ -102,6 +103,6 @@ def add_inference_keys(node: CfgNode) -> None:
     node.NMS_SIGMA = 2.0
     # IoU above which "fast" and "hard" remove a mask and "soft" with the linear kernel lowers its score.
     node.NMS_THR = 0.5
-    # Decayed score that a result needs, inclusive, and the most results kept per image.
+    # Minimum decayed score of a result, inclusive, and maximum number of results per image.
     node.UPDATE_THR = 0.05
     node.MAX_PER_IMG = 100

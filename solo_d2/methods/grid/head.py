@@ -1,6 +1,6 @@
-"""The part that every head of the SOLO family has: towers, class logits per grid cell, the loop over levels.
+"""The common part of the SOLO family's heads: towers, class logits per grid cell, and the loop over levels.
 
-SOLO paper, sections 2.1 and 2.2; ways from a feature map to the cells: section 3.3, alignment.
+SOLO paper, sections 2.1 and 2.2; resizing a feature map to the cells: section 3.3, alignment.
 
 B: batch; C: classes; S: cells per side of a level.
 """
@@ -17,12 +17,12 @@ from solo_d2.layers.conv_tower import Norm
 from solo_d2.utils.errors import InputError
 
 GRID_ALIGNMENTS = ("interpolate", "adaptive_max_pool", "region_grid")
-# Sample points per cell side of the region grid; the paper says "dense" and gives no number.
+# Sample points per cell side of the region grid; the paper says "dense" without a number.
 REGION_POINTS = 4
 
 
 def align_to_grid(features: Tensor, grid: int, alignment: str) -> Tensor:
-    """Brings a feature map to grid x grid cells.
+    """Resizes a feature map to grid x grid cells.
 
     Args:
         features: (B, C, H, W).
@@ -42,9 +42,9 @@ def align_to_grid(features: Tensor, grid: int, alignment: str) -> Tensor:
 
 
 class GridHead(nn.Module):
-    """Class logits for every grid cell; a subclass adds what the cells' masks are made of.
+    """Predicts class logits for every grid cell; a subclass adds the mask side.
 
-    The category branch and all towers are shared by the levels.
+    All levels share the category branch and the towers.
     """
 
     def __init__(
@@ -72,11 +72,11 @@ class GridHead(nn.Module):
             num_instance_convs: Depth of every tower.
             norm: Normalization of the towers.
             prior_prob: Initial foreground probability of every cell and class.
-            category_align: How the category branch gets from features to cells; see :func:`align_to_grid`.
-            num_dcn_convs: How many of every tower's last convolutions are deformable.
-            type_dcn: Their kind, "DCN" or "DCNv2".
-            towers: The mask side's towers: attribute names and what sets each :class:`ConvTower` apart.
-            cell_predictors: Convolutions beside the one for the category: attribute names and their channels.
+            category_align: How the category branch resizes features to cells; see :func:`align_to_grid`.
+            num_dcn_convs: Number of each tower's last convolutions that are deformable.
+            type_dcn: Their type, "DCN" or "DCNv2".
+            towers: The mask side's towers: attribute names and the specific arguments of :class:`ConvTower`.
+            cell_predictors: Predictors other than the category's: attribute names and numbers of channels.
 
         Raises:
             InputError: If ``category_align`` or ``type_dcn`` is unknown.
@@ -104,7 +104,7 @@ class GridHead(nn.Module):
             features: One (B, in_channels, H_l, W_l) per level, finest first.
 
         Returns:
-            :meth:`category_branch`'s and :meth:`mask_branch`'s results, one each per level.
+            The results of :meth:`category_branch` and of :meth:`mask_branch`, one per level.
 
         Raises:
             InputError: If the number of levels is not that of ``num_grids``.
@@ -125,11 +125,11 @@ class GridHead(nn.Module):
         return self.category_predictor(self.category_tower(cells))
 
     def mask_branch(self, feature: Tensor, cells: Tensor, level: int):
-        """Computes what one level's masks are made of.
+        """Computes one level's mask features or kernels.
 
         Args:
             feature: (B, in_channels, H, W), re-scaled.
-            cells: (B, in_channels, S, S), the feature as the category branch gets it.
-            level: Which level.
+            cells: (B, in_channels, S, S), the feature resized to the cells.
+            level: Index of the level.
         """
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""The pyramid of grids an image is divided into and what its cells learn (SOLO paper, section 3.1)."""
+"""The pyramid of grids that divides an image, and the targets of its cells (SOLO paper, section 3.1)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,12 +58,12 @@ class GridLayout:
 
     @cached_property
     def num_cells(self) -> int:
-        """K, the number of cells of all levels."""
+        """The number of cells of all levels, K."""
         return sum(level.num_grid**2 for level in self.levels)
 
     @cached_property
     def offsets(self) -> list[int]:
-        """Number of each level's first cell."""
+        """The number of each level's first cell."""
         offsets = [0]
         for level in self.levels[:-1]:
             offsets.append(offsets[-1] + level.num_grid**2)
@@ -84,7 +84,7 @@ class GridLayout:
 
 @dataclass(frozen=True)
 class GridTargets:
-    """What a batch's grid cells have to predict.
+    """Training targets of a batch's grid cells.
 
     B images, K cells per image (see :class:`GridLayout`), N ground-truth instances of the whole batch in
     image order, P positive (cell, instance) pairs in instance order, then level by level, row by row (in cell
@@ -92,7 +92,7 @@ class GridTargets:
 
     Attributes:
         labels: (B, K) int64, class of each cell; the number of classes means background.
-        owner: (B, K) int64, instance that gave the cell its class (the last one that claims it); -1 for none.
+        owner: (B, K) int64, instance that gave the cell its class, the last that claims it; -1 for none.
         positive_instance: (P,) int64 in [0, N).
         positive_cell: (P,) int64 in [0, B * K), image-major.
         masks: Ground truth at each mask stride, in input pixels: (N, h, w) bool each.

@@ -1,6 +1,6 @@
-"""The two losses of a grid model and what they are averaged over (SOLO paper, section 3.3.2).
+"""The two losses of a grid model and their normalization (SOLO paper, section 3.3.2).
 
-Mask losses other than dice are those of the loss function ablation (section 3.3).
+Mask losses other than dice come from the loss function ablation (section 3.3).
 
 B: images; K: cells per image; C: classes; P: positive masks; h, w: mask feature size.
 """
@@ -21,12 +21,12 @@ from .layout import GridTargets
 
 
 def bce_loss(logits: Tensor, targets: Tensor, positive_weight: float) -> Tensor:
-    """Binary cross entropy averaged over each mask's pixels, true ones weighted by ``positive_weight``.
+    """Computes binary cross entropy, averaged over each mask's pixels.
 
     Args:
         logits: (P, h, w) float.
         targets: (P, h, w) bool.
-        positive_weight: Of true pixels, against 1 of the others.
+        positive_weight: Weight of true pixels; the others have weight 1.
 
     Returns:
         (P,) float32.
@@ -40,13 +40,13 @@ def bce_loss(logits: Tensor, targets: Tensor, positive_weight: float) -> Tensor:
 
 
 def focal_loss(logits: Tensor, targets: Tensor, alpha: float, gamma: float) -> Tensor:
-    """Focal loss averaged over each mask's pixels; arguments and result as in :func:`bce_loss`."""
+    """Computes focal loss, averaged over each mask's pixels; shapes as in :func:`bce_loss`."""
     logits = logits.flatten(1).float()
     return sigmoid_focal_loss(logits, targets.flatten(1).to(logits.dtype), alpha=alpha, gamma=gamma).mean(1)
 
 
 def product_logit(x: Tensor, y: Tensor) -> Tensor:
-    """The logit of sigmoid(x) * sigmoid(y), without computing either: -log(e^-x + e^-y + e^-(x+y))."""
+    """Computes the logit of sigmoid(x) * sigmoid(y) in log space: -log(e^-x + e^-y + e^-(x+y))."""
     return -torch.logaddexp(torch.logaddexp(-x, -y), -x - y)
 
 
@@ -55,7 +55,7 @@ MASK_LOSSES = ("dice", "bce", "focal")
 
 @dataclass(frozen=True)
 class MaskPrediction:
-    """Positive masks of one resolution, predicted and wanted.
+    """Predictions and targets of the positive masks of one resolution.
 
     Attributes:
         logits: One (P, h, w), or two whose sigmoids are multiplied (Decoupled SOLO).
@@ -68,7 +68,7 @@ class MaskPrediction:
 
 @dataclass(frozen=True)
 class GridLoss:
-    """Focal loss on cells, dice or another loss on masks; for the settings see ``grid/config.py``.
+    """Focal loss on cells, and dice or another loss on masks; for the settings see ``grid/config.py``.
 
     Raises:
         InputError: If ``mask_loss`` or ``mask_divisor`` is unknown.
@@ -92,7 +92,7 @@ class GridLoss:
             raise InputError(f"mask_divisor must be 'masks' or 'cells', not '{self.mask_divisor}'.")
 
     def category(self, logits: Tensor, targets: GridTargets) -> Tensor:
-        """Focal loss summed over all cells and classes, divided by positive cells + 1.
+        """Computes the focal loss, summed over all cells and classes, divided by positive cells + 1.
 
         Args:
             logits: (B, K, C).
@@ -105,7 +105,7 @@ class GridLoss:
         return self.focal_weight * loss / (self._count(targets.owner >= 0) + 1)
 
     def masks(self, predictions: Sequence[MaskPrediction], targets: GridTargets) -> Tensor:
-        """Mask loss averaged over positives; 0, but still a function of the logits, without any.
+        """Computes the mask loss, averaged over positives; without any, 0 that still depends on the logits.
 
         Args:
             predictions: All positives of the batch, in groups of one resolution.
@@ -119,14 +119,14 @@ class GridLoss:
         return weights[self.mask_loss] * total / self.mask_count(targets).clamp(min=1)
 
     def mask_count(self, targets: GridTargets) -> Tensor:
-        """Number of masks, or of cells that have any, that mask losses are averaged over: float32 scalar."""
+        """Counts the masks, or the cells that have any, as the divisor of mask losses: a float32 scalar."""
         if self.mask_divisor == "masks":
             return self._count(torch.ones_like(targets.positive_instance))
         positive = torch.zeros(targets.labels.numel(), dtype=torch.bool, device=targets.labels.device)
         return self._count(positive.index_fill_(0, targets.positive_cell, True))
 
     def _each_mask(self, prediction: MaskPrediction) -> Tensor:
-        """Loss of each mask: (P,) float32."""
+        """Computes the loss of each mask: (P,) float32."""
         logits = [x.float() for x in prediction.logits]
         if self.mask_loss == "dice":
             probabilities = reduce(torch.mul, [x.sigmoid() for x in logits])
@@ -137,6 +137,6 @@ class GridLoss:
         return focal_loss(logit, prediction.targets, self.focal_alpha, self.focal_gamma)
 
     def _count(self, flags: Tensor) -> Tensor:
-        """Number of true flags, averaged over ranks if so configured: float32 scalar."""
+        """Counts true flags, averaged over ranks if so configured: a float32 scalar."""
         count = flags.sum().float()
         return average_over_ranks(count) if self.sync_counts else count

@@ -1,4 +1,4 @@
-"""What SOLO, Decoupled SOLO and SOLOv2 share: a grid per level, its targets, losses and inference.
+"""The segmenter behind SOLO, Decoupled SOLO and SOLOv2: a grid per level, its targets, losses and inference.
 
 B: images; K: cells per image; C: classes.
 """
@@ -32,15 +32,14 @@ from .targets import assign_grid_targets
 
 
 class GridSegmenter(DenseSegmenter):
-    """A class and a mask for each grid cell. A subclass provides :meth:`predict`.
+    """Predicts a class and a mask for each grid cell. A subclass provides :meth:`predict`.
 
     Attributes:
         head_type: Class of the head.
         share_cells: Whether instances that claim one cell are separate positives; see
             :func:`assign_grid_targets`.
         mask_stride: Input pixels per pixel of the finest masks; None for half the finest level's stride.
-        further_nodes: Full names of config nodes whose keys the class and its head read after those of
-            ``config_node``.
+        further_nodes: Full names of config nodes that the class and its head read after ``config_node``.
     """
 
     weight_keys = GRID_WEIGHT_KEYS
@@ -64,15 +63,15 @@ class GridSegmenter(DenseSegmenter):
     ):
         """
         Args:
-            head: Features to per-level category logits and what the masks are made of.
+            head: Maps features to category logits and mask features or kernels, per level.
             layout: Strides, grids and scale ranges of the levels.
             instance_in_features: Backbone outputs the head reads, finest first.
             num_classes: C.
             sigma: Center region's sides as a fraction of the box's.
             mask_target: "mask", or "contour" for the masks' outlines.
             loss: Category and mask losses.
-            postprocess: Predictions to instances.
-            **kwargs: Of :class:`DenseSegmenter`.
+            postprocess: Turns predictions into instances.
+            **kwargs: Arguments of :class:`DenseSegmenter`.
         """
         super().__init__(**kwargs)
         self.mask_target = mask_target
@@ -86,7 +85,7 @@ class GridSegmenter(DenseSegmenter):
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        """Builds the parts that every grid model has.
+        """Builds the common parts of grid models.
 
         Raises:
             InputError: If MASK_TARGET or a part's setting is unknown.
@@ -125,11 +124,11 @@ class GridSegmenter(DenseSegmenter):
         return set(self.instance_in_features)
 
     def predict(self, features: dict[str, Tensor]) -> tuple[list[Tensor], UnifiedMasks | LevelMasks]:
-        """Runs the heads: category logits (B, C, S, S) per level, and the cells' masks."""
+        """Returns category logits (B, C, S, S) per level, and the cells' masks."""
         raise NotImplementedError
 
     def losses(self, features: dict[str, Tensor], batched_inputs: list[dict]) -> dict[str, Tensor]:
-        """Returns "loss_category" and those of :meth:`mask_losses`."""
+        """Returns "loss_category" and the result of :meth:`mask_losses`."""
         instances = self.ground_truth(batched_inputs)
         category_logits, masks = self.predict(features)
         targets = self.assign_targets(instances, masks.size, masks.strides)

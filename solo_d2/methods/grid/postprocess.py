@@ -1,8 +1,8 @@
-"""From grid predictions to instances, shared by the whole SOLO family (SOLOv2 paper, section 2.1.4).
+"""Postprocessing of grid predictions to instances for the whole SOLO family (SOLOv2 paper, section 2.1.4).
 
 K: cells of all levels; C: classes; M: candidates, (cell, class) pairs; h, w: mask feature size.
-Masks belong to cells, so each is computed once however many classes its cell has. What is kept of it is its
-bits, a thirty-second of its soft values; those are computed again for the few that survive.
+Masks belong to cells, so each is computed once however many classes its cell has. Only packed bits are kept,
+1/32 of the soft values' memory; the soft values of the few survivors are recomputed.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,7 +22,7 @@ SoftMasks = Callable[[Tensor], Tensor]
 
 
 def points_nms(scores: Tensor) -> Tensor:
-    """Sets every score to 0 that is below its left, upper or upper left neighbor; ties survive.
+    """Sets a score to 0 if it is below its left, top, or top left neighbor; ties survive.
 
     Args:
         scores: (B, C, S, S) in [0, 1].
@@ -30,16 +30,17 @@ def points_nms(scores: Tensor) -> Tensor:
     Returns:
         A tensor of the same shape.
     """
+    # Padding shifts the 2x2 window to the left and the top, as in the published models.
     neighborhood = F.max_pool2d(scores, kernel_size=2, stride=1, padding=1)[..., :-1, :-1]
     return torch.where(scores == neighborhood, scores, 0)
 
 
 @dataclass(frozen=True)
 class GridPostprocessor:
-    """Thresholds of inference; see ``grid/config.py``.
+    """Turns predictions into instances; for the thresholds see ``grid/config.py``.
 
-    ``mask_stride`` is the input pixels per pixel of the masks. ``with_masks`` False gives boxes only and
-    resizes no mask.
+    ``mask_stride`` is the number of input pixels per mask pixel. With ``with_masks`` False results have boxes
+    only, and no mask is resized.
     """
 
     score_thr: float
@@ -74,7 +75,7 @@ class GridPostprocessor:
             cell_strides: (K,) stride of each cell's level; a mask needs more pixels than that.
             image_size: Height and width of the network input without padding.
             output_size: Height and width of the results.
-            cell_values: (K, ...) each; results take over those of their cells as further fields.
+            cell_values: (K, ...) each; results copy their cells' values into fields of these names.
 
         Returns:
             At most ``max_per_img`` instances, best first; see :func:`build_instances`.
@@ -82,6 +83,7 @@ class GridPostprocessor:
         cell, category = (category_scores > self.score_thr).nonzero(as_tuple=True)
         scores = category_scores[cell, category]
         cell, category, scores = self._limit_cells(cell, category, scores, category_scores)
+        # Several candidates may share a cell and so its mask; compute each mask once.
         cells, mask_index = cell.unique(return_inverse=True)
         masks_of = self._keep_if_few(cells, soft_masks)
         bits, area, soft_sum = pack_computed_masks(
@@ -133,14 +135,14 @@ class GridPostprocessor:
         return cell[kept], category[kept], scores[kept]
 
     def _keep_if_few(self, cells: Tensor, soft_masks: SoftMasks) -> SoftMasks:
-        """Returns a source of masks by position in ``cells``: computed once if NMS could take them all."""
+        """Returns masks by position in ``cells``, computed once if NMS could take them all."""
         if len(cells) <= self.nms_pre:
             return soft_masks(cells).__getitem__
         return lambda index: soft_masks(cells[index])
 
 
 def _add_values(results: Instances, cell_values: Mapping[str, Tensor], cells: Tensor) -> Instances:
-    """Adds to each result what its cell, (M,) int64, has."""
+    """Adds the values of each result's cell, (M,) int64, to the results."""
     for name, values in cell_values.items():
         results.set(name, values[cells])
     return results

@@ -1,8 +1,8 @@
-"""Assigns instances to grid cells (SOLO paper, section 3.3.1); contours as targets are appendix B.3.
+"""Assigns instances to grid cells (SOLO paper, section 3.3.1; contours as targets: appendix B.3).
 
 B: images; N: instances of the batch; L: levels; K: cells per image; P: positive (cell, instance) pairs.
-Every instance has L * 3 * 3 candidate cells, the neighborhood of its center cell on every level; which of
-them are positive is a mask over that fixed shape, so nothing loops over instances or cells.
+Every instance has L * 3 * 3 candidate cells: the neighborhood of its center cell on every level. Its
+positives are a mask over that fixed shape, so nothing loops over instances or cells.
 """
 
 from collections.abc import Sequence
@@ -18,9 +18,9 @@ from .layout import GridLayout, GridTargets
 
 
 def trace_contours(masks: Tensor) -> Tensor:
-    """Traces the lines, one pixel wide, that OpenCV's ``findContours`` does: outer ones and those of holes.
+    """Traces outlines, one pixel wide, of objects and their holes, as OpenCV's ``findContours`` does.
 
-    They are the mask's pixels of which one of the four neighbors is outside; so is all beyond the image.
+    An outline is the mask's pixels with at least one of their four neighbors outside the mask or the image.
 
     Args:
         masks: (N, h, w) bool.
@@ -60,11 +60,11 @@ def assign_grid_targets(
         num_classes: The label of background cells.
         sigma: Center region's sides as a fraction of the box's.
         mask_strides: Input pixels per mask pixel, finest first, each dividing the padded input.
-        share_cells: Whether instances that claim one cell are separate positives (SOLOv2); else the last one
-            has it (SOLO, which predicts one mask per cell).
+        share_cells: Whether instances that claim one cell are separate positives (SOLOv2); otherwise the last
+            one owns it (SOLO, which predicts one mask per cell).
         contours: Whether the targets are the contours of the masks instead of the masks.
-        has_mask: (N,) bool, instances whose masks may be learned. The masks of the others only tell a center:
-            they give their cells a class, but are no positives. None: all have one.
+        has_mask: (N,) bool, instances whose masks may be learned. The masks of the others only give a center:
+            they give their cells a class, but are not positives. None: all have one.
 
     Returns:
         The targets, on the device of the ground truth.
@@ -127,6 +127,7 @@ def _candidate_cells(
     half = 0.5 * sigma * sides
     center = _cell_of(centers, size, grids)  # (N, L, 2)
     last = (grids - 1)[None, :, None]
+    # The paper's center region, cut to the 3x3 cells around the center as in the published models.
     first = torch.maximum(_cell_of(centers - half, size, grids).clamp(min=0), center - 1)
     final = torch.minimum(_cell_of(centers + half, size, grids).minimum(last), center + 1)
 
@@ -150,7 +151,9 @@ def _cell_of(points: Tensor, size: Tensor, grids: Tensor) -> Tensor:
 def _last_owner(cells: Tensor, positive: Tensor, num_cells: int) -> Tensor:
     """Returns for each cell the last instance that claims it, -1 for none: (num_cells,) int64."""
     instance = torch.arange(len(cells), device=cells.device)[:, None, None].expand_as(cells)
-    target = torch.where(positive, cells, num_cells)  # a spare cell collects what is not positive
+    # Cells that are not positive go to a spare cell, so all shapes are fixed. The maximum, unlike an indexed
+    # write, does not depend on the order of the writes.
+    target = torch.where(positive, cells, num_cells)
     owner = torch.full((num_cells + 1,), -1, device=cells.device)
     owner.scatter_reduce_(0, target.flatten(), instance.flatten(), reduce="amax")
     return owner[:-1]

@@ -1,7 +1,7 @@
 """Panoptic models (SOLOv2 paper, section 3.2 and appendix F; CondInst paper, section 2.5).
 
 Any instance segmenter gets a semantic branch on its pyramid, and a merge of both results: ``class PanopticX(
-PanopticSegmenter, X)`` is all that a panoptic X needs. Better instances take their pixels first, stuff
+PanopticSegmenter, X)`` is all that a panoptic X needs. Better instances take their pixels first; stuff
 classes get the rest (Kirillov et al., "Panoptic Feature Pyramid Networks", CVPR 2019).
 
 - ``head.py``: semantic branches: SOLOv2's fusion, CondInst's concatenation, Panoptic-FPN's.

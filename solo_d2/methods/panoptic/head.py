@@ -1,4 +1,4 @@
-"""Semantic branches of panoptic models: pyramid levels in, class logits at the finest level's size out.
+"""Semantic branches of panoptic models, from pyramid levels to class logits at the finest level's size.
 
 B: images; C: things as one class, and the stuff classes; H, W: size of the finest level.
 """
@@ -15,7 +15,7 @@ from solo_d2.layers.conv_tower import Norm
 
 
 class FusionSemanticHead(PyramidFusion):
-    """SOLOv2's: made like the mask feature branch, then a 1x1 convolution (section 3.2, appendix F)."""
+    """SOLOv2's branch: like the mask feature branch, then a 1x1 convolution (section 3.2, appendix F)."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class FusionSemanticHead(PyramidFusion):
 
 
 class ConcatSemanticHead(nn.Module):
-    """CondInst's: the levels at one size, concatenated, then a 1x1 convolution (its paper, section 2.5)."""
+    """CondInst's branch: the levels at one size, concatenated, then a 1x1 convolution (its section 2.5)."""
 
     def __init__(self, *, in_channels: int, num_classes: int, num_levels: int):
         """

@@ -1,5 +1,7 @@
-"""A semantic branch and a merge for any direct instance segmenter (SOLOv2 paper, section 3.2 and appendix F;
-CondInst paper, section 2.5)."""
+"""A semantic branch and a merge for any direct instance segmenter.
+
+SOLOv2 paper, section 3.2 and appendix F; CondInst paper, section 2.5.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +28,7 @@ from .postprocess import PanopticMerge
 
 @dataclass(frozen=True)
 class SemanticSettings:
-    """What a semantic branch reads and learns; see Detectron2's ``MODEL.SEM_SEG_HEAD``.
+    """Inputs and loss of a semantic branch; see Detectron2's ``MODEL.SEM_SEG_HEAD``.
 
     Attributes:
         in_features: Backbone outputs it reads, finest first.
@@ -42,7 +44,7 @@ class SemanticSettings:
 
 
 class PanopticSegmenter(DenseSegmenter):
-    """Makes the instance segmenter that follows it in a class's bases panoptic.
+    """Mixin that makes the instance segmenter after it in a class's bases panoptic.
 
     ``class PanopticX(PanopticSegmenter, X)`` is all that a panoptic X needs. Its instance part trains and
     infers as X alone does and has X's config keys; the semantic branch has Detectron2's
@@ -72,11 +74,11 @@ class PanopticSegmenter(DenseSegmenter):
     ):
         """
         Args:
-            sem_seg_head: Features to class logits; class 0 stands for all things.
-            sem_seg: What it reads and learns.
+            sem_seg_head: Maps features to class logits; class 0 stands for all things.
+            sem_seg: Its inputs and loss.
             instance_loss_weight: Weight of all other losses.
-            panoptic_merge: Instances and semantic map to the panoptic one; None leaves both as they are.
-            **kwargs: Of the instance segmenter.
+            panoptic_merge: Merges instances and semantic map into a panoptic map; None keeps them separate.
+            **kwargs: Arguments of the instance segmenter.
         """
         super().__init__(**kwargs)
         self.sem_seg_head = sem_seg_head
@@ -104,7 +106,7 @@ class PanopticSegmenter(DenseSegmenter):
         return {*super().read_features, *self.sem_seg.in_features}
 
     def training_losses(self, features: dict[str, Tensor], batched_inputs: list[dict]) -> dict[str, Tensor]:
-        """Adds "loss_sem_seg" to the instance segmenter's; the inputs also have "sem_seg", (H, W) labels."""
+        """Adds "loss_sem_seg" to the instance losses; the inputs also have "sem_seg", (H, W) labels."""
         losses = super().training_losses(features, batched_inputs)
         losses = {name: self.instance_loss_weight * loss for name, loss in losses.items()}
         logits = self._semantic_logits(features)
@@ -141,7 +143,7 @@ class PanopticSegmenter(DenseSegmenter):
         """Returns the batch's labels (B, H, W) on the padded network input."""
         if any("sem_seg" not in x for x in batched_inputs):
             raise InputError(
-                f'{type(self).__name__} learns from "sem_seg" maps, which these inputs lack: train it on a '
+                f'{type(self).__name__} needs "sem_seg" maps, which these inputs do not have: train it on a '
                 "panoptic data set"
             )
         return ImageList.from_tensors(
@@ -156,7 +158,7 @@ def semantic_head_from_config(cfg: CfgNode, shapes: dict[str, ShapeSpec]) -> nn.
     """Builds the head that ``MODEL.SEM_SEG_HEAD.NAME`` names.
 
     Raises:
-        InputError: there is no head of that name.
+        InputError: If no head has that name.
     """
     node = cfg.MODEL.SEM_SEG_HEAD
     if node.NAME == "SemSegFPNHead":
@@ -169,7 +171,7 @@ def semantic_head_from_config(cfg: CfgNode, shapes: dict[str, ShapeSpec]) -> nn.
             heads[node.NAME], cfg, "MODEL.SEM_SEG_HEAD", in_channels=in_channels, num_levels=num_levels
         )
     raise InputError(
-        "MODEL.SEM_SEG_HEAD.NAME is FusionSemanticHead, ConcatSemanticHead or SemSegFPNHead, "
+        "MODEL.SEM_SEG_HEAD.NAME must be FusionSemanticHead, ConcatSemanticHead or SemSegFPNHead, "
         f"not {node.NAME!r}"
     )
 

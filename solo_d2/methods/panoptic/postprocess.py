@@ -1,8 +1,8 @@
-"""Instances and a semantic map to one panoptic map (Panoptic-FPN; SOLOv2 paper, section 3.2 and appendix F).
+"""Merges instances and a semantic map (Panoptic-FPN; SOLOv2 paper, section 3.2 and appendix F).
 
-Better instances take their pixels first. An instance that better ones leave too little of is dropped, and its
-pixels are free again, so each decision waits for all better ones. Here it is made on regions, the pixels that
-one and the same set of instances covers: there are some hundreds of them where an image has a million pixels.
+Better instances take their pixels first. An instance is dropped if better ones leave too little of it, and
+its pixels are free again, so each decision depends on all better ones. The merge works on regions: the pixels
+covered by the same set of instances. An image of a million pixels has a few hundred regions.
 
 N: instances; H, W: output size; P = H * W; R: regions.
 """
@@ -27,9 +27,9 @@ class PanopticMerge:
     section 2.5).
 
     Attributes:
-        overlap_thresh: An instance is dropped when more than this fraction of it is taken already.
-        stuff_area_limit: A stuff class with fewer free pixels is left out, in output pixels.
-        instances_confidence_thresh: Instances below this score are left out.
+        overlap_thresh: An instance is dropped if more than this fraction of it is already taken.
+        stuff_area_limit: A stuff class with fewer free output pixels is dropped.
+        instances_confidence_thresh: Instances below this score are dropped.
     """
 
     overlap_thresh: float
@@ -41,13 +41,13 @@ class PanopticMerge:
 
         Args:
             instances: ``pred_masks`` (n, H, W) bool, ``scores`` (n,), ``pred_classes`` (n,), in any order.
-                Equal scores keep their order.
+                Of equal scores the first wins.
             semantic: (H, W) integer labels: 0 for things, 1 and up for stuff classes.
 
         Returns:
-            (H, W) int32 segment ids, 0 where nothing is, and one dict per segment in the order of the ids:
+            (H, W) int32 segment ids, 0 for no segment, and one dict per segment in the order of the ids:
             "id", "isthing", "category_id" (a thing class, or the semantic label); things also have "score"
-            and "instance_id" (their place in ``instances``), stuff "area" in pixels.
+            and "instance_id" (index into ``instances``), stuff has "area" in pixels.
         """
         order = instances.scores.argsort(descending=True, stable=True)
         order = order[instances.scores[order].double() >= self.instances_confidence_thresh]
@@ -71,18 +71,18 @@ class PanopticMerge:
         return self._fill_with_stuff(panoptic, segments, semantic)
 
     def _claim(self, cover: Tensor, region_area: Tensor) -> tuple[Tensor, Tensor]:
-        """Decides which instances stay and whose each region is.
+        """Decides which instances stay and which instance owns each region.
 
-        Whether an instance stays depends on better ones only. Starting from a guess, every round makes at
-        least one more decision of the best-to-worst order final, so the first round that changes nothing
-        has made them all; ordinary images need two or three.
+        An instance's fate depends on better ones only. After k rounds the decisions for the k best instances
+        are final, whatever the start, so a round that changes nothing ends the loop. Ordinary images need two
+        or three rounds.
 
         Args:
-            cover: (N, R) bool, best instance first: whether it covers the region.
+            cover: (N, R) bool, whether the instance covers the region, best instance first.
             region_area: (R,) float64 pixels.
 
         Returns:
-            (R,) int64, the region's instance, N for none; and (N,) bool, the instances that stay.
+            (R,) int64, the region's owner, N for none; and (N,) bool, the instances that stay.
         """
         count = len(cover)
         area = cover.double() @ region_area
@@ -100,7 +100,7 @@ class PanopticMerge:
     def _fill_with_stuff(
         self, panoptic: Tensor, segments: list[dict], semantic: Tensor
     ) -> tuple[Tensor, list[dict]]:
-        """Gives free pixels to the semantic map's stuff classes, in the order of their labels."""
+        """Assigns free pixels to the semantic map's stuff classes, in the order of their labels."""
         free = panoptic == 0
         present = semantic.flatten().long().bincount()
         areas = torch.where(free, semantic, THINGS_LABEL).flatten().long().bincount(minlength=len(present))
@@ -120,13 +120,14 @@ class PanopticMerge:
 
 @dataclass(frozen=True)
 class _Regions:
-    """A partition of the image into regions, each the pixels that one set of masks covers.
+    """A partition of the image into regions: the pixels covered by the same set of masks.
 
     Attributes:
-        cover: (N, R) bool, which mask covers which region.
+        cover: (N, R) bool, whether the mask covers the region.
         area: (R,) float64, pixels of each region.
-        region_of_run: (T,) int64, the region of each run, a stretch of the flattened image.
-        run_lengths: (T,) int64, which add up to P.
+        region_of_run: (T,) int64, the region of each run. A run is a maximal stretch of the flattened image
+            that is covered by the same masks.
+        run_lengths: (T,) int64, in pixels; their sum is P.
     """
 
     cover: Tensor
@@ -140,6 +141,8 @@ class _Regions:
         count, pixels = masks.shape
         planes = _pack(masks)
         changes = torch.zeros(pixels - 1, dtype=torch.bool, device=masks.device)
+        # A pixel starts a run if any of its bits differs from the pixel before. Only the columns of the few
+        # runs are sorted below, not those of all pixels.
         for plane in planes:
             changes |= plane[1:] != plane[:-1]
         starts = torch.cat([changes.new_zeros(1, dtype=torch.int64), changes.nonzero().squeeze(1) + 1])
@@ -149,6 +152,7 @@ class _Regions:
         num_regions = int(region.max()) + 1
         area = torch.zeros(num_regions, dtype=torch.float64, device=masks.device)
         area.index_add_(0, region, lengths.double())
+        # Any run of a region shows which masks cover it; indexed assignment picks one.
         example = starts.new_zeros(num_regions)
         example[region] = torch.arange(len(starts), device=masks.device)
         bits = torch.arange(_BYTE, dtype=torch.uint8, device=masks.device)[:, None]
@@ -156,7 +160,7 @@ class _Regions:
         return cls(cover.flatten(0, 1)[:count].bool(), area, region, lengths)
 
     def paint(self, values: Tensor) -> Tensor:
-        """Gives every pixel its region's value: (R,) to (P,)."""
+        """Expands values of regions to pixels: (R,) to (P,)."""
         return values[self.region_of_run].repeat_interleave(self.run_lengths)
 
 
@@ -164,6 +168,7 @@ def _pack(masks: Tensor) -> Tensor:
     """Packs masks (N, P) bool, eight to a byte: bit ``i % 8`` of plane ``i // 8``, (ceil(N / 8), P) uint8."""
     values = masks.view(torch.uint8)
     planes = values.new_zeros(-(-len(masks) // _BYTE), masks.shape[1])
+    # Horner's rule: shift all planes left by one bit, then add the next bit, without temporary copies.
     for bit in reversed(range(_BYTE)):
         rows = values[bit::_BYTE]
         part = planes[: len(rows)]
@@ -172,8 +177,10 @@ def _pack(masks: Tensor) -> Tensor:
 
 
 def _number_columns(patterns: Tensor) -> Tensor:
-    """Numbers the distinct columns of (K, T) uint8: (T,) int64 from 0 on, equal for equal columns only."""
+    """Numbers the distinct columns of (K, T) uint8: (T,) int64 from 0; equal columns have equal numbers."""
     height, count = patterns.shape
+    # Eight bytes of a column make one int64 word. Folding word by word sorts int64 keys instead of whole
+    # columns. Numbers are below count, so number * count + distinct cannot collide.
     padded = patterns.new_zeros(count, -(-height // _BYTE) * _BYTE)
     padded[:, :height] = patterns.T
     words = padded.view(torch.int64) if height else padded.long()

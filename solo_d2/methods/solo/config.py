@@ -15,9 +15,9 @@ def add_solo_config(cfg: CfgNode) -> None:
     node = cfg.MODEL.SOLO
     add_level_keys(node)
     add_tower_keys(node, channels=256, num_convs=7)
-    # How many of a mask tower's first convolutions see coordinates (section 3.3, CoordConv).
+    # Number of a mask tower's first convolutions that see coordinates (section 3.3, CoordConv).
     node.NUM_COORD_CONVS = 1
-    # Decoupled SOLO only: one mask tower for both axes, as the light models have it.
+    # Decoupled SOLO only: whether both axes share one mask tower, as in the light models.
     node.LIGHT = False
     add_loss_keys(node)
     add_inference_keys(node)

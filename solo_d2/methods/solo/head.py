@@ -14,7 +14,7 @@ from solo_d2.methods.grid.head import GridHead
 
 
 class SOLOHead(GridHead):
-    """Class logits per cell, and per level S^2 mask channels at twice the level's resolution."""
+    """Predicts class logits per cell, and S^2 mask channels per level at twice the level's resolution."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class SOLOHead(GridHead):
             instance_channels: Width of both towers.
             num_coord_convs: How many of the mask tower's first convolutions see coordinates.
             prior_prob: Initial probability of every cell's classes and every mask pixel.
-            **kwargs: Of :class:`GridHead`.
+            **kwargs: Arguments of :class:`GridHead`.
         """
         super().__init__(
             num_grids=num_grids,
@@ -53,11 +53,11 @@ class SOLOHead(GridHead):
         return self.mask_predictors[level](mask_features)
 
     def cell_mask_logits(self, mask_features: Tensor, level: int, images: Tensor, cells: Tensor) -> Tensor:
-        """Computes chosen channels of :meth:`mask_logits` without the others.
+        """Computes only the chosen channels of :meth:`mask_logits`.
 
         Args:
             mask_features: (B, channels, 2H, 2W).
-            level: Their level.
+            level: Index of the level.
             images: (n,) int64 in [0, B), ascending.
             cells: (n,) int64 in [0, S^2).
 
@@ -70,7 +70,7 @@ class SOLOHead(GridHead):
 
 
 class DecoupledSOLOHead(GridHead):
-    """Class logits per cell, and per level S column and S row masks, whose products are the cells' masks."""
+    """Predicts class logits per cell, and S column and S row masks per level; a cell's mask is a product."""
 
     def __init__(
         self,
@@ -88,9 +88,9 @@ class DecoupledSOLOHead(GridHead):
             instance_channels: Width of the towers.
             num_coord_convs: How many of a mask tower's first convolutions see coordinates.
             prior_prob: Initial probability of every cell's classes and every pixel of an axis's masks.
-            light: Both axes share one tower that sees both coordinates, instead of a tower for each axis
+            light: Whether both axes share one tower that sees both coordinates, instead of one tower per axis
                 that sees its own.
-            **kwargs: Of :class:`GridHead`.
+            **kwargs: Arguments of :class:`GridHead`.
         """
         axes = {"mask_tower": "xy"} if light else {"mask_tower_x": "x", "mask_tower_y": "y"}
         towers = {name: {"axes": axis, "num_coord_convs": num_coord_convs} for name, axis in axes.items()}

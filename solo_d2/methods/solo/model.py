@@ -13,7 +13,7 @@ from .head import DecoupledSOLOHead, SOLOHead
 
 @META_ARCH_REGISTRY.register()
 class SOLO(GridSegmenter):
-    """Category and mask channel per grid cell."""
+    """Predicts a category and a mask channel per grid cell."""
 
     config_node = "SOLO"
     weight_keys = SOLO_WEIGHT_KEYS
@@ -23,7 +23,7 @@ class SOLO(GridSegmenter):
     def __init__(self, **kwargs):
         """
         Args:
-            **kwargs: Of :class:`GridSegmenter`.
+            **kwargs: Arguments of :class:`GridSegmenter`.
         """
         super().__init__(**kwargs)
         self.to_channels_last()
@@ -31,7 +31,7 @@ class SOLO(GridSegmenter):
     def predict(self, features: dict[str, Tensor]) -> tuple[list[Tensor], LevelMasks]:
         """Runs the head; see :meth:`GridSegmenter.predict`.
 
-        When training, all channels are computed, as published; inference computes those of the candidates.
+        Training computes all channels, as published; inference computes only those of the candidates.
         """
         category_logits, mask_features = self.head([features[f] for f in self.instance_in_features])
         if self.training:
@@ -47,7 +47,7 @@ class SOLO(GridSegmenter):
 
 @META_ARCH_REGISTRY.register()
 class DecoupledSOLO(SOLO):
-    """Category per grid cell, mask channels per grid column and row; a cell's mask is their product."""
+    """Predicts a category per cell and a mask per grid column and row; a cell's mask is their product."""
 
     head_type = DecoupledSOLOHead
 

@@ -8,7 +8,7 @@ from solo_d2.modeling.meta_architecture import Shape, WeightKey
 
 
 def _kernel_key(there: Shape, here: Shape) -> str:
-    """Returns the key behind the kernel predictor's rows, NUM_MASKS * KERNEL_SIZE^2, or its columns."""
+    """Returns the config key behind the kernel predictor's rows, NUM_MASKS * KERNEL_SIZE^2, or columns."""
     if there[0] == here[0]:
         return "{}.INSTANCE_CHANNELS"
     more, less = max(there[0], here[0]), min(there[0], here[0])
@@ -27,7 +27,7 @@ SOLOV2_WEIGHT_KEYS = (
 
 
 def add_solov2_config(cfg: CfgNode) -> None:
-    """Adds ``MODEL.SOLOV2``; see :mod:`solo_d2.methods.grid.config` for what it shares with SOLO."""
+    """Adds ``MODEL.SOLOV2``; see :mod:`solo_d2.methods.grid.config` for the keys shared with SOLO."""
     cfg.MODEL.SOLOV2 = CfgNode()
     node = cfg.MODEL.SOLOV2
     add_level_keys(node)
@@ -44,8 +44,8 @@ def _add_mask_keys(node: CfgNode) -> None:
     # Whether the kernel branch and the mask feature branch see coordinates.
     node.KERNEL_COORDINATES = True
     node.MASK_COORDINATES = True
-    # "unified": one mask feature fused from MASK_IN_FEATURES. "separate": one per level of the head, by a
-    # tower of NUM_MASK_CONVS convolutions as SOLO's.
+    # "unified": one mask feature fused from MASK_IN_FEATURES. "separate": one per level of the head, from a
+    # tower of NUM_MASK_CONVS convolutions like SOLO's.
     node.MASK_FEATURE = "unified"
     node.NUM_MASK_CONVS = 7
     # Backbone outputs fused into the unified mask feature, finest (stride 4) first.
@@ -53,5 +53,5 @@ def _add_mask_keys(node: CfgNode) -> None:
     # Width of the mask feature branch, and E, the channels of the mask feature and of the dynamic kernels.
     node.MASK_CHANNELS = 128
     node.NUM_MASKS = 256
-    # Whether the convolutions of the unified mask feature are deformable, of kind TYPE_DCN.
+    # Whether the convolutions of the unified mask feature are deformable, of type TYPE_DCN.
     node.USE_DCN_IN_MASK = False

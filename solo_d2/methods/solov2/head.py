@@ -1,6 +1,6 @@
 """SOLOv2's kernel branch and mask feature branch (SOLOv2 paper, sections 2.1.1, 2.1.2 and appendix B).
 
-B: batch; D: numbers in a kernel; E: mask feature channels; S: cells per side of a level.
+B: batch; D: length of a kernel; E: mask feature channels; S: cells per side of a level.
 """
 
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ class SOLOv2Head(GridHead):
             num_masks: Channels of the mask feature, E.
             kernel_size: Odd side of the kernels; D is E * kernel_size^2.
             kernel_coordinates: Whether the kernel branch sees coordinates.
-            **kwargs: Of :class:`GridHead`.
+            **kwargs: Arguments of :class:`GridHead`.
 
         Raises:
             InputError: If ``kernel_size`` is even.
@@ -69,7 +69,7 @@ class SOLOv2Head(GridHead):
 
 
 class MaskFeatureHead(PyramidFusion):
-    """Fuses P2..P5 into one feature at stride 4; the deepest level is told its coordinates."""
+    """Fuses P2..P5 into one feature at stride 4; the deepest level sees coordinates."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class MaskFeatureHead(PyramidFusion):
             norm: Normalization of every convolution.
             mask_coordinates: Whether the deepest level sees coordinates.
             use_dcn_in_mask: Whether every convolution is deformable.
-            type_dcn: Their kind, "DCN" or "DCNv2".
+            type_dcn: Their type, "DCN" or "DCNv2".
         """
         kind = type_dcn if use_dcn_in_mask else ""
         super().__init__(
@@ -112,7 +112,7 @@ class MaskFeatureHead(PyramidFusion):
 
 
 class SeparateMaskFeatures(nn.Module):
-    """A mask feature for each level of the head, by a tower like SOLO's mask branch (an ablation)."""
+    """A mask feature for each level of the head, from a tower like SOLO's mask branch (an ablation)."""
 
     def __init__(
         self,
@@ -145,6 +145,6 @@ class SeparateMaskFeatures(nn.Module):
             features: One (B, in_channels, H_l, W_l) per level, finest first.
 
         Returns:
-            Per level (B, E, 2 H, 2 W), H and W being the re-scaled level's size.
+            Per level (B, E, 2H, 2W), where (H, W) is the rescaled level's size.
         """
         return [self.predictor(upsample(self.tower(x))) for x in rescale_pyramid(features)]

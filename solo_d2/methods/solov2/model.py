@@ -1,4 +1,4 @@
-"""SOLOv2 (Wang et al., NeurIPS 2020): instances as dynamic convolutions of a mask feature.
+"""SOLOv2 (Wang et al., NeurIPS 2020): masks are dynamic convolutions of a mask feature.
 
 B: images; K: cells per image; C: classes; E: mask feature channels.
 """
@@ -22,7 +22,7 @@ from .head import MaskFeatureHead, SeparateMaskFeatures, SOLOv2Head
 
 @META_ARCH_REGISTRY.register()
 class SOLOv2(GridSegmenter):
-    """Category and kernel per grid cell; masks are the kernels applied to a unified mask feature."""
+    """Predicts a category and a kernel per grid cell; a mask is a kernel applied to the mask feature."""
 
     config_node = "SOLOV2"
     weight_keys = SOLOV2_WEIGHT_KEYS
@@ -41,10 +41,10 @@ class SOLOv2(GridSegmenter):
     ):
         """
         Args:
-            mask_head: Features to the mask feature, or to a list of them, one per level of the head.
+            mask_head: Maps features to the mask feature, or to a list with one per level of the head.
             mask_in_features: Backbone outputs the mask head reads, finest (stride 4) first.
             kernel_size: Side of the dynamic kernels.
-            **kwargs: Of :class:`GridSegmenter`.
+            **kwargs: Arguments of :class:`GridSegmenter`.
         """
         super().__init__(**kwargs)
         self.mask_head = mask_head
@@ -54,7 +54,7 @@ class SOLOv2(GridSegmenter):
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        """Adds the mask feature branch to the parts of every grid model.
+        """Adds the mask feature branch to the common parts of grid models.
 
         Raises:
             InputError: If MASK_FEATURE is unknown.

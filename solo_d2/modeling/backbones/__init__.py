@@ -1,4 +1,4 @@
-"""Backbones that Detectron2 lacks and the papers use, and the way every model here builds one."""
+"""Backbones of the papers that Detectron2 does not have, and the functions that build them."""
 
 from solo_d2.modeling.meta_architecture import build_any_device_backbone
 

@@ -1,4 +1,4 @@
-"""BiFPN (Tan et al., "EfficientDet", https://arxiv.org/abs/1911.09070) as CondInst's models use it.
+"""BiFPN (Tan et al., "EfficientDet", https://arxiv.org/abs/1911.09070), as in CondInst's models.
 
 B: batch; C_l: channels of input level l; C: channels of the pyramid; levels are finest first.
 """
@@ -35,7 +35,7 @@ class _Fusion(nn.Module):
 
 
 class _BiFPNLayer(nn.Module):
-    """One pass from coarse to fine and back."""
+    """One pass from coarse to fine levels and back."""
 
     def __init__(self, in_channels: Sequence[int], channels: int, norm: str):
         super().__init__()
@@ -68,7 +68,7 @@ def _halve(x: Tensor) -> Tensor:
 
 
 class BiFPN(Backbone):
-    """Repeated fusion of a backbone's levels and of levels pooled above them, named "p{log2 stride}"."""
+    """Fuses a backbone's levels and levels pooled above them; outputs are named "p{log2 stride}"."""
 
     weight_keys = (
         WeightKey(
@@ -76,7 +76,7 @@ class BiFPN(Backbone):
             "MODEL.BiFPN.OUT_CHANNELS",
             presence="MODEL.BiFPN.NORM",
         ),
-        # Without its first layer the model has another pyramid.
+        # A file without the first layer belongs to a model with another pyramid.
         WeightKey(
             r"backbone\.(reducer|layers\.0)\.",
             "MODEL.BiFPN.OUT_CHANNELS",
@@ -98,11 +98,11 @@ class BiFPN(Backbone):
     ):
         """
         Args:
-            bottom_up: Gives the levels.
-            in_features: Its outputs to fuse, finest first, each of twice the stride of the one before.
+            bottom_up: Backbone that provides the levels.
+            in_features: Its outputs to fuse, finest first, each with twice the stride of the one before.
             out_channels: C.
-            top_levels: Levels above the coarsest of them.
-            num_repeats: Layers.
+            top_levels: Number of levels added above the coarsest of them.
+            num_repeats: Number of fusion layers.
             norm: Normalization, as Detectron2's ``get_norm`` takes it.
         """
         super().__init__()

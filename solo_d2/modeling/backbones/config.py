@@ -1,4 +1,4 @@
-"""Keys of the backbones that Detectron2 lacks. Section numbers are the CondInst paper's."""
+"""Keys of backbones that Detectron2 does not have. Section numbers are the CondInst paper's."""
 
 from detectron2.config import CfgNode
 
@@ -10,7 +10,7 @@ def add_backbone_config(cfg: CfgNode) -> None:
     # 0 to 4: Lite0 to Lite4. ImageNet weights of the first three: MODEL.WEIGHTS pretrained://efficientnet_lite0.
     cfg.MODEL.EFFICIENTNET_LITE.VARIANT = 0
     cfg.MODEL.EFFICIENTNET_LITE.NORM = "BN"
-    # Probability that the last block is skipped in training; it grows linearly from 0 at the first.
+    # Probability of skipping the last block in training; it grows linearly from 0 at the first block.
     cfg.MODEL.EFFICIENTNET_LITE.DROP_PATH = 0.0
     _add_library_backbones(cfg)
 
@@ -20,10 +20,10 @@ def _add_library_backbones(cfg: CfgNode) -> None:
     cfg.MODEL.TIMM = CfgNode()
     # A model of timm, such as "convnext_tiny.fb_in22k_ft_in1k".
     cfg.MODEL.TIMM.NAME = ""
-    # Whether its published weights are fetched; MODEL.WEIGHTS overrides them.
+    # Whether to download its published weights; MODEL.WEIGHTS overrides them.
     cfg.MODEL.TIMM.PRETRAINED = False
     cfg.MODEL.TIMM.DROP_PATH = 0.0
-    # Beginnings of the names of weights that are not trained, such as ["stem", "stages.0"].
+    # Name prefixes of frozen weights, such as ["stem", "stages.0"].
     cfg.MODEL.TIMM.FROZEN = []
     cfg.MODEL.HUGGING_FACE = CfgNode()
     # A model on the hub, such as "facebook/dinov2-small", or a folder with its config.json.
@@ -35,7 +35,7 @@ def _add_library_backbones(cfg: CfgNode) -> None:
 def _add_condinst_backbones(cfg: CfgNode) -> None:
     """Adds the backbones of CondInst's larger and real-time models (sections 3.6 and 3.7)."""
     cfg.MODEL.BiFPN = CfgNode()
-    # Backbone outputs fused, finest first; channels, number and normalization of the fusion's repetitions.
+    # Backbone outputs to fuse, finest first; channels, number and normalization of the fusion layers.
     cfg.MODEL.BiFPN.IN_FEATURES = ["res3", "res4", "res5"]
     cfg.MODEL.BiFPN.OUT_CHANNELS = 160
     cfg.MODEL.BiFPN.NUM_REPEATS = 6

@@ -1,7 +1,7 @@
 """DLA-34, the real-time models' backbone (Yu et al., "Deep Layer Aggregation", https://arxiv.org/abs/1707.06484).
 
-A stage is a binary tree: two halves, each a block or a smaller tree, and a root that aggregates what its
-halves, and the halves above it on the way, have put out.
+A stage is a binary tree: two halves, each a block or a smaller tree, and a root that aggregates the outputs
+of its halves and of the halves above it.
 """
 
 import fvcore.nn.weight_init as weight_init
@@ -14,7 +14,7 @@ from detectron2.layers import Conv2d, ShapeSpec, get_norm
 from detectron2.modeling import Backbone
 from solo_d2.utils.settings import arguments
 
-# DLA-34 (table 1 of its paper): channels of the six levels and depth of the trees that make the last four.
+# DLA-34 (table 1 of its paper): channels of the six levels, and tree depths of the last four.
 _CHANNELS = (16, 32, 64, 128, 256, 512)
 _TREE_DEPTHS = (1, 2, 2, 1)
 
@@ -37,7 +37,7 @@ def _conv(
 
 
 class _Block(nn.Module):
-    """Two 3x3 convolutions beside a shortcut that the tree provides."""
+    """Two 3x3 convolutions with a shortcut that the tree provides."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int, norm: str):
         super().__init__()
@@ -49,7 +49,7 @@ class _Block(nn.Module):
 
 
 class _Tree(nn.Module):
-    """Aggregates two halves; ``passed_channels`` is what the roots above hand down to this one's root."""
+    """Aggregates two halves; ``passed_channels`` is the width of the maps that the roots above hand down."""
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class DLA(Backbone):
     def __init__(self, *, in_channels: int = 3, norm: str):
         """
         Args:
-            in_channels: Of the images.
+            in_channels: Channels of the images.
             norm: Normalization of every convolution, as Detectron2's ``get_norm`` takes it.
         """
         super().__init__()

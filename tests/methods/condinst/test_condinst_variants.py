@@ -124,7 +124,7 @@ def test_without_boxes():
         (("MODEL.FCOS.BOX_ON", False), "NMS_TYPE box needs boxes"),
         (("MODEL.CONDINST.MASK_OUT_STRIDE", 3), "must divide 4"),
         (("MODEL.CONDINST.SIZES_OF_INTEREST", [64]), "one entry per entry of MODEL.FCOS.FPN_STRIDES"),
-        (("MODEL.FCOS.SIZES_OF_INTEREST", [64, 128]), "MODEL.FCOS.SIZES_OF_INTEREST needs one entry less"),
+        (("MODEL.FCOS.SIZES_OF_INTEREST", [64, 128]), "MODEL.FCOS.SIZES_OF_INTEREST needs one entry fewer"),
         (("MODEL.CONDINST.MASK_HEAD.COORDINATES", "polar"), "MASK_HEAD.COORDINATES must be one of"),
         (
             ("MODEL.CONDINST.MASK_HEAD.COORDINATES", "none", "MODEL.CONDINST.MASK_BRANCH.OUT_CHANNELS", 0),

@@ -29,5 +29,5 @@ def test_size_ranges_meet_at_the_bounds():
 
 
 def test_bounds_and_strides_have_to_fit():
-    with pytest.raises(InputError, match="sizes_of_interest needs one entry less"):
+    with pytest.raises(InputError, match="sizes_of_interest needs one entry fewer"):
         PointGenerator.from_lists([8, 16], [64, 128])

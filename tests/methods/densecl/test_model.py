@@ -240,7 +240,7 @@ def test_mistakes():
         ("MOMENTUM", 1.5, "MOMENTUM must be within 0 and 1"),
         ("QUEUE_SIZE", -1, "QUEUE_SIZE must be at least 1"),
         ("GRID_SIZE", -1, "MODEL.DENSECL.GRID_SIZE must be at least 0"),
-        ("IN_FEATURE", "res4", "is none of the backbone's outputs res5"),
+        ("IN_FEATURE", "res4", "is not one of the backbone's outputs res5"),
     ):
         with pytest.raises(InputError, match=message):
             make_model(**{key: value})

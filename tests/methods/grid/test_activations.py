@@ -69,5 +69,5 @@ def test_models_without_a_shared_mask_feature(name):
 
 
 def test_unknown_models_are_one_line():
-    with pytest.raises(InputError, match="Linear cannot be looked into: .*SOLOv2"):
+    with pytest.raises(InputError, match="Linear has no grid to show: .*SOLOv2"):
         compute_activations(nn.Linear(1, 1), {})

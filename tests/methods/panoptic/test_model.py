@@ -134,7 +134,7 @@ def test_padding_and_void_do_not_count():
 def test_inputs_without_semantic_maps_are_explained():
     inputs = make_training_inputs([1], [(32, 64)])
     del inputs[0]["sem_seg"]
-    with pytest.raises(InputError, match='PanopticHalves learns from "sem_seg"'):
+    with pytest.raises(InputError, match='PanopticHalves needs "sem_seg"'):
         make_model().train()(inputs)
 
 

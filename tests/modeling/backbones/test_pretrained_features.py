@@ -61,14 +61,14 @@ def test_a_patch_of_14_pixels_sees_what_16_were():
 
 
 def test_maps_of_no_use():
-    with pytest.raises(InputError, match=r"strides \[2, 112\] makes no pyramid"):
+    with pytest.raises(InputError, match=r"strides \[2, 112\] cannot make a pyramid"):
         wrap(2, 112)
 
 
 def test_frozen_stages_by_name():
     backbone = wrap(8, 16, frozen=["convs.0"])
     assert [p.requires_grad for p in backbone.network.parameters()] == [False, False, True, True]
-    with pytest.raises(InputError, match="frozen stage 'layer9' begins no parameter's name"):
+    with pytest.raises(InputError, match="frozen stage 'layer9' matches no parameter"):
         wrap(8, frozen=["layer9"])
 
 
@@ -152,5 +152,5 @@ def test_models_of_transformers_step(kind, options, tmp_path):
 
 def test_no_such_model_on_this_machine():
     require("transformers")
-    with pytest.raises(InputError, match="no backbone that can be loaded"):
+    with pytest.raises(InputError, match="cannot be loaded as a backbone"):
         build_backbone(config("hugging_face", "./no/such/folder"))

@@ -19,20 +19,20 @@ class SceneConfig:
     numbers in brackets are pixels at the default 128.
 
     Attributes:
-        objects: least and most objects in an image that has any; every count is equally likely.
-        empty_fraction: probability of an image without any object.
-        diameter: longer side of an ordinary object's box, uniform [19..77 px].
-        tiny_diameter: the same for tiny objects [8..12 px].
-        tiny_fraction: probability that an object is tiny.
-        border_fraction: probability that an object is placed across an image border.
-        min_visible: least part of an object's own area that occlusion and the border may leave.
-        min_area: fewest visible pixels an object may be left with.
-        attempts: tries to place an object before it is given up.
-        soft_fraction: probability of a soft (defocused) edge.
-        softness: width of a soft edge as a fraction of the object's diameter.
-        hue_spread: how far a color's hue may lie from its class's, in turns of the color circle; classes
+        objects: Least and most objects in an image that has any; every count is equally likely.
+        empty_fraction: Probability of an image without any object.
+        diameter: Longer side of an ordinary object's box, uniform [19..77 px].
+        tiny_diameter: The same for tiny objects [8..12 px].
+        tiny_fraction: Probability that an object is tiny.
+        border_fraction: Probability that an object is placed across an image border.
+        min_visible: Least part of an object's own area that occlusion and the border may leave.
+        min_area: Fewest visible pixels an object may be left with.
+        attempts: Tries to place an object before it is given up.
+        soft_fraction: Probability of a soft (defocused) edge.
+        softness: Width of a soft edge as a fraction of the object's diameter.
+        hue_spread: How far a color's hue may lie from its class's, in turns of the color circle; classes
             are 0.2 turns apart, so that above 0.1 their colors overlap.
-        contrast: least color distance (sum of absolute 8-bit channel differences) between an
+        contrast: Least color distance (sum of absolute 8-bit channel differences) between an
             object and what it covers, where a few draws can reach it.
         stuff_regions: Least and most stuff regions in an image.
         pixel_noise: Amplitude of the uniform noise on the finished image, in 8-bit steps.

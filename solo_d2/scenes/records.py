@@ -33,7 +33,7 @@ class SceneRecords:
         annotations: Entries of the instance JSON.
         segments: ``segments_info`` of the panoptic JSON.
         panoptic: (H, W, 3) uint8 BGR picture of segment ids.
-        mattes: file name -> (H, W, 4) uint8 BGRA, an object's own colors and its visible alpha.
+        mattes: File name -> (H, W, 4) uint8 BGRA, an object's own colors and its visible alpha.
     """
 
     image: dict

@@ -24,7 +24,7 @@ class SceneObject:
         alpha: (H, W) uint8, visible matte: the object's own alpha times what later objects let
             through.
         color: (H, W, 3) uint8 BGR, the object's own unmixed colors.
-        full_area: pixels its mask had before the image border and later objects cut it.
+        full_area: Pixels its mask had before the image border and later objects cut it.
     """
 
     kind: int

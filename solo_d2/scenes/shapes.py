@@ -93,9 +93,9 @@ def rasterize(outline: Outline, center: tuple[float, float], size: int) -> tuple
     """Coverage of every pixel by an outline.
 
     Args:
-        outline: polygons relative to ``center``.
+        outline: Polygons relative to ``center``.
         center: (x, y) in pixels; pixel (i, j) covers [j, j + 1) x [i, i + 1).
-        size: side of the square image in pixels. Parts outside are cut off.
+        size: Side of the square image in pixels. Parts outside are cut off.
 
     Returns:
         (size, size) uint8, 255 = fully covered; and the pixels at least half covered before

@@ -177,10 +177,10 @@ def thing_texture(
 
     Args:
         color: BGR, 8 bits.
-        size: side of the image in pixels.
+        size: Side of the image in pixels.
         center: (x, y) of the object in pixels, where the light is neutral.
-        diameter: of the object in pixels; sets the pattern's period.
-        rng: source of pattern, period, second shade and light.
+        diameter: Of the object in pixels; sets the pattern's period.
+        rng: Source of pattern, period, second shade and light.
 
     Returns:
         (size, size, 3) uint8 BGR.

@@ -3,6 +3,7 @@
 import itertools
 import logging
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -18,6 +19,9 @@ from .problems import Problems, shorten
 # Evaluation computes with 64-bit integers and floats.
 _LARGEST_ID = 2**53
 _SECTIONS = ("images", "annotations", "categories")
+# What tells a field that means something else (corners, fractions of the image) from one that was rounded or
+# drawn otherwise: edges within so many pixels, or such an IoU, are the mask's; areas within such a factor.
+_CLOSE_EDGES, _FITTING_IOU, _SAME_IOU, _FITTING_AREA = 2.0, 0.5, 0.9, 4.0
 
 
 @dataclass(frozen=True)
@@ -229,16 +233,28 @@ def _clean_annotation(
     if not is_number(area) or area <= 0:
         changes["area"] = measures.area
         findings.fixed.add("area taken from the mask", label)
+    elif measures.segmentation and not 1 / _FITTING_AREA <= area / measures.area <= _FITTING_AREA:
+        changes["area"] = measures.area
+        findings.fixed.add("area that does not fit its mask taken from the mask", label)
     if not _box_is_usable(record.get("bbox"), height, width):
         changes["bbox"] = list(measures.box)
         findings.fixed.add("missing or impossible bbox taken from the mask", label)
-    if record.get("ignore"):
-        changes["iscrowd"], changes["ignore"] = 1, 0
-        findings.fixed.add("'ignore' annotation treated as crowd", label)
-    elif record.get("iscrowd") not in (0, 1):
-        changes["iscrowd"] = 0
-        findings.fixed.add("iscrowd set to 0", label)
+    elif not _box_fits(record["bbox"], measures.box, height, width):
+        changes["bbox"] = list(measures.box)
+        findings.fixed.add("bbox that does not fit its mask taken from the mask", label)
+    changes |= _clean_flags(record, label, findings)
     return {**record, **changes}
+
+
+def _clean_flags(record: dict, label: str, findings: Findings) -> dict[str, object]:
+    """Changes of "iscrowd" and "ignore"."""
+    if record.get("ignore"):
+        findings.fixed.add("'ignore' annotation treated as crowd", label)
+        return {"iscrowd": 1, "ignore": 0}
+    if record.get("iscrowd") not in (0, 1):
+        findings.fixed.add("iscrowd set to 0", label)
+        return {"iscrowd": 0}
+    return {}
 
 
 def _measure(record: dict, height: int, width: int, boxes_only: bool) -> Measures:
@@ -255,3 +271,34 @@ def _box_is_usable(box: object, height: int, width: int) -> TypeGuard[list[float
         return False
     left, top, wide, high = box
     return wide > 0 and high > 0 and left < width and top < height and left + wide > 0 and top + high > 0
+
+
+def _box_fits(box: list[float], measured: Sequence[float], height: int, width: int) -> bool:
+    """Whether [x, y, width, height] is about the box that the mask has inside its image."""
+    left, top, wide, high = box
+    own = _corners(measured)
+    given = _inside(_corners(box), height, width)
+    if max(abs(one - other) for one, other in zip(own, given, strict=True)) <= _CLOSE_EDGES:
+        return True
+    fit, as_corners = _iou(own, given), _iou(own, _inside((left, top, wide, high), height, width))
+    return fit >= _FITTING_IOU and not (as_corners >= _SAME_IOU and as_corners > fit)
+
+
+def _corners(box: Sequence[float]) -> tuple[float, ...]:
+    left, top, wide, high = box
+    return left, top, left + wide, top + high
+
+
+def _inside(corners: Sequence[float], height: int, width: int) -> tuple[float, ...]:
+    limits = (width, height, width, height)
+    return tuple(min(max(value, 0.0), limit) for value, limit in zip(corners, limits, strict=True))
+
+
+def _iou(one: Sequence[float], other: Sequence[float]) -> float:
+    """IoU of two boxes of corners; those of no area have 0."""
+    wide = min(one[2], other[2]) - max(one[0], other[0])
+    high = min(one[3], other[3]) - max(one[1], other[1])
+    if wide <= 0 or high <= 0:
+        return 0.0
+    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other))
+    return wide * high / (areas - wide * high)

@@ -88,6 +88,51 @@ def test_what_follows_from_the_mask_is_filled_in(content, tmp_path, change, expe
     assert reason in found and records == ["annotation 2"] and not findings.skipped
 
 
+@pytest.mark.parametrize(
+    ("bbox", "fits"),
+    [
+        ([12, 13, 10, 6], True),
+        ([10.5, 12, 12, 7], True),  # rounded outward
+        ([11, 11, 13, 9], True),  # drawn by hand
+        ([8, 5, 14, 15], False),
+        ([12, 13, 22, 19], False),  # corners
+        ([0.4, 0.65, 0.33, 0.3], False),  # fractions of the image
+        ([17, 16, 10, 6], False),  # a center
+        ([12, 13, 40, 40], False),
+    ],
+)
+def test_a_box_is_compared_with_its_mask(content, tmp_path, bbox, fits):
+    mask = [[12, 13, 22, 13, 22, 19, 12, 19]]
+    content["annotations"].append(_annotation(2, segmentation=mask, bbox=bbox))
+    cleaned, findings = _clean(content, tmp_path)
+    assert cleaned["annotations"][1]["bbox"] == (bbox if fits else [12.0, 13.0, 10.0, 6.0])
+    expected = {} if fits else {"bbox that does not fit its mask taken from the mask": ["annotation 2"]}
+    assert dict(findings.fixed) == expected and not findings.skipped
+
+
+def test_a_box_of_corners_near_the_origin_is_noticed(content, tmp_path):
+    content["annotations"] = [
+        _annotation(1, segmentation=[[3, 3, 25, 3, 25, 19, 3, 19]], area=352, bbox=[3, 3, 25, 19])
+    ]
+    cleaned, _ = _clean(content, tmp_path)
+    assert cleaned["annotations"][0]["bbox"] == [3.0, 3.0, 22.0, 16.0]
+
+
+def test_a_box_may_leave_the_image_with_its_mask(content, tmp_path):
+    mask, bbox = [[-9, 3, 12, 3, 12, 40, -9, 40]], [-9, 3, 21, 37]
+    content["annotations"] = [_annotation(1, segmentation=mask, area=204, bbox=bbox)]
+    cleaned, findings = _clean(content, tmp_path)
+    assert cleaned["annotations"][0]["bbox"] == bbox and not findings
+
+
+@pytest.mark.parametrize(("area", "expected"), [(70, 70), (120, 120), (0.1, 60.0), (600, 60.0)])
+def test_an_area_is_compared_with_its_mask(content, tmp_path, area, expected):
+    content["annotations"][0]["area"] = area
+    cleaned, findings = _clean(content, tmp_path)
+    assert cleaned["annotations"][0]["area"] == expected
+    assert bool(findings) == (area != expected)
+
+
 def test_ids_missing_zero_reused_and_repeated_records(content, tmp_path):
     other = [[1, 1, 9, 1, 9, 9, 1, 9]]
     content["annotations"] += [

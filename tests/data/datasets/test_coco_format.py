@@ -37,13 +37,17 @@ def files(tmp_path):
     packed = coco_mask.encode(np.asfortranarray(mask))
     rle = {"size": [20, 30], "counts": packed["counts"].decode()}
     crowd = {"size": [20, 30], "counts": [100, 10, 10, 10, 470]}
-    segmentations = [(1, POLYGON, 0), (1, rle, 0), (2, crowd, 1)]
-    annotations = [
-        {"id": number, "image_id": image, "category_id": 4, "segmentation": mask, "iscrowd": is_crowd}
-        for number, (image, mask, is_crowd) in enumerate(segmentations, start=1)
+    segmentations = [
+        (1, POLYGON, [2, 3, 10, 6], 0),
+        (1, rle, [5, 4, 4, 6], 0),
+        (2, crowd, [5, 0, 2, 20], 1),
     ]
-    for record in annotations:
-        record |= {"area": 24, "bbox": [2, 3, 4, 5]}
+    annotations = [
+        {"id": number, "image_id": image, "category_id": 4, "segmentation": mask, "bbox": box}
+        for number, (image, mask, box, _) in enumerate(segmentations, start=1)
+    ]
+    for record, (*_, is_crowd) in zip(annotations, segmentations, strict=True):
+        record |= {"area": 24, "iscrowd": is_crowd}
     categories = [{"id": 9, "name": "b"}, {"id": 4, "name": "a"}]
     content = {"images": images, "annotations": annotations, "categories": categories}
     json_file = tmp_path / "annotations.json"
@@ -83,6 +87,7 @@ def test_the_file_is_read_once_and_its_records_are_detectron2s(files, tmp_path, 
     json_file, images, content = files
     polygon = content["annotations"][0]["segmentation"]
     content["annotations"][1]["segmentation"] = {"size": [20, 30], "counts": [60, 400, 140]}
+    content["annotations"][1] |= {"area": 400, "bbox": [3, 0, 20, 20]}
     content["images"].reverse()
     json_file.write_text(json.dumps(content))
     expected = load_coco_json(str(json_file), str(images), "plain_detectron2")

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -40,22 +41,24 @@ def append_coordinates(features: Tensor, axes: str = "xy") -> Tensor:
 
 
 Norm = str | Callable[[int], nn.Module]
+Conv = TypeVar("Conv", bound=nn.Module)
 
 # Standard deviation of the initial weights of head convolutions, as in the published models.
 _INIT_STD = 0.01
 _DEFORM_CONVS = {"DCN": DeformConv, "DCNv2": ModulatedDeformConv}
 
 
-def init_conv(conv: nn.Module, prior_prob: float = 0.5) -> nn.Module:
+def init_conv(conv: Conv, prior_prob: float = 0.5) -> Conv:
     """Initializes a head convolution in place, with N(0, 0.01) weights, and returns it.
 
     Args:
         conv: The convolution.
         prior_prob: Initial probability, set by the bias (focal loss paper, section 3.3); 0.5 is bias 0.
     """
-    nn.init.normal_(conv.weight, std=_INIT_STD)
-    if conv.bias is not None:
-        nn.init.constant_(conv.bias, 0.0 - math.log((1 - prior_prob) / prior_prob))  # 0.5: not -0.0
+    weight, bias = cast(Tensor, conv.weight), cast(Tensor | None, conv.bias)
+    nn.init.normal_(weight, std=_INIT_STD)
+    if bias is not None:
+        nn.init.constant_(bias, 0.0 - math.log((1 - prior_prob) / prior_prob))  # 0.5: not -0.0
     return conv
 
 
@@ -82,7 +85,7 @@ class DeformConvBlock(nn.Module):
         padding = kernel_size // 2
         self.offset = Conv2d(in_channels, self.num_offsets + self.num_factors, kernel_size, padding=padding)
         nn.init.zeros_(self.offset.weight)
-        nn.init.zeros_(self.offset.bias)
+        nn.init.zeros_(cast(Tensor, self.offset.bias))
         self.conv = init_conv(
             _DEFORM_CONVS[type_dcn](in_channels, kernel_size=kernel_size, padding=padding, **conv)
         )
@@ -115,7 +118,7 @@ def conv_block(
         type_dcn: "DCN" or "DCNv2" for a deformable convolution, "" for an ordinary one.
         bias: Whether an ordinary convolution has a bias even with a normalization.
     """
-    parts = {"norm": get_norm(norm, out_channels), "activation": F.relu}
+    parts: dict[str, Any] = {"norm": get_norm(norm, out_channels), "activation": F.relu}
     if type_dcn:
         parts["bias"] = norm == "" and type_dcn == "DCNv2"
         return DeformConvBlock(type_dcn, in_channels, kernel_size, out_channels=out_channels, **parts)

@@ -82,7 +82,9 @@ def _sampling_grid(offset: Tensor, input_size, kernel_size, stride, padding, dil
     return ((2 * moved + 1) / size - 1).flip(-2).transpose(-1, -2)
 
 
-def _forward_in_pytorch(layer: nn.Module, x: Tensor, offset: Tensor, mask: Tensor | None) -> Tensor:
+def _forward_in_pytorch(
+    layer: "DeformConv | ModulatedDeformConv", x: Tensor, offset: Tensor, mask: Tensor | None
+) -> Tensor:
     """Computes the result of the layer's own forward without its compiled operator."""
     out = deform_conv2d(
         x,

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def resize(features: Tensor, size: tuple[int, int]) -> Tensor:
+def resize(features: Tensor, size: Sequence[int]) -> Tensor:
     """Resizes (B, C, H, W) bilinearly to ``size``, half-pixel centers, no antialiasing."""
     return F.interpolate(features, size=size, mode="bilinear", align_corners=False)
 

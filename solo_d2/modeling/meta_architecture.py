@@ -64,6 +64,9 @@ class MetaArchitecture(nn.Module):
     weight_keys: ClassVar[tuple[WeightKey, ...]] = ()
     weight_parts: ClassVar[tuple[str, ...]] = ()
 
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
     def __init__(self, *, pixel_mean: Sequence[float], pixel_std: Sequence[float]):
         """
         Args:
@@ -90,7 +93,7 @@ class MetaArchitecture(nn.Module):
 
     def to_channels_last(self) -> None:
         """Converts the weights to the images' memory format; call it after all parts are built."""
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def normalize(self, images: Tensor) -> Tensor:
         """Normalizes pixels (..., C, H, W) with the model's mean and standard deviation."""

@@ -79,10 +79,12 @@ def build_instances(
     """
     result = Instances(output_size)
     if with_masks:
+        assert soft_masks is not None, "only results without masks can do without soft masks"
         restored = restore_masks(soft_masks, threshold, image_size, output_size, mask_stride, aligned)
         result.pred_masks = restored.masks
         boxes = restored.boxes if boxes is None else boxes
     elif boxes is None:
+        assert soft_masks is not None, "boxes come from soft masks where none are given"
         boxes = boxes_from_soft_masks(soft_masks, image_size, output_size, mask_stride, threshold, aligned)
     result.pred_boxes = Boxes(boxes)
     result.scores = scores

@@ -66,6 +66,8 @@ class _Tree(nn.Module):
         self.stride = stride
         self.keeps_input = keeps_input
         self.is_leaf = depth == 1
+        self.first: nn.Module
+        self.second: nn.Module
         if keeps_input:
             passed_channels += in_channels
         if self.is_leaf:

@@ -165,7 +165,7 @@ class EfficientNetLite(Backbone):
         """Freezes the stem and the blocks up to output "res{freeze_at}", with their norms' statistics."""
         if freeze_at < 1:
             return
-        frozen = [self.stem]
+        frozen: list[nn.Module] = [self.stem]
         for index, block in enumerate(self.blocks if freeze_at > 1 else ()):
             frozen.append(block)
             if self._output_of.get(index) == f"res{freeze_at}":

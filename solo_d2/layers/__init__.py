@@ -10,7 +10,15 @@ from .conv_tower import (
 )
 from .deform_conv import DeformConv, ModulatedDeformConv, convert_deform_convs, deform_conv2d
 from .pyramid_fusion import PyramidFusion
-from .resize import aligned_bilinear, flatten_levels, rescale_pyramid, resize, restore_size, upsample
+from .resize import (
+    aligned_bilinear,
+    flatten_levels,
+    map_size,
+    rescale_pyramid,
+    resize,
+    restore_size,
+    upsample,
+)
 
 __all__ = [
     "ConvTower",
@@ -26,6 +34,7 @@ __all__ = [
     "deform_conv2d",
     "flatten_levels",
     "init_conv",
+    "map_size",
     "rescale_pyramid",
     "resize",
     "restore_size",

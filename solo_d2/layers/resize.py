@@ -7,6 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
+def map_size(features: Tensor) -> tuple[int, int]:
+    """Returns height and width of (..., H, W)."""
+    return features.shape[-2], features.shape[-1]
+
+
 def resize(features: Tensor, size: Sequence[int]) -> Tensor:
     """Resizes (B, C, H, W) bilinearly to ``size``, half-pixel centers, no antialiasing."""
     return F.interpolate(features, size=size, mode="bilinear", align_corners=False)

@@ -90,14 +90,13 @@ class FCOSHead(nn.Module):
     def forward(self, features: Sequence[Tensor]) -> PointPredictions:
         """Takes one (B, in_channels, H_l, W_l) per level, finest first."""
         levels = [self._predict_level(feature, i) for i, feature in enumerate(features)]
-        class_logits, centerness, distances, params = (
-            flatten_levels(part) if part[0] is not None else None for part in zip(*levels, strict=True)
-        )
+        logits, centerness, distances, params = zip(*levels, strict=True)
+        class_logits = flatten_levels(logits)
         return PointPredictions(
             class_logits=class_logits,
-            centerness=centerness.squeeze(2),
-            distances=distances,
-            params=class_logits[..., :0] if params is None else params,
+            centerness=flatten_levels(centerness).squeeze(2),
+            distances=None if self.box_predictor is None else flatten_levels(distances),
+            params=class_logits[..., :0] if self.controller is None else flatten_levels(params),
             sizes=tuple((feature.shape[2], feature.shape[3]) for feature in features),
         )
 

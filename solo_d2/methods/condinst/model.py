@@ -13,6 +13,7 @@ from detectron2.config import CfgNode, configurable
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.structures import Instances
+from solo_d2.layers import map_size
 from solo_d2.losses import category_focal_loss, dice_loss
 from solo_d2.modeling.meta_architecture import (
     DenseSegmenter,
@@ -90,6 +91,7 @@ class CondInst(DenseSegmenter):
         self.mask_in_features = list(mask_in_features)
         self.num_classes = num_classes
         self.pos_radius = pos_radius
+        self.sizes_of_interest: Tensor
         self.register_buffer("sizes_of_interest", torch.tensor(sizes_of_interest, dtype=torch.float32), False)
         self.loss = loss
         self.sampler = sampler
@@ -230,7 +232,7 @@ class CondInst(DenseSegmenter):
         index, filled = self.sampler(targets, scores)
         logits = self.predict_masks(predictions, mask_features, points, index)
         stride = self.mask_head.stride // self.mask_head.upsampling
-        wanted = torch.cat([sample_masks(m, stride, logits.shape[-2:]) for m in masks])
+        wanted = torch.cat([sample_masks(m, stride, map_size(logits)) for m in masks])
         owner = targets.owner.gather(1, index).clamp(min=0)
         if learnable is not None:
             filled = filled & learnable[owner]
@@ -242,11 +244,12 @@ class CondInst(DenseSegmenter):
         self, features: dict[str, Tensor], instances: Sequence[Instances], masks: Sequence[Tensor]
     ) -> Tensor:
         """Computes the semantic branch's focal loss: the sum over the number of foreground pixels."""
+        assert self.semantic_branch is not None
         logits = self.semantic_branch(features[self.mask_in_features[0]])
         labels = assign_semantic_targets(
             [x.gt_classes for x in instances],
             masks,
-            tuple(logits.shape[-2:]),
+            map_size(logits),
             stride=self.mask_head.stride,
             num_classes=self.num_classes,
         )
@@ -267,9 +270,7 @@ class CondInst(DenseSegmenter):
         points = self.point_generator.generate(predictions.sizes, mask_features.device)
         sizes = zip(image_sizes, output_sizes, strict=True)
         return [
-            self._infer_image(
-                predictions.image(i), mask_features[i : i + 1], points, tuple(image), tuple(output)
-            )
+            self._infer_image(predictions.image(i), mask_features[i : i + 1], points, image, output)
             for i, (image, output) in enumerate(sizes)
         ]
 

@@ -97,6 +97,7 @@ class PointPostprocessor:
         candidates = self._select(class_scores, centerness, points)
         boxes = None
         if self.nms_type == "box":
+            assert distances is not None, "box NMS needs boxes"
             candidates, boxes = self._suppress_boxes(candidates, distances, points, image_size)
             boxes = _rescale_boxes(boxes, image_size, output_size)
             masks = soft_masks(candidates.point) if self.with_masks else None

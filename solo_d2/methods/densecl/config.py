@@ -8,7 +8,7 @@ from solo_d2.modeling.meta_architecture import WeightKey
 
 _PROJECTIONS = "MODEL.DENSECL.HIDDEN_DIM or MODEL.DENSECL.FEAT_DIM"
 _QUEUE = "MODEL.DENSECL.QUEUE_SIZE or MODEL.DENSECL.FEAT_DIM"
-DENSECL_WEIGHT_KEYS = (
+DENSECL_WEIGHT_KEYS: tuple[WeightKey, ...] = (
     WeightKey(r"backbone\.neck\.dense\.", _PROJECTIONS, presence="MODEL.DENSECL.LAMBDA"),
     WeightKey(r"backbone\.neck\.", _PROJECTIONS, presence="MODEL.META_ARCHITECTURE"),
     WeightKey(r"dense_queue\.", _QUEUE, presence="MODEL.DENSECL.LAMBDA"),

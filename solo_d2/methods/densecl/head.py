@@ -4,7 +4,8 @@ B: images; C: feature channels; M: cells of the grid; D: width of the projection
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -34,7 +35,8 @@ class Projections:
     def map(self, function: Callable[[Tensor], Tensor]) -> "Projections":
         """Returns the projections with a function applied to every tensor that is not None."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Projections(**{name: None if v is None else function(v) for name, v in values.items()})
+        changed: dict[str, Any] = {n: None if v is None else function(v) for n, v in values.items()}
+        return replace(self, **changed)
 
 
 class ContrastiveNeck(nn.Module):

@@ -7,6 +7,7 @@ the same other images, the batch statistics would reveal which key belongs to wh
 """
 
 import copy
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -83,6 +84,8 @@ class KeyQueue(nn.Module):
         """
         super().__init__()
         start = torch.randn(size, dim, generator=torch.Generator().manual_seed(_SEED))
+        self.keys: Tensor
+        self.cursor: Tensor
         self.register_buffer("keys", F.normalize(start, dim=1))
         self.register_buffer("cursor", torch.zeros((), dtype=torch.int64))
 
@@ -124,8 +127,8 @@ class MomentumCopy(nn.Module):
         self._structure = (copy.deepcopy(source).to("meta").train(),)
         for name, value in source.named_parameters():
             self.register_parameter(_store_name(name), nn.Parameter(value.detach().clone(), False))
-        for name, value in source.named_buffers():
-            self.register_buffer(_store_name(name), value.clone())
+        for name, buffer in source.named_buffers():
+            self.register_buffer(_store_name(name), buffer.clone())
 
     @torch.no_grad()
     def forward(self, *args, **kwargs):
@@ -146,7 +149,7 @@ class MomentumCopy(nn.Module):
         """Copies the source's parameters and buffers."""
         torch._foreach_copy_(*self._pairs([*source.named_parameters(), *source.named_buffers()]))
 
-    def _pairs(self, named: list[tuple[str, Tensor]]) -> tuple[list[Tensor], list[Tensor]]:
+    def _pairs(self, named: Iterable[tuple[str, Tensor]]) -> tuple[list[Tensor], list[Tensor]]:
         named = list(named)
         return [getattr(self, _store_name(name)) for name, _ in named], [value for _, value in named]
 

@@ -152,12 +152,16 @@ class DenseCL(MetaArchitecture):
         loss = info_nce(queries.whole, keys.whole, self.queue.keys, self.temperature).mean()
         losses = {"loss_global": (1 - weight) * loss}
         if self.dense_queue is not None:
-            positives = take_cells(keys.cells, match_cells(queries.features, keys.features))
-            loss = info_nce(
-                queries.cells.flatten(0, 1), positives.flatten(0, 1), self.dense_queue.keys, self.temperature
-            )
-            losses["loss_dense"] = weight * loss.mean()
+            losses["loss_dense"] = weight * self._dense_loss(queries, keys, self.dense_queue)
         return losses
+
+    def _dense_loss(self, queries: Projections, keys: Projections, queue: KeyQueue) -> Tensor:
+        """Compares each cell with the key's most similar one (equation 5.2)."""
+        assert queries.cells is not None and queries.features is not None
+        assert keys.cells is not None and keys.features is not None
+        positives = take_cells(keys.cells, match_cells(queries.features, keys.features))
+        cells = queries.cells.flatten(0, 1)
+        return info_nce(cells, positives.flatten(0, 1), queue.keys, self.temperature).mean()
 
     @torch.no_grad()
     def _encode_keys(self, views: Tensor) -> Projections:
@@ -171,7 +175,7 @@ class DenseCL(MetaArchitecture):
     def _remember(self, keys: Projections) -> None:
         """Puts the keys of all processes into the queues."""
         self.queue.push(gather_ranks(keys.whole))
-        if self.dense_queue is not None:
+        if self.dense_queue is not None and keys.mean is not None:
             self.dense_queue.push(gather_ranks(keys.mean))
 
     def _embed(self, image: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from detectron2.structures import Instances
+from solo_d2.layers import map_size
 from solo_d2.modeling.postprocess import build_instances, drop_wide, pack_computed_masks
 from solo_d2.ops import matrix_nms
 from solo_d2.utils.errors import InputError
@@ -62,7 +63,7 @@ class FreeMaskPostprocessor:
             ``pred_boxes``, ``scores`` (maskness after NMS), ``pred_classes`` (all 0) and ``pred_embeddings``
             (M, ``num_embeddings``) float32.
         """
-        size = tuple(feature.shape[1:])
+        size = map_size(feature)
         keys = F.normalize(feature.float(), dim=0)
         queries = pyramid_queries(feature.float(), self.query_scales)
         threshold = just_below(self.mask_thr)

@@ -7,7 +7,7 @@ chapter in the thesis, 6.x.
 from detectron2.config import CfgNode
 from solo_d2.modeling.meta_architecture import WeightKey
 
-FREESOLO_WEIGHT_KEYS = (
+FREESOLO_WEIGHT_KEYS: tuple[WeightKey, ...] = (
     WeightKey(
         r"head\.embedding_predictor\.", "MODEL.FREESOLO.NUM_EMBEDDINGS", presence="MODEL.META_ARCHITECTURE"
     ),

@@ -3,13 +3,15 @@
 B: batch; C: classes; D: length of an embedding; S: cells per side of a level.
 """
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from solo_d2.methods.solov2.head import SOLOv2Head
 
 
 class FreeSOLOHead(SOLOv2Head):
     """Predicts class logits, a kernel and an embedding for every grid cell."""
+
+    embedding_predictor: nn.Module
 
     def __init__(self, *, num_embeddings: int, **kwargs):
         """

@@ -50,13 +50,15 @@ def max_projection_loss(probabilities: Tensor, targets: Tensor) -> Tensor:
     Returns:
         (P,) float32.
     """
-    return sum(dice_loss(probabilities.amax(axis), targets.amax(axis), eps=_DICE_EPS) for axis in (1, 2))
+    rows, columns = (dice_loss(probabilities.amax(i), targets.amax(i), eps=_DICE_EPS) for i in (1, 2))
+    return rows + columns
 
 
 def average_projection_loss(probabilities: Tensor, targets: Tensor) -> Tensor:
     """Computes :func:`max_projection_loss` with means instead of maxima."""
     wanted = targets.to(probabilities.dtype)
-    return sum(dice_loss(probabilities.mean(axis), wanted.mean(axis), eps=_DICE_EPS) for axis in (1, 2))
+    rows, columns = (dice_loss(probabilities.mean(i), wanted.mean(i), eps=_DICE_EPS) for i in (1, 2))
+    return rows + columns
 
 
 def pairwise_loss(logits: Tensor, similar: Tensor, images: Tensor, regions: Tensor, dilation: int) -> Tensor:
@@ -74,7 +76,7 @@ def pairwise_loss(logits: Tensor, similar: Tensor, images: Tensor, regions: Tens
     """
     inside = F.logsigmoid(logits.float())
     outside = inside - logits.float()  # log sigmoid(-x)
-    total, count = 0.0, 0.0
+    total, count = logits.new_zeros((), dtype=torch.float32), logits.new_zeros((), dtype=torch.float32)
     views = zip(*(pixel_pairs(x, dilation) for x in (inside, outside, regions, similar)), strict=True)
     for direction, (inner, outer, region, (of_color, _)) in enumerate(views):
         # P(one label) = p q + (1 - p)(1 - q), in log space so that certain pixels keep their gradient.
@@ -154,7 +156,7 @@ class WeakMaskLoss:
             if weight:
                 total = projection_loss(probabilities, prediction.targets).sum()
                 losses[f"loss_mask_{name}_projection"] = weight * total / count.clamp(min=1)
-        if self.pairwise_weight:
+        if self.pairwise_weight and similar is not None:
             regions = bounding_regions(prediction.targets)
             loss = pairwise_loss(logits, similar, images, regions, self.pairwise_dilation)
             losses["loss_mask_pairwise"] = self.pairwise_weight * warmup * loss

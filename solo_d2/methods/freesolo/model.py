@@ -5,7 +5,7 @@ B: images; K: cells per image; C: classes; P: positive masks; D: length of an em
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.structures import Instances
 from solo_d2.layers import flatten_levels
 from solo_d2.methods.grid.cell_masks import UnifiedMasks
+from solo_d2.methods.grid.head import GridHead
 from solo_d2.methods.grid.layout import GridTargets
 from solo_d2.methods.solov2.model import SOLOv2
 from solo_d2.modeling.meta_architecture import training_iteration
@@ -38,7 +39,7 @@ class FreeSOLO(SOLOv2):
     weight_keys = FREESOLO_WEIGHT_KEYS
     # Fine-tuning does not use the embedding.
     weight_parts = ("head.embedding_predictor",)
-    head_type = FreeSOLOHead
+    head_type: ClassVar[type[GridHead]] = FreeSOLOHead
     further_nodes = ("MODEL.FREESOLO",)
 
     @configurable
@@ -90,11 +91,12 @@ class FreeSOLO(SOLOv2):
     def predict(self, features: dict[str, Tensor]) -> tuple[list[Tensor], UnifiedMasks]:
         """Runs :meth:`SOLOv2.predict`; the cells' values are ``pred_embeddings`` (B, K, D)."""
         cells, kernels = self.head([features[f] for f in self.instance_in_features])
-        category_logits, embeddings = map(list, zip(*cells, strict=True))
+        category_logits, embeddings = (list(maps) for maps in zip(*cells, strict=True))
         values = {"pred_embeddings": flatten_levels(embeddings).float()}
-        return category_logits, replace(self.cell_masks(kernels, features), cell_values=values)
+        masks = cast(UnifiedMasks, self.cell_masks(kernels, features))
+        return category_logits, replace(masks, cell_values=values)
 
-    def mask_losses(
+    def mask_losses(  # type: ignore[override]  # its masks are unified
         self,
         masks: UnifiedMasks,
         targets: GridTargets,
@@ -149,7 +151,7 @@ class FreeSOLO(SOLOv2):
         Raises:
             InputError: If their length is not the model's.
         """
-        length = self.head.num_embeddings
+        length = cast(FreeSOLOHead, self.head).num_embeddings
         found = []
         for image in instances:
             if not image.has("gt_embeddings"):

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from solo_d2.layers import resize
+from solo_d2.layers import map_size, resize
 
 from .layout import GridLayout, GridTargets
 from .losses import MaskPrediction
@@ -82,7 +82,7 @@ class UnifiedMasks:
 
     @property
     def size(self) -> tuple[int, int]:
-        return tuple(self.feature.shape[-2:])
+        return map_size(self.feature)
 
     @property
     def strides(self) -> list[int]:
@@ -149,5 +149,5 @@ class LevelMasks:
         return masks
 
     def _resized(self, masks: Tensor) -> Tensor:
-        same = tuple(masks.shape[-2:]) == tuple(self.size)
+        same = map_size(masks) == self.size
         return masks if same else resize(masks[:, None], self.size)[:, 0]

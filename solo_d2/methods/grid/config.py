@@ -8,7 +8,7 @@ from detectron2.config import CfgNode
 from solo_d2.modeling.meta_architecture import WeightKey
 
 _WIDTH = "{}.INSTANCE_CHANNELS"
-GRID_WEIGHT_KEYS = (
+GRID_WEIGHT_KEYS: tuple[WeightKey, ...] = (
     WeightKey(
         r"head\.category_predictor\.", "{}.NUM_CLASSES", presence="MODEL.META_ARCHITECTURE", per_class=True
     ),

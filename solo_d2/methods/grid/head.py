@@ -89,16 +89,21 @@ class GridHead(nn.Module):
         self.num_grids = list(num_grids)
         self.category_align = category_align
         width = instance_channels
-        tower = {"in_channels": in_channels, "channels": width, "num_convs": num_instance_convs, "norm": norm}
+        tower: dict[str, Any] = {
+            "in_channels": in_channels,
+            "channels": width,
+            "num_convs": num_instance_convs,
+            "norm": norm,
+        }
         tower |= {"num_dcn_convs": num_dcn_convs, "type_dcn": type_dcn}
         self.category_tower = ConvTower(**tower)
         for name, settings in towers.items():
-            self.add_module(name, ConvTower(**tower | settings))
+            self.add_module(name, ConvTower(**{**tower, **settings}))
         self.category_predictor = init_conv(Conv2d(width, num_classes, 3, padding=1), prior_prob)
         for name, channels in (cell_predictors or {}).items():
             self.add_module(name, init_conv(Conv2d(width, channels, 3, padding=1)))
 
-    def forward(self, features: Sequence[Tensor]) -> tuple[list[Tensor], list]:
+    def forward(self, features: Sequence[Tensor]) -> tuple[list, list]:
         """
         Args:
             features: One (B, in_channels, H_l, W_l) per level, finest first.

@@ -164,7 +164,7 @@ class GridSegmenter(DenseSegmenter):
             boxes=[x.gt_boxes.tensor for x in instances],
             classes=[x.gt_classes for x in instances],
             masks=[ground_truth_masks(x) for x in instances],
-            feature_size=tuple(mask_size),
+            feature_size=mask_size,
             num_classes=self.num_classes,
             sigma=self.sigma,
             mask_strides=sorted(set(mask_strides)),

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from detectron2.layers import Conv2d
 from detectron2.modeling.meta_arch.semantic_seg import SemSegFPNHead
-from solo_d2.layers import PyramidFusion, init_conv, resize
+from solo_d2.layers import PyramidFusion, init_conv, map_size, resize
 from solo_d2.layers.conv_tower import Norm
 
 
@@ -57,13 +57,13 @@ class ConcatSemanticHead(nn.Module):
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Maps one (B, in_channels, H_l, W_l) per level, finest first, to logits (B, C, H, W)."""
-        size = tuple(features[0].shape[-2:])
+        size = map_size(features[0])
         return self.predictor(torch.cat([features[0], *(resize(x, size) for x in features[1:])], dim=1))
 
 
 class FPNSemanticHead(SemSegFPNHead):
     """Detectron2's Panoptic-FPN head with this project's interface; weights have Detectron2's names."""
 
-    def forward(self, features: Sequence[Tensor]) -> Tensor:
+    def forward(self, features: Sequence[Tensor]) -> Tensor:  # type: ignore[override]
         """Maps one (B, C_l, H_l, W_l) per input feature, finest first, to logits at its common stride."""
         return self.layers(dict(zip(self.in_features, features, strict=True)))

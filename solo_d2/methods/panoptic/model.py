@@ -5,7 +5,7 @@ SOLOv2 paper, section 3.2 and appendix F; CondInst paper, section 2.5.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -51,7 +51,7 @@ class PanopticSegmenter(DenseSegmenter):
     ``MODEL.SEM_SEG_HEAD`` and the merge ``MODEL.PANOPTIC_FPN``.
     """
 
-    weight_keys = (
+    weight_keys: ClassVar[tuple[WeightKey, ...]] = (
         WeightKey(
             r"sem_seg_head\.predictor\.",
             "MODEL.SEM_SEG_HEAD.NUM_CLASSES",
@@ -90,7 +90,7 @@ class PanopticSegmenter(DenseSegmenter):
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         """Adds the semantic branch and the merge to the instance segmenter's parts."""
-        parts = super().from_config(cfg)
+        parts = super().from_config(cfg)  # type: ignore[misc]  # of the instance segmenter that follows
         merge = "MODEL.PANOPTIC_FPN.COMBINE"
         return parts | {
             "sem_seg_head": semantic_head_from_config(cfg, parts["backbone"].output_shape()),

@@ -4,7 +4,7 @@ from detectron2.config import CfgNode
 from solo_d2.methods.grid.config import add_inference_keys, add_level_keys, add_loss_keys, add_tower_keys
 from solo_d2.modeling.meta_architecture import WeightKey
 
-SOLO_WEIGHT_KEYS = (
+SOLO_WEIGHT_KEYS: tuple[WeightKey, ...] = (
     WeightKey(r"head\.(mask_)?predictors(_[xy])?\.", "{}.NUM_GRIDS", presence="{}.NUM_GRIDS"),
 )
 

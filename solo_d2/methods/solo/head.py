@@ -4,6 +4,7 @@ B: batch; H, W: a re-scaled level's size; S: cells per side of a level.
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 from torch import Tensor, nn
 
@@ -15,6 +16,8 @@ from solo_d2.methods.grid.head import GridHead
 
 class SOLOHead(GridHead):
     """Predicts class logits per cell, and S^2 mask channels per level at twice the level's resolution."""
+
+    mask_tower: nn.Module
 
     def __init__(
         self,
@@ -64,9 +67,10 @@ class SOLOHead(GridHead):
         Returns:
             (n, 2H, 2W).
         """
-        predictor = self.mask_predictors[level]
-        logits = dynamic_conv_batch(mask_features, predictor.weight[cells].flatten(1), images)
-        return logits + predictor.bias[cells][:, None, None]
+        predictor = cast(nn.Conv2d, self.mask_predictors[level])
+        weight, bias = predictor.weight, cast(Tensor, predictor.bias)
+        logits = dynamic_conv_batch(mask_features, weight[cells].flatten(1), images)
+        return logits + bias[cells][:, None, None]
 
 
 class DecoupledSOLOHead(GridHead):

@@ -18,7 +18,7 @@ def _kernel_key(there: Shape, here: Shape) -> str:
     return "{}.KERNEL_SIZE" if side % 2 and side * side == more // less else "{}.NUM_MASKS"
 
 
-SOLOV2_WEIGHT_KEYS = (
+SOLOV2_WEIGHT_KEYS: tuple[WeightKey, ...] = (
     WeightKey(r"head\.kernel_predictor\.", _kernel_key, presence="MODEL.META_ARCHITECTURE"),
     WeightKey(r"mask_head\..*offset\.", "{}.TYPE_DCN", presence="{}.USE_DCN_IN_MASK"),
     WeightKey(r"mask_head\.predictor", "{}.NUM_MASKS", presence="{}.USE_DCN_IN_MASK"),

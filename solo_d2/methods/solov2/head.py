@@ -15,6 +15,7 @@ from solo_d2.layers import (
     conv_block,
     coordinate_channels,
     init_conv,
+    map_size,
     rescale_pyramid,
     resize,
     upsample,
@@ -26,6 +27,8 @@ from solo_d2.utils.errors import InputError
 
 class SOLOv2Head(GridHead):
     """Predicts class logits and a dynamic convolution kernel for every grid cell."""
+
+    kernel_tower: nn.Module
 
     def __init__(
         self,
@@ -60,7 +63,7 @@ class SOLOv2Head(GridHead):
 
     def mask_branch(self, feature: Tensor, cells: Tensor, level: int) -> Tensor:
         """Returns one level's kernels, (B, D, S, S). The kernel branch always interpolates."""
-        size = tuple(cells.shape[-2:])
+        size = map_size(cells)
         if self.category_align != "interpolate":
             cells = resize(feature, size)
         if self.kernel_coordinates:

@@ -4,14 +4,15 @@ B: images; K: cells per image; C: classes; E: mask feature channels.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY
-from solo_d2.layers import flatten_levels
+from solo_d2.layers import flatten_levels, map_size
 from solo_d2.methods.grid.cell_masks import LevelMasks, UnifiedMasks, dynamic_conv_batch
+from solo_d2.methods.grid.head import GridHead
 from solo_d2.methods.grid.model import GridSegmenter
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.settings import build
@@ -26,7 +27,7 @@ class SOLOv2(GridSegmenter):
 
     config_node = "SOLOV2"
     weight_keys = SOLOV2_WEIGHT_KEYS
-    head_type = SOLOv2Head
+    head_type: ClassVar[type[GridHead]] = SOLOv2Head
     share_cells = True
     mask_stride = 4  # the mask feature has the finest pyramid level's size
 
@@ -101,4 +102,4 @@ class SOLOv2(GridSegmenter):
             chosen = kernels[level][images, cells].float()
             return (dynamic_conv_batch(mask_features[level].float(), chosen, images, self.kernel_size),)
 
-        return LevelMasks(self.layout, [tuple(x.shape[-2:]) for x in mask_features], logits)
+        return LevelMasks(self.layout, [map_size(x) for x in mask_features], logits)

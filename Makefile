@@ -1,4 +1,4 @@
-# make setup | demo | test | test-slow | coverage | lint | types | bench | sanitize | clean: each sets up what it needs.
+# make setup | demo | test | test-slow | coverage | lint | bench | sanitize | clean: each sets up what it needs.
 PYTHON ?= python3
 VENV   ?= .venv
 # constraints-detectron2.txt is the tested set for an environment that has the real Detectron2.
@@ -9,7 +9,7 @@ DEMO   := output/demo
 SCENES := datasets/scenes
 CONFIG := configs/quick/solov2_tiny.yaml
 
-.PHONY: setup demo test test-slow coverage lint types bench sanitize clean
+.PHONY: setup demo test test-slow coverage lint bench sanitize clean
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/.ready
@@ -58,8 +58,6 @@ coverage: setup
 lint: setup
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-
-types: setup
 	$(VENV)/bin/mypy
 
 bench: setup

@@ -70,8 +70,8 @@ def flatten_levels(levels: Sequence[Tensor]) -> Tensor:
 
 def restore_size(
     maps: Tensor,
-    image_size: tuple[int, int],
-    output_size: tuple[int, int],
+    image_size: Sequence[int],
+    output_size: Sequence[int],
     stride: int,
     *,
     aligned: bool = False,

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Iterator
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -58,13 +59,14 @@ def _restoring_differences(soft: Tensor) -> Iterator[tuple[str, float]]:
     frame = (0.5, (180, 331), (270, 400), 4)
     restored, expected = restore_masks(soft, *frame), restore_masks_reference(soft, *frame)
     # On a GPU a value may round to the other side of the threshold.
-    wrong = (restored.masks != expected[0]).float().mean().item()
+    masks = cast(Tensor, restored.masks)
+    wrong = (masks != expected[0]).float().mean().item()
     yield "restore_masks", wrong if soft.is_cpu else max(wrong - _GPU_ROUNDINGS, 0.0)
-    crops = restore_masks(soft, *frame, crops=True).masks
-    yield "restore_crops", float(not torch.equal(crops.dense(), restored.masks))
-    texts = [rle["counts"] for rle in masks_to_rle(restored.masks)]
-    yield "encode_masks", float(b"".join(texts) != bytes(encode_masks_reference(restored.masks)[0].tolist()))
-    packed = MaskCrops.from_masks(restored.masks)
+    crops = cast(MaskCrops, restore_masks(soft, *frame, crops=True).masks)
+    yield "restore_crops", float(not torch.equal(crops.dense(), masks))
+    texts = [rle["counts"] for rle in masks_to_rle(masks)]
+    yield "encode_masks", float(b"".join(texts) != bytes(encode_masks_reference(masks)[0].tolist()))
+    packed = MaskCrops.from_masks(masks)
     yield "encode_crops", float([rle["counts"] for rle in masks_to_rle(packed)] != texts)
 
 

@@ -37,7 +37,7 @@ class MaskCrops:
             for mask, (left, top, right, bottom) in zip(masks, frames.tolist(), strict=True)
         ]
         packed = torch.cat(words) if words else frames.new_zeros(0)
-        return cls(packed, frames, tuple(masks.shape[1:]))
+        return cls(packed, frames, (masks.shape[1], masks.shape[2]))
 
     def __len__(self) -> int:
         return self.frames.shape[0]

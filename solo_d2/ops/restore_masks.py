@@ -75,7 +75,7 @@ def restore_masks(
     if not crops:
         return RestoredMasks(*torch.ops.solo_d2.restore_masks(*arguments))
     words, frames, boxes, areas = torch.ops.solo_d2.restore_crops(*arguments)
-    return RestoredMasks(MaskCrops(words, frames, tuple(output_size)), boxes, areas)
+    return RestoredMasks(MaskCrops(words, frames, (output_size[0], output_size[1])), boxes, areas)
 
 
 def reference(

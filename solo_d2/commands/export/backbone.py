@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.for_config and not trained:
         raise InputError(f"--for-config needs the pre-training's config too: {beside} does not exist")
     cfg = load_config(arguments.for_config or trained) if trained else None
-    if arguments.for_config:
+    if arguments.for_config and cfg is not None:
         weights = fit_to_config(weights, load_config(trained), cfg)
     expected = preprocessing_of(cfg) if cfg else stored_preprocessing(checkpoint)
     os.makedirs(os.path.dirname(arguments.output) or ".", exist_ok=True)

@@ -41,7 +41,7 @@ class VideoSource:
         self._capture = cv2.VideoCapture(source)
         self._next: np.ndarray | None = None
         opened, frame = self._capture.read() if self._capture.isOpened() else (False, None)
-        self._next: np.ndarray | None = frame
+        self._next = frame
         if not opened:
             self._capture.release()
             raise InputError(problem)

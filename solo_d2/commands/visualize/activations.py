@@ -12,6 +12,7 @@ import argparse
 import numpy as np
 
 from solo_d2.engine import cli
+from solo_d2.layers import map_size
 from solo_d2.methods.grid.activations import compute_activations
 from solo_d2.predictor import Predictor, to_array
 from solo_d2.utils.errors import InputError
@@ -41,7 +42,7 @@ def draw(predictor: Predictor, path: str, arguments: argparse.Namespace) -> dict
     """Draws an image's pictures, by name."""
     model_input = predictor.model_input(to_array(path, predictor.input_format))
     activations, images = compute_activations(predictor.model, model_input)
-    view = View(from_tensor(model_input["image"], predictor.input_format), tuple(images.tensor.shape[-2:]))
+    view = View(from_tensor(model_input["image"], predictor.input_format), map_size(images.tensor))
     level = activations.busiest_level() if arguments.level is None else arguments.level
     num_levels = len(activations.layout.levels)
     if not 0 <= level < num_levels:

@@ -8,6 +8,7 @@ Lines join cells that are each other's most similar one, with a cosine of at lea
 """
 
 import argparse
+from typing import cast
 
 from detectron2.config import CfgNode
 from detectron2.modeling import build_model
@@ -50,7 +51,7 @@ def build_trained(cfg: CfgNode) -> DenseCL:
     cfg.MODEL.DEVICE = available_device(cfg.MODEL.DEVICE)
     model = build_model(cfg).eval()
     build_checkpointer(cfg, model).load(cfg.MODEL.WEIGHTS)
-    return model
+    return cast(DenseCL, model)
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -12,6 +12,8 @@ def add_data_config(cfg: CfgNode) -> None:
     cfg.DATASETS.CUSTOM.TRAIN_IMAGES = ""
     cfg.DATASETS.CUSTOM.VAL_JSON = ""
     cfg.DATASETS.CUSTOM.VAL_IMAGES = ""
+    # Greatest share of a file's images, and of its annotations, that may be skipped as unusable.
+    cfg.DATASETS.CUSTOM.MAX_SKIPPED = 0.1
     # For panoptic annotations: the folder of the PNG files that the annotation file names. The number and
     # names of the stuff classes then come from that file, too.
     cfg.DATASETS.CUSTOM.TRAIN_PANOPTIC = ""

@@ -96,7 +96,7 @@ def read_cfg(args: argparse.Namespace) -> CfgNode:
     """Reads config file, flags and KEY VALUE, in this order; the part of ``build_cfg`` that reads no data."""
     cfg = load_config(args.config_file)
     for key in cfg.DATASETS.CUSTOM:
-        if getattr(args, key.lower()):
+        if getattr(args, key.lower(), None):
             cfg.DATASETS.CUSTOM[key] = getattr(args, key.lower())
     merge_options(cfg, args.opts or [])
     return cfg
@@ -160,7 +160,15 @@ def _register_custom_set(
     if panoptic:
         return register_panoptic_format(name, json_file, panoptic, images)
     boxes_only = cfg.TEST.BOX_ONLY and json_key == "VAL_JSON"
-    return register_coco_format(name, json_file, images, os.path.join(cfg.OUTPUT_DIR, "datasets"), boxes_only)
+    return register_coco_format(
+        name,
+        json_file,
+        images,
+        os.path.join(cfg.OUTPUT_DIR, "datasets"),
+        boxes_only,
+        cfg.DATASETS.CUSTOM.MAX_SKIPPED,
+        for_training=json_key == "TRAIN_JSON" and meta_architecture(cfg).train_mapper is None,
+    )
 
 
 def _set_class_count(cfg: CfgNode, key: str, count: int, explicit_keys: list[str]) -> None:

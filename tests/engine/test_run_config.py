@@ -179,3 +179,37 @@ def test_boxes_alone_are_enough_to_evaluate_boxes_but_not_to_train(tiny_files, t
     args.train_json = str(Path(tiny_files.train.json).with_name("boxes.json"))
     with pytest.raises(InputError, match="no segmentation"):
         build_cfg(args)
+
+
+def _changed_annotations(tiny_files, tmp_path, change):
+    content = json.loads(Path(tiny_files.train.json).read_text())
+    content["annotations"] = [
+        annotation | change(number) for number, annotation in enumerate(content["annotations"])
+    ]
+    path = tmp_path / "changed.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (lambda _: {"iscrowd": 1}, "annotations are crowds"),
+        (lambda _: {"segmentation": []}, "none of its annotations can be used .*no segmentation"),
+        (lambda number: {"segmentation": []} if number else {}, "annotations cannot be used .*MAX_SKIPPED"),
+    ],
+)
+def test_training_data_without_objects_are_one_line(tiny_files, tmp_path, change, line):
+    args = own_data(tiny_files, tmp_path)
+    args.train_json = str(_changed_annotations(tiny_files, tmp_path, change))
+    with pytest.raises(InputError, match=line):
+        build_cfg(args)
+
+
+def test_the_share_that_may_be_skipped_is_a_key(tiny_files, tmp_path):
+    args = own_data(tiny_files, tmp_path, "DATASETS.CUSTOM.MAX_SKIPPED", 1.0)
+    args.train_json = str(
+        _changed_annotations(tiny_files, tmp_path, lambda number: {"segmentation": []} if number else {})
+    )
+    build_cfg(args)
+    assert sum(len(record["annotations"]) for record in DatasetCatalog.get("custom_train")) == 1

@@ -3,6 +3,7 @@
 import itertools
 import logging
 import os
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from solo_d2.utils.errors import InputError
 from solo_d2.utils.image_file import UnreadableImage, read_size
 
 from .problems import Problems, shorten
+from .usable_share import check_share
 
 # Evaluation computes with 64-bit integers and floats.
 _LARGEST_ID = 2**53
@@ -47,7 +49,11 @@ class Findings:
 
 
 def clean_coco(
-    content: Any, source: str | os.PathLike, image_root: str | os.PathLike, boxes_only: bool = False
+    content: Any,
+    source: str | os.PathLike,
+    image_root: str | os.PathLike,
+    boxes_only: bool = False,
+    max_skipped: float = 1.0,
 ) -> tuple[dict, Findings]:
     """Checks an annotation file's content.
 
@@ -56,12 +62,13 @@ def clean_coco(
         source: where it came from, for messages.
         image_root: folder that the images' file names are relative to.
         boxes_only: whether an annotation may have a box and no segmentation.
+        max_skipped: Greatest share of the images, and of the annotations, that may be skipped.
 
     Returns:
         A cleaned copy that COCO's tools accept (keys that COCO does not know are kept), and what was found.
 
     Raises:
-        InputError: it is not COCO, or nothing usable is left.
+        InputError: it is not COCO, nothing usable is left, or too little.
     """
     check_sections(content, source)
     findings = Findings()
@@ -77,8 +84,14 @@ def clean_coco(
         reasons = "; ".join(f"{len(ids)}: {reason}" for reason, ids in findings.skipped)
         hint = "; evaluate boxes alone with TEST.BOX_ONLY True" if NO_MASK in findings.skipped else ""
         raise InputError(f"{source}: none of its annotations can be used ({reasons}){hint}")
-    cleaned = {**content, "categories": categories, "images": list(images.values())}
-    return {**cleaned, "annotations": annotations}, findings
+    cleaned = {
+        **content,
+        "categories": categories,
+        "images": list(images.values()),
+        "annotations": annotations,
+    }
+    check_share(content, cleaned, findings.skipped, source, max_skipped)
+    return cleaned, findings
 
 
 def check_sections(content: object, source: str | os.PathLike) -> None:
@@ -114,8 +127,9 @@ def _clean_categories(records: list, findings: Findings) -> list[dict]:
 
 
 def _clean_images(records: list, image_root: Path, findings: Findings) -> dict:
-    """Usable images by id."""
+    """Usable images by id; none of several that share an id, since their annotations cannot be told apart."""
     images: dict = {}
+    files = _files_by_id(records)
     for position, record in enumerate(records):
         label = f"image #{position}"
         try:
@@ -125,12 +139,24 @@ def _clean_images(records: list, image_root: Path, findings: Findings) -> dict:
             number = record.get("id")
             if not isinstance(number, int | str):
                 raise BrokenRecord("image without an id")
+            if len(files[number]) > 1:
+                raise BrokenRecord("image whose id another image has, too")
             if number in images:
-                raise BrokenRecord("image id used twice")
+                raise BrokenRecord("image listed twice")
             images[number] = _with_size(record, image_root / record["file_name"], label, findings)
         except BrokenRecord as reason:
             findings.skipped.add(str(reason), label)
     return images
+
+
+def _files_by_id(records: list) -> dict[int | str, set[str]]:
+    """File names of each image id."""
+    files = defaultdict(set)
+    for record in records:
+        if isinstance(record, dict) and isinstance(record.get("id"), int | str):
+            if isinstance(record.get("file_name"), str):
+                files[record["id"]].add(record["file_name"])
+    return files
 
 
 def _with_size(record: dict, path: Path, label: str, findings: Findings) -> dict:

@@ -15,6 +15,7 @@ from solo_d2.utils.errors import InputError
 from solo_d2.utils.json_file import read_json, write_json
 
 from .coco_cleaning import Findings, check_sections, clean_coco
+from .usable_share import MAX_SKIPPED, check_learnable
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +25,10 @@ _KEYS = ("iscrowd", "bbox", "keypoints", "mask_withheld")
 
 
 def read_coco(
-    json_file: str | os.PathLike, image_root: str | os.PathLike, boxes_only: bool = False
+    json_file: str | os.PathLike,
+    image_root: str | os.PathLike,
+    boxes_only: bool = False,
+    max_skipped: float = 1.0,
 ) -> tuple[dict, Findings]:
     """Reads and checks an annotation file, and logs what is wrong with it.
 
@@ -32,17 +36,18 @@ def read_coco(
         json_file: COCO instance annotations.
         image_root: folder that the file names in it are relative to.
         boxes_only: whether annotations may have boxes and no masks.
+        max_skipped: Greatest share of the images, and of the annotations, that may be skipped.
 
     Returns:
         The cleaned content, and what was skipped or fixed.
 
     Raises:
-        InputError: a path is wrong, the file is not COCO, or it holds nothing usable.
+        InputError: a path is wrong, the file is not COCO, or it holds nothing usable, or too little.
     """
     content = read_json(json_file, "annotation file")
     if not Path(image_root).is_dir():
         raise InputError(f"image folder {image_root} of {json_file} does not exist")
-    cleaned, findings = clean_coco(content, json_file, image_root, boxes_only)
+    cleaned, findings = clean_coco(content, json_file, image_root, boxes_only, max_skipped)
     findings.log(logger, json_file)
     return cleaned, findings
 
@@ -64,6 +69,8 @@ def register_coco_format(
     image_root: str | os.PathLike,
     cache_dir: str | os.PathLike = DEFAULT_CACHE,
     boxes_only: bool = False,
+    max_skipped: float = MAX_SKIPPED,
+    for_training: bool = False,
 ) -> Metadata:
     """Reads, checks and registers an annotation file; a data set of the same name is replaced.
 
@@ -77,15 +84,19 @@ def register_coco_format(
         image_root: folder that the file names in it are relative to.
         cache_dir: where a cleaned copy goes.
         boxes_only: whether annotations may have boxes and no masks: enough to evaluate boxes.
+        max_skipped: Greatest share of the images, and of the annotations, that may be skipped.
+        for_training: Whether there must be an object to learn.
 
     Returns:
         The metadata: ``thing_classes`` (by ascending category id), ``thing_dataset_id_to_contiguous_id``,
         ``json_file`` (the one to evaluate with), ``image_root``, ``evaluator_type`` "coco".
 
     Raises:
-        InputError: a path is wrong, the file is not COCO, or it holds nothing usable.
+        InputError: a path is wrong, the file is not COCO, or it holds nothing usable, or too little.
     """
-    cleaned, findings = read_coco(json_file, image_root, boxes_only)
+    cleaned, findings = read_coco(json_file, image_root, boxes_only, max_skipped)
+    if for_training:
+        check_learnable(cleaned, json_file)
     used = Path(json_file)
     if findings:
         used = Path(cache_dir) / f"{name}.json"

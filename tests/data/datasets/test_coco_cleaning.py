@@ -157,14 +157,21 @@ def test_images(content, tmp_path):
         "image",
         {"id": 5, "file_name": "b.png"},
     ]
-    content["annotations"].append(_annotation(2, image_id=3))
+    content["annotations"] += [_annotation(2, image_id=3), _annotation(3, image_id=5)]
     cleaned, findings = _clean(content, tmp_path)
-    assert [image["id"] for image in cleaned["images"]] == [1, 2, 5]
-    assert cleaned["images"][2] == {"id": 5, "file_name": "b.png", "height": 20, "width": 30}
+    assert [image["id"] for image in cleaned["images"]] == [2, 5]
+    assert cleaned["images"][1] == {"id": 5, "file_name": "b.png", "height": 20, "width": 30}
     assert dict(findings.skipped)["image file missing"] == ["gone.png"]
-    assert dict(findings.skipped)["image id used twice"] == ["b.png"]
-    assert dict(findings.skipped)["image_id of no usable image"] == ["annotation 2"]
+    assert dict(findings.skipped)["image whose id another image has, too"] == ["a.png", "b.png"]
+    assert dict(findings.skipped)["image_id of no usable image"] == ["annotation 1", "annotation 2"]
     assert len(dict(findings.skipped)["image without a file name"]) == 2
+
+
+def test_an_image_listed_twice_stays(content, tmp_path):
+    content["images"].append(content["images"][0])
+    cleaned, findings = _clean(content, tmp_path)
+    assert [image["id"] for image in cleaned["images"]] == [1, 2]
+    assert dict(findings.skipped) == {"image listed twice": ["a.png"]}
 
 
 def test_listed_sizes_are_compared_with_the_files(content, tmp_path):

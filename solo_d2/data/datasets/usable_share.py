@@ -1,0 +1,64 @@
+"""Annotation sets that end a run before it starts: too much is skipped, or nothing can be learned."""
+
+import os
+from collections.abc import Mapping
+
+from solo_d2.utils.errors import InputError
+
+from .problems import Problems
+
+MAX_SKIPPED_KEY = "DATASETS.CUSTOM.MAX_SKIPPED"
+MAX_SKIPPED = 0.1
+# Nothing is lost with these.
+HARMLESS = ("annotation listed twice", "image listed twice")
+
+
+def check_share(
+    content: Mapping, cleaned: Mapping, skipped: Problems, source: str | os.PathLike, max_skipped: float
+) -> None:
+    """Checks how much of an annotation set is left; a single image or annotation may always be skipped.
+
+    Args:
+        content: The set before it was cleaned, with the lists "images" and "annotations".
+        cleaned: The set after it.
+        skipped: Why records are skipped.
+        source: Where the set came from, for messages.
+        max_skipped: Greatest share of the images, and of the annotations, that may be skipped.
+
+    Raises:
+        InputError: More is skipped.
+    """
+    if not 0 <= max_skipped <= 1:
+        raise InputError(f"{MAX_SKIPPED_KEY} is a share from 0 to 1, not {max_skipped}; 10% is 0.1")
+    reasons = [(kind, places) for kind, places in skipped if kind not in HARMLESS]
+    for name in ("images", "annotations"):
+        harmless = sum(len(places) for kind, places in skipped if kind in HARMLESS and kind[:5] == name[:5])
+        total = len(content[name]) - harmless
+        lost = total - len(cleaned[name])
+        if lost > 1 and lost / total > max_skipped:
+            listed = "; ".join(f"{len(places)}: {kind}, such as {places[0]}" for kind, places in reasons)
+            raise InputError(
+                f"{source}: {lost} of {total} {name} cannot be used ({listed}); mend the file, or let the "
+                f"others do with {MAX_SKIPPED_KEY} {_round_up(lost / total)}"
+            )
+
+
+def check_learnable(cleaned: Mapping, source: str | os.PathLike) -> None:
+    """Checks that a cleaned training set has an object to learn.
+
+    Raises:
+        InputError: It has no annotation, or crowds alone.
+    """
+    annotations = cleaned["annotations"]
+    if not annotations:
+        raise InputError(f"{source} has no annotation: there is nothing to learn from its images")
+    if all(annotation["iscrowd"] for annotation in annotations):
+        raise InputError(
+            f"{source}: all {len(annotations)} annotations are crowds (iscrowd 1), which are not learned: "
+            "set iscrowd to 0 where they are single objects"
+        )
+
+
+def _round_up(share: float) -> float:
+    """A share in whole percents that is not below ``share``."""
+    return min(-(-share * 100 // 1) / 100, 1.0)

@@ -48,14 +48,13 @@ def optimizer_of(parameters):
 def train(model, batches, start=0):
     """The losses of each step from iteration ``start`` on."""
     optimizer, history = optimizer_of(model.parameters()), []
-    with EventStorage(start) as storage:
-        for batch in batches:
+    for iteration, batch in enumerate(batches, start):
+        with EventStorage(iteration):
             losses = model(batch)
-            optimizer.zero_grad()
-            sum(losses.values()).backward()
-            optimizer.step()
-            history.append({name: float(value) for name, value in losses.items()})
-            storage.step()
+        optimizer.zero_grad()
+        sum(losses.values()).backward()
+        optimizer.step()
+        history.append({name: float(value) for name, value in losses.items()})
     return history
 
 

@@ -1,5 +1,6 @@
 """What surrounds the weights in a checkpoint: nested dictionaries, prefixes, averages, optimizer state."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -13,7 +14,9 @@ from solo_d2.utils.errors import InputError
 # average is there already.
 _HOLDERS = ("model", "state_dict", "model_state", "model_state_dict", "blobs")
 _AVERAGES = ("ema_state_dict", "model_ema", "state_dict_ema")
-_PREFIXES = ("module.", "model.")
+_PREFIXES = ("module.", "model.", "net.")
+# torch.compile puts this where the compiled module is: before all names or inside some.
+_COMPILED = re.compile(r"(?<![^.])_orig_mod\.")
 
 
 @dataclass(frozen=True)
@@ -66,11 +69,15 @@ def open_envelope(checkpoint: Mapping, path: str = "the file") -> Envelope:
 
 def _without_prefixes(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Strips what wrappers such as ``DistributedDataParallel`` put before every name."""
-    for prefix in (*_PREFIXES, *_PREFIXES):
-        named = [name for name in tensors if not name.startswith("ema_")]
-        if named and all(name.startswith(prefix) for name in named):
-            tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
+    tensors = {_COMPILED.sub("", name): value for name, value in tensors.items()}
+    while prefix := _common_prefix([name for name in tensors if not name.startswith("ema_")]):
+        tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
     return tensors
+
+
+def _common_prefix(names: list[str]) -> str:
+    """Returns the wrapper's prefix that all names have; "" if there is none."""
+    return next((p for p in _PREFIXES if names and all(name.startswith(p) for name in names)), "")
 
 
 def _tensor(value: Tensor | np.ndarray) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.utils import comm
+from solo_d2.utils.addresses import refuse_unsafe_address
 from solo_d2.utils.atomic_file import write_text
 from solo_d2.utils.errors import InputError
 
@@ -116,6 +117,7 @@ class Checkpointer(DetectionCheckpointer):
             InputError: If the file is missing, truncated or no checkpoint, or was made for another model or,
                 with ``exact``, for other classes.
         """
+        refuse_unsafe_address(path)
         # Names with a query, such as "?matching_heuristics=True", are Detectron2's to match.
         if path and not urlparse(path).query:
             native = read_native(path).placed_in(self.model.state_dict())

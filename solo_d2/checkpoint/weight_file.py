@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from detectron2.utils.file_io import PathManager
+from solo_d2.utils.addresses import fetch_address, is_address
 from solo_d2.utils.atomic_file import atomic_write
 from solo_d2.utils.errors import InputError
 
@@ -140,9 +140,9 @@ def local_file(path: str) -> str:
     Raises:
         InputError: If there is none.
     """
-    if "://" in path:
+    if is_address(path):
         try:
-            return PathManager.get_local_path(path)
+            return fetch_address(path)
         except InputError:
             raise
         except Exception as error:  # the remedy is the same for all errors of handlers

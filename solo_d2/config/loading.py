@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-import yaml
-
 from detectron2.config import CfgNode
 from solo_d2.utils.errors import InputError
 
 from . import get_cfg
+from .yaml_file import read_yaml_config
 
+# The last two: a text that is read as a number or a list can be nested too deeply.
+_MERGE_ERRORS = (KeyError, ValueError, AssertionError, RecursionError, MemoryError)
 _PACKAGE = Path(__file__).resolve().parents[1]
 # In an installed package, and in a checkout.
 _HOMES = (_PACKAGE / "model_zoo" / "configs", _PACKAGE.parent / "configs")
@@ -95,8 +96,8 @@ def merge_options(cfg: CfgNode, options: Sequence[str]) -> None:
     for key, value in zip(options[0::2], options[1::2], strict=True):
         try:
             cfg.merge_from_list([key, value])
-        except (KeyError, ValueError, AssertionError) as error:
-            raise InputError(f"{key} {value}: {error}") from error
+        except _MERGE_ERRORS as error:
+            raise InputError(f"{key} {value}: {_reason(error)}") from error
 
 
 def check_key(cfg: CfgNode, key: str, source: str) -> None:
@@ -114,22 +115,24 @@ def check_key(cfg: CfgNode, key: str, source: str) -> None:
 def _merge_file(cfg: CfgNode, path: str) -> None:
     if not os.path.isfile(path):
         raise InputError(f"Config file {path} does not exist")
-    try:
-        content = CfgNode.load_yaml_with_base(path)
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: its _BASE_ {error.filename} does not exist") from error
-    except TypeError as error:  # of an empty file, or of an empty base
-        raise InputError(f"Config file {path} has no keys: it or its _BASE_ is empty") from error
-    except yaml.YAMLError as error:
-        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"Config file {path} has no keys: it is empty or not a mapping")
+    content = read_yaml_config(path)
     for key in _flat_keys(content):
         check_key(cfg, key, path)
+    version = content.get("VERSION", cfg.VERSION)
+    if version != cfg.VERSION:
+        raise InputError(
+            f"{path}: VERSION is {version}, {cfg.VERSION} is needed: convert the file with "
+            "Detectron2's upgrade_config"
+        )
     try:
-        cfg.merge_from_file(path)
-    except (KeyError, ValueError, AssertionError) as error:
-        raise InputError(f"{path}: {error}") from error
+        cfg.merge_from_other_cfg(CfgNode(content))
+    except _MERGE_ERRORS as error:
+        raise InputError(f"{path}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Returns what is wrong with a value; without a text, the value was nested too deeply to be read."""
+    return str(error) or "a value is nested too deeply"
 
 
 def _flat_keys(node: dict, prefix: str = "") -> list[str]:

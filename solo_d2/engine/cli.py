@@ -1,6 +1,7 @@
 """Command lines: parsers, and errors as one line without a traceback."""
 
 import argparse
+import io
 import logging
 import os
 import re
@@ -13,7 +14,7 @@ from typing import NoReturn, TypeVar
 from torch.multiprocessing import ProcessExitedException
 
 from detectron2.utils import comm
-from solo_d2.utils.errors import InputError
+from solo_d2.utils.errors import InputError, printable
 
 TRACEBACK_FLAG = "--traceback"
 TRACEBACK_ENV = "SOLO_D2_TRACEBACK"
@@ -106,7 +107,7 @@ def run_reporting_errors(main: Callable[..., Result], *args: object) -> Result:
             traceback.print_exc()
         rank = comm.get_rank()
         prefix = f"[rank {rank}] " if rank else ""
-        print(f"{prefix}error: {one_line(error)}", file=sys.stderr, flush=True)
+        print(f"{prefix}error: {printable(one_line(error))}", file=sys.stderr, flush=True)
         sys.exit(EXIT_USAGE if isinstance(error, USER_ERRORS) else EXIT_FAILURE)
     except ProcessExitedException as error:
         if error.signal_name:  # such a process could say nothing itself
@@ -133,6 +134,9 @@ def run_cli(main: Callable[[], object]) -> None:
     ``--traceback`` may stand anywhere on the command line, also after ``KEY VALUE`` pairs. Ctrl-C ends with
     one line, too.
     """
+    for stream in (sys.stdout, sys.stderr):  # names of files may have bytes that are no text
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     if TRACEBACK_FLAG in sys.argv:
         sys.argv.remove(TRACEBACK_FLAG)
         os.environ[TRACEBACK_ENV] = "1"

@@ -12,6 +12,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from detectron2.data.detection_utils import SizeMismatchError, convert_PIL_to_numpy
 from detectron2.utils.file_io import PathManager
 
+from .addresses import refuse_unsafe_address
 from .errors import InputError
 
 _REASON_LENGTH = 160
@@ -43,8 +44,10 @@ def open_image(path: str | os.PathLike) -> Iterator[Image.Image]:
 
     Raises:
         UnreadableImage: The file is missing, is no image, has no pixels, or is damaged.
+        InputError: The address is unsafe, see :func:`solo_d2.utils.addresses.refuse_unsafe_address`.
     """
     path = os.fspath(path)
+    refuse_unsafe_address(path)
     if not PathManager.isfile(path):
         raise UnreadableImage(f"image {path} does not exist")
     try:

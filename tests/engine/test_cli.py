@@ -1,5 +1,6 @@
 import argparse
 import os
+import subprocess
 import sys
 
 import pytest
@@ -85,3 +86,13 @@ def test_message_of_a_loader_process_is_unwrapped():
         next(iter(torch.utils.data.DataLoader(Broken(), num_workers=1)))
     assert one_line(caught.value) == "a.png is no image"
     assert os.linesep not in one_line(caught.value)
+
+
+def test_names_that_are_no_text_and_control_characters_are_printed_as_escapes():
+    program = "import os\nfrom solo_d2.engine.cli import run_cli\n" + (
+        "def main():\n    print('name \\udcff')\n    raise OSError('\\x1b[31mred \\udcff')\nrun_cli(main)"
+    )
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, env=environment)
+    assert ended.stdout == b"name \\udcff\n" and ended.returncode == 2
+    assert ended.stderr == b"error: \\x1b[31mred \\udcff\n"

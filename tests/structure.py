@@ -147,9 +147,7 @@ def public_definitions(tree: ast.Module) -> list[str]:
 def methods(structure: Structure) -> list[str]:
     """Returns the folders of ``solo_d2/methods`` that have a model."""
     prefix = f"{PACKAGE}.methods."
-    return sorted(
-        m.split(".")[2] for m in structure.paths if m.startswith(prefix) and m.endswith(".model")
-    )
+    return sorted(m.split(".")[2] for m in structure.paths if m.startswith(prefix) and m.endswith(".model"))
 
 
 def main() -> None:

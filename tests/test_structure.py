@@ -79,4 +79,5 @@ def test_the_rules_see_what_they_forbid(tmp_path):
     assert "solo_d2.layers.lonely" in broken.single_importer_modules()
     assert broken.misplaced_names() == ["solo_d2.layers.lonely.helper is used by methods.x only"]
     assert broken.circles() == [["solo_d2.layers.one", "solo_d2.layers.two"]]
-    assert broken.reading_list("solo_d2.methods.x.model") == ["solo_d2.layers.lonely", "solo_d2.methods.x.model"]
+    expected = ["solo_d2.layers.lonely", "solo_d2.methods.x.model"]
+    assert broken.reading_list("solo_d2.methods.x.model") == expected

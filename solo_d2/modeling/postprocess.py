@@ -92,20 +92,6 @@ def build_instances(
     return result
 
 
-def empty_instances(output_size: tuple[int, int], device: torch.device, with_masks: bool = True) -> Instances:
-    """Returns a result without instances, with every field of :func:`build_instances`."""
-    return build_instances(
-        torch.zeros(0, *output_size, device=device),
-        torch.zeros(0, device=device),
-        torch.zeros(0, dtype=torch.int64, device=device),
-        image_size=output_size,
-        output_size=output_size,
-        mask_stride=1,
-        threshold=0.5,
-        with_masks=with_masks,
-    )
-
-
 def drop_wide(instances: Instances, max_box_width: float) -> Instances:
     """Drops empty instances and those at least as wide as ``max_box_width`` of the image.
 

@@ -2,13 +2,11 @@
 
 from ._extension import load_extension
 from .box_nms import box_nms
-from .mask_crops import MaskCrops
 from .mask_iou import mask_iou
 from .masks_to_rle import masks_to_rle
-from .matrix_nms import matrix_nms
-from .nms_family import NMS_TYPES, mask_nms
+from .matrix_nms import NMS_TYPES, mask_nms, matrix_nms
 from .pack_masks import pack_masks
-from .restore_masks import RestoredMasks, restore_masks
+from .restore_masks import MaskCrops, RestoredMasks, restore_masks
 
 load_extension()  # after the schemas, which its kernels are registered for
 

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from ._extension import OPERATORS, active_kernels, load_extension
-from .mask_crops import MaskCrops
 from .mask_iou import mask_iou
 from .mask_iou import reference as mask_iou_reference
 from .masks_to_rle import masks_to_rle
@@ -18,8 +17,8 @@ from .matrix_nms import matrix_nms
 from .matrix_nms import reference as matrix_nms_reference
 from .pack_masks import pack_masks
 from .pack_masks import reference as pack_masks_reference
+from .restore_masks import MaskCrops, restore_masks
 from .restore_masks import reference as restore_masks_reference
-from .restore_masks import restore_masks
 
 TOLERANCE = 1e-6
 # Share of pixels that a GPU's own roundings may turn.

@@ -11,8 +11,8 @@ from torch import Tensor
 from solo_d2.utils.errors import InputError
 
 from .checks import check_crops, check_encoding
-from .mask_crops import MaskCrops
 from .pack_masks import WORD_BITS
+from .restore_masks import MaskCrops
 
 torch.library.define(
     "solo_d2::encode_masks", "(Tensor masks, Tensor? boxes=None) -> (Tensor characters, Tensor ends)"

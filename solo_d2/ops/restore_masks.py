@@ -4,6 +4,7 @@ N: masks; h, w: their feature size; H, W: the output's size; K: words of all cro
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -13,7 +14,50 @@ from solo_d2.layers import restore_size
 from solo_d2.structures import boxes_from_masks
 
 from .checks import check_restoring
-from .mask_crops import MaskCrops
+from .pack_masks import WORD_BITS, pack_bits, unpack_bits
+
+
+@dataclass(frozen=True)
+class MaskCrops:
+    """Masks of one image, each as the bits of a frame that holds all its pixels.
+
+    Attributes:
+        words: (K,) int64. Mask after mask, row after row; column x of a frame is bit x % 64 of the row's word
+            x // 64, and a row starts with a new word.
+        frames: (N, 4) int64 XYXY in pixels, the right and lower bounds one past the last; zeros for no pixel.
+        size: H and W.
+    """
+
+    words: Tensor
+    frames: Tensor
+    size: tuple[int, int]
+
+    @classmethod
+    def from_masks(cls, masks: Tensor) -> "MaskCrops":
+        """Packs (N, H, W) bool masks inside their tight boxes."""
+        frames = boxes_from_masks(masks).long()
+        words = [
+            pack_bits(mask[top:bottom, left:right]).flatten()
+            for mask, (left, top, right, bottom) in zip(masks, frames.tolist(), strict=True)
+        ]
+        packed = torch.cat(words) if words else frames.new_zeros(0)
+        return cls(packed, frames, (masks.shape[1], masks.shape[2]))
+
+    def __len__(self) -> int:
+        return self.frames.shape[0]
+
+    def dense(self) -> Tensor:
+        """Returns the masks as (N, H, W) bool."""
+        masks = self.words.new_zeros(len(self), *self.size, dtype=torch.bool)
+        start = 0
+        for mask, (left, top, right, bottom) in zip(masks, self.frames.tolist(), strict=True):
+            width, height = max(right - left, 0), max(bottom - top, 0)
+            row_words = -(-width // WORD_BITS)
+            rows = self.words[start : start + height * row_words].view(height, row_words)
+            mask[top:bottom, left:right] = unpack_bits(rows)[:, :width].bool()
+            start += height * row_words
+        return masks
+
 
 # Bytes of float32 soft masks at output size that the reference holds at once.
 _CHUNK_BYTES = 1 << 26

@@ -4,7 +4,6 @@ N: masks; h, w: their size in pixels.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 # A byte lane of an int64 sum overflows into the next lane above this many ones.
@@ -57,45 +56,6 @@ def mass_centers(masks: Tensor) -> tuple[Tensor, Tensor]:
     y = (rows * torch.arange(rows.shape[1], device=masks.device)).sum(1)
     centers = torch.stack([x, y], dim=1).float() / area.clamp(min=1).float()[:, None]
     return centers, area
-
-
-def downsample_masks(masks: Tensor, stride: int, size: tuple[int, int]) -> Tensor:
-    """Pads binary masks right and below, then shrinks them as an 8-bit bilinear image resize would.
-
-    At an even factor, such a resize reads only the central 2x2 pixels of each block, and rounding makes the
-    result true if at least two of the four are. A tiny object can thus vanish.
-
-    Args:
-        masks: (N, h, w) bool.
-        stride: Pixels per target pixel, even.
-        size: Target height and width; ``size * stride`` is the padded size, at least (h, w).
-
-    Returns:
-        (N, *size) bool.
-    """
-    pixels = masks.view(torch.uint8)
-    low, high = stride // 2 - 1, stride // 2
-
-    def tap(y: int, x: int) -> Tensor:
-        grid = pixels[:, y::stride, x::stride]
-        return F.pad(grid, (0, size[1] - grid.shape[2], 0, size[0] - grid.shape[1]))
-
-    return tap(low, low) + tap(low, high) + tap(high, low) + tap(high, high) >= 2
-
-
-def sample_masks(masks: Tensor, stride: int, size: tuple[int, int]) -> Tensor:
-    """Pads binary masks right and below and reads the pixel in the middle of every block.
-
-    Args:
-        masks: (N, h, w) bool.
-        stride: Side of the blocks in pixels; the pixel is the one at ``stride // 2``.
-        size: Target height and width; ``size * stride`` is the padded size, at least (h, w).
-
-    Returns:
-        (N, *size) bool.
-    """
-    grid = masks[:, stride // 2 :: stride, stride // 2 :: stride]
-    return F.pad(grid, (0, size[1] - grid.shape[2], 0, size[0] - grid.shape[1]))
 
 
 def boxes_from_masks(masks: Tensor) -> Tensor:

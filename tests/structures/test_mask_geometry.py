@@ -1,10 +1,10 @@
-"""Mass centers and downsampling against loops over pixels and the recorded public behavior."""
+"""Mass centers against loops over pixels and the recorded public behavior."""
 
 import numpy as np
 import pytest
 import torch
 
-from solo_d2.structures import downsample_masks, mass_centers, sample_masks
+from solo_d2.structures import mass_centers
 from solo_d2.structures.masks import count_rows_and_columns
 
 
@@ -55,40 +55,9 @@ def test_mass_center_is_the_mean_pixel_index():
         assert center.tolist() == pytest.approx([float(v) for v in expected], rel=1e-6)
 
 
-@pytest.mark.parametrize("stride", [2, 4, 8, 16])
-def test_downsampling_counts_the_central_pixels(stride):
-    h, w, size = 45, 61, (-(-45 // stride) + 1, -(-61 // stride) + 2)
-    masks = random_masks(3, h, w)
-    result = downsample_masks(masks, stride, size)
-    padded = torch.zeros(3, size[0] * stride, size[1] * stride, dtype=torch.int64)
-    padded[:, :h, :w] = masks
-    for row in range(size[0]):
-        for column in range(size[1]):
-            y, x = row * stride + stride // 2, column * stride + stride // 2
-            assert torch.equal(
-                result[:, row, column], padded[:, y - 1 : y + 1, x - 1 : x + 1].sum((1, 2)) >= 2
-            )
-
-
 @pytest.mark.parametrize("size", ["128x192", "112x168", "101x77", "750x1333"])
-def test_golden_mass_centers_and_downsampling(golden, size):
+def test_golden_mass_centers(golden, size):
     data = golden("utils").load("utils")
     masks = data[f"mask_{size}"]
     centers, _ = mass_centers(masks)
     assert torch.equal(centers.flip(1), data[f"com_yx_{size}"])
-    for stride in (2, 4, 8, 16):
-        if masks.shape[1] % stride == 0 and masks.shape[2] % stride == 0:
-            expected = data[f"imrescale_{size}_s{stride}"]
-            assert torch.equal(downsample_masks(masks, stride, expected.shape[1:]), expected)
-
-
-@pytest.mark.parametrize("stride", [2, 4, 8])
-@pytest.mark.parametrize("size", [(16, 24), (13, 19), (1, 24)])
-def test_sampled_masks_are_the_middle_pixels(stride, size):
-    masks = torch.rand(3, *size) < 0.5
-    target = (24 // stride, 24 // stride)
-    padded = torch.zeros(3, 24, 24, dtype=torch.bool)
-    padded[:, : size[0], : size[1]] = masks
-    expected = padded[:, stride // 2 :: stride, stride // 2 :: stride]
-    assert torch.equal(sample_masks(masks, stride, target), expected)
-    assert sample_masks(masks[:0], stride, target).shape == (0, *target)

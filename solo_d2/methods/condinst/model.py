@@ -21,7 +21,6 @@ from solo_d2.modeling.meta_architecture import (
     ground_truth_masks,
     has_mask,
 )
-from solo_d2.structures import sample_masks
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.settings import arguments, build, naming_keys
 
@@ -31,7 +30,7 @@ from .losses import PointLoss
 from .mask_head import DynamicMaskHead, MaskBranch, SemanticBranch
 from .points import PointGenerator, Points, PointTargets
 from .postprocess import PointPostprocessor
-from .targets import PositiveSampler, assign_point_targets, assign_semantic_targets
+from .targets import PositiveSampler, assign_point_targets, assign_semantic_targets, sample_masks
 
 # Half of the published 1e-5, because dice_loss adds it to both sums.
 _DICE_EPS = 5e-6

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from solo_d2.structures import mass_centers, sample_masks
+from solo_d2.structures import mass_centers
 from solo_d2.utils.device import copy_to_device
 
 from .points import PointGenerator, Points, PointTargets
@@ -224,3 +224,18 @@ def _best_positives(owner: Tensor, scores: Tensor, limit: int) -> Tensor:
     quota = torch.div(limit, num_instances.clamp(min=1), rounding_mode="floor").clamp(min=1)
     kept = (grouped >= 0) & (rank < quota)
     return torch.zeros_like(kept).scatter_(1, order, kept)
+
+
+def sample_masks(masks: Tensor, stride: int, size: tuple[int, int]) -> Tensor:
+    """Pads binary masks right and below and reads the pixel in the middle of every block.
+
+    Args:
+        masks: (N, h, w) bool.
+        stride: Side of the blocks in pixels; the pixel is the one at ``stride // 2``.
+        size: Target height and width; ``size * stride`` is the padded size, at least (h, w).
+
+    Returns:
+        (N, *size) bool.
+    """
+    grid = masks[:, stride // 2 :: stride, stride // 2 :: stride]
+    return F.pad(grid, (0, size[1] - grid.shape[2], 0, size[0] - grid.shape[1]))

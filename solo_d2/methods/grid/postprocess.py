@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from detectron2.structures import Instances
-from solo_d2.modeling.postprocess import build_instances, empty_instances, pack_computed_masks
+from solo_d2.modeling.postprocess import build_instances, pack_computed_masks
 from solo_d2.ops import mask_nms
 
 SoftMasks = Callable[[Tensor], Tensor]
@@ -146,3 +146,17 @@ def _add_values(results: Instances, cell_values: Mapping[str, Tensor], cells: Te
     for name, values in cell_values.items():
         results.set(name, values[cells])
     return results
+
+
+def empty_instances(output_size: tuple[int, int], device: torch.device, with_masks: bool = True) -> Instances:
+    """Returns a result without instances, with every field of :func:`build_instances`."""
+    return build_instances(
+        torch.zeros(0, *output_size, device=device),
+        torch.zeros(0, device=device),
+        torch.zeros(0, dtype=torch.int64, device=device),
+        image_size=output_size,
+        output_size=output_size,
+        mask_stride=1,
+        threshold=0.5,
+        with_masks=with_masks,
+    )

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from solo_d2.structures import downsample_masks, mass_centers
+from solo_d2.structures import mass_centers
 from solo_d2.utils.device import copy_to_device
 
 from .layout import GridLayout, GridTargets
@@ -157,3 +157,27 @@ def _last_owner(cells: Tensor, positive: Tensor, num_cells: int) -> Tensor:
     owner = torch.full((num_cells + 1,), -1, device=cells.device)
     owner.scatter_reduce_(0, target.flatten(), instance.flatten(), reduce="amax")
     return owner[:-1]
+
+
+def downsample_masks(masks: Tensor, stride: int, size: tuple[int, int]) -> Tensor:
+    """Pads binary masks right and below, then shrinks them as an 8-bit bilinear image resize would.
+
+    At an even factor, such a resize reads only the central 2x2 pixels of each block, and rounding makes the
+    result true if at least two of the four are. A tiny object can thus vanish.
+
+    Args:
+        masks: (N, h, w) bool.
+        stride: Pixels per target pixel, even.
+        size: Target height and width; ``size * stride`` is the padded size, at least (h, w).
+
+    Returns:
+        (N, *size) bool.
+    """
+    pixels = masks.view(torch.uint8)
+    low, high = stride // 2 - 1, stride // 2
+
+    def tap(y: int, x: int) -> Tensor:
+        grid = pixels[:, y::stride, x::stride]
+        return F.pad(grid, (0, size[1] - grid.shape[2], 0, size[0] - grid.shape[1]))
+
+    return tap(low, low) + tap(low, high) + tap(high, low) + tap(high, high) >= 2

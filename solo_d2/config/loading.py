@@ -118,10 +118,11 @@ def _merge_file(cfg: CfgNode, path: str) -> None:
     content = read_yaml_config(path)
     for key in _flat_keys(content):
         check_key(cfg, key, path)
-    version = content.get("VERSION", cfg.VERSION)
-    if version != cfg.VERSION:
+    needed = cfg.VERSION
+    version = content.get("VERSION", needed)
+    if version != needed:
         raise InputError(
-            f"{path}: VERSION is {version}, {cfg.VERSION} is needed: convert the file with "
+            f"{path}: VERSION is {version}, {needed} is needed: convert the file with "
             "Detectron2's upgrade_config"
         )
     try:

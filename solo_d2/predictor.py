@@ -18,6 +18,7 @@ from detectron2.structures import Instances
 from .config.loading import load_config
 from .data.augmentations.resize import KeepOnePixel
 from .data.datasets.builtin import register_all
+from .data.datasets.coco_format import read_classes
 from .data.datasets.panoptic_format import panoptic_classes
 from .engine.dataset_checks import class_agnostic_metadata, meta_architecture
 from .engine.weights import build_checkpointer
@@ -188,20 +189,14 @@ def load_metadata(cfg: CfgNode) -> Metadata:
         return class_agnostic_metadata(cfg)
     custom = cfg.DATASETS.CUSTOM
     for json_file, panoptic in (
+        (custom.TRAIN_JSON, custom.TRAIN_PANOPTIC),  # the model's classes are in its order
         (custom.VAL_JSON, custom.VAL_PANOPTIC),
-        (custom.TRAIN_JSON, custom.TRAIN_PANOPTIC),
     ):
         if json_file and Path(json_file).is_file():
-            content = read_json(json_file, "annotation file")
             if panoptic:
+                content = read_json(json_file, "annotation file")
                 return Metadata(**panoptic_classes(content["categories"]))
-            categories = sorted(content["categories"], key=lambda category: category["id"])
-            return Metadata(
-                thing_classes=[category["name"] for category in categories],
-                thing_dataset_id_to_contiguous_id={
-                    category["id"]: index for index, category in enumerate(categories)
-                },
-            )
+            return Metadata(**read_classes(json_file))
     register_all()
     names = cfg.DATASETS.TEST
     return MetadataCatalog.get(names[0]) if names else Metadata()

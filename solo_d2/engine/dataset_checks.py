@@ -85,7 +85,9 @@ def check_datasets(cfg: CfgNode, training: bool) -> None:
     trained, tested = list(cfg.DATASETS.TRAIN if training else ()), list(cfg.DATASETS.TEST)
     for name in [*trained, *tested]:
         _check_exists(name, name in tested)
-    compared = trained if cfg.TEST.CLASS_AGNOSTIC else [*trained, *tested]
+    # A model that is evaluated has the classes of its own training data, where these are given.
+    own = [name for name in cfg.DATASETS.TRAIN if training or name == "custom_train"]
+    compared = trained if cfg.TEST.CLASS_AGNOSTIC else [*own, *tested]
     _check_classes(compared, class_count_key(cfg), method_node(cfg).get("NUM_CLASSES"))
     is_panoptic = meta_architecture(cfg).is_panoptic
     if is_panoptic:

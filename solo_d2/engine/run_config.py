@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from collections.abc import Sequence
 
 from detectron2.config import CfgNode
 from detectron2.data import Metadata
@@ -108,7 +109,8 @@ def _register_custom_data(cfg: CfgNode, explicit_keys: list[str]) -> None:
     for target, name, *keys in _CUSTOM_SETS:
         if target in replaced:
             continue
-        metadata = _register_custom_set(cfg, name, *keys)
+        known = counted.thing_classes if counted and not cfg.TEST.CLASS_AGNOSTIC else None
+        metadata = _register_custom_set(cfg, name, known, *keys)
         if metadata is not None:
             cfg.DATASETS[target] = (name,)
             if target == "TRAIN" or not cfg.TEST.CLASS_AGNOSTIC:
@@ -145,9 +147,17 @@ def _register_bare_images(cfg: CfgNode) -> list[str]:
 
 
 def _register_custom_set(
-    cfg: CfgNode, name: str, json_key: str, images_key: str, panoptic_key: str
+    cfg: CfgNode,
+    name: str,
+    classes: Sequence[str] | None,
+    json_key: str,
+    images_key: str,
+    panoptic_key: str,
 ) -> Metadata | None:
-    """Registers one of the user's own sets, instances or panoptic; returns None if none is given."""
+    """Registers one of the user's own sets, instances or panoptic; returns None if none is given.
+
+    ``classes`` are those of the training set.
+    """
     json_file, images, panoptic = (cfg.DATASETS.CUSTOM[k] for k in (json_key, images_key, panoptic_key))
     if bool(json_file) != bool(images) or (panoptic and not json_file):
         flags = [f"--{key.lower().replace('_', '-')}" for key in (json_key, images_key)]
@@ -168,6 +178,7 @@ def _register_custom_set(
         boxes_only,
         cfg.DATASETS.CUSTOM.MAX_SKIPPED,
         for_training=json_key == "TRAIN_JSON" and meta_architecture(cfg).train_mapper is None,
+        classes=classes,
     )
 
 

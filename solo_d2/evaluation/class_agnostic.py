@@ -19,7 +19,7 @@ from detectron2.utils import comm
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.json_file import read_json, write_json
 
-from .coco_rows import instances_to_coco_json
+from .coco_rows import instances_to_coco_json, restore_ids
 from .coco_statistics import coco_statistics, index_truth
 from .instance_evaluation import gather_ids
 
@@ -48,7 +48,8 @@ class ClassAgnosticEvaluator(DatasetEvaluator):
         Raises:
             InputError: If the data set has no COCO file.
         """
-        json_file = MetadataCatalog.get(dataset_name).get("json_file")
+        metadata = MetadataCatalog.get(dataset_name)
+        json_file = metadata.get("json_file")
         if not json_file or not os.path.isfile(json_file):
             raise InputError(
                 f"TEST.CLASS_AGNOSTIC measures data sets with a COCO file, which {dataset_name} lacks "
@@ -56,6 +57,7 @@ class ClassAgnosticEvaluator(DatasetEvaluator):
             )
         self._tasks = tuple(tasks)
         self._output_dir = output_dir
+        self._image_ids = {k: v for k, v in metadata.get("original_ids", {}).items() if k == "image_id"}
         self._truth = read_truth(json_file)
         self.reset()
 
@@ -84,7 +86,7 @@ class ClassAgnosticEvaluator(DatasetEvaluator):
         results = [{**r, "category_id": _OBJECT} for r in itertools.chain.from_iterable(gathered)]
         if self._output_dir:
             path = os.path.join(self._output_dir, "coco_instances_results.json")
-            write_json(path, results)
+            write_json(path, restore_ids(results, self._image_ids))
         measured = OrderedDict((task, measure(self._truth, results, task, seen)) for task in self._tasks)
         logger.info("Class-agnostic evaluation:\n%s", format_table(measured))
         return measured

@@ -1,5 +1,8 @@
 """Instances as rows of a COCO results file."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import torch
 
 from detectron2.structures import BoxMode, Instances
@@ -32,6 +35,17 @@ def instances_to_coco_json(instances: Instances, image_id: int) -> list[dict]:
         for row, rle in zip(rows, _encoded(instances.pred_masks), strict=True):
             row["segmentation"] = {**rle, "counts": rle["counts"].decode("ascii")}
     return rows
+
+
+def restore_ids(rows: Sequence[Mapping], original_ids: Mapping[str, Mapping[int, Any]]) -> list[dict]:
+    """Returns rows of a results file with the ids that the user's annotation file has.
+
+    Args:
+        rows: With "image_id" and "category_id".
+        original_ids: Ids that the file has by those that the rows have, for either key, both or none; data
+            sets whose records were renumbered have them in their metadata.
+    """
+    return [{**row, **{key: ids[row[key]] for key, ids in original_ids.items()}} for row in rows]
 
 
 def _encoded(masks: object) -> list[dict]:

@@ -1,12 +1,14 @@
 """Detectron2's evaluators of instances: masks encoded by this project's operator, unread images left out."""
 
+import os
 from collections.abc import Iterable
 
 import detectron2.evaluation
 from detectron2.structures import Instances
 from detectron2.utils import comm
+from solo_d2.utils.json_file import read_json, write_json
 
-from .coco_rows import instances_to_coco_json
+from .coco_rows import instances_to_coco_json, restore_ids
 
 
 class _MaskEncoder:
@@ -36,7 +38,8 @@ def _has_only_boxes_and_masks(instances: Instances | None) -> bool:
 class InstanceEvaluator(_MaskEncoder, detectron2.evaluation.COCOEvaluator):
     """``COCOEvaluator`` in which images that it was not given do not count.
 
-    Detectron2's own counts all objects of such images as missed.
+    Detectron2's own counts all objects of such images as missed. The results file has the ids of the user's
+    annotation file, where the data set's records were renumbered.
     """
 
     def reset(self) -> None:
@@ -55,7 +58,13 @@ class InstanceEvaluator(_MaskEncoder, detectron2.evaluation.COCOEvaluator):
         Args:
             img_ids: Images that count; default those that any process was given.
         """
-        return super().evaluate(gather_ids(self._seen) if img_ids is None else img_ids)
+        seen = gather_ids(self._seen)
+        metrics = super().evaluate(seen if img_ids is None else img_ids)
+        original_ids = self._metadata.get("original_ids")
+        if original_ids and seen and self._output_dir and comm.is_main_process():
+            path = os.path.join(self._output_dir, "coco_instances_results.json")
+            write_json(path, restore_ids(read_json(path, "results file"), original_ids))
+        return metrics
 
 
 class LVISEvaluator(_MaskEncoder, detectron2.evaluation.LVISEvaluator):

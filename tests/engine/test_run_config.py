@@ -213,3 +213,28 @@ def test_the_share_that_may_be_skipped_is_a_key(tiny_files, tmp_path):
     )
     build_cfg(args)
     assert sum(len(record["annotations"]) for record in DatasetCatalog.get("custom_train")) == 1
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_val_classes_are_matched_by_name(tiny_files, tmp_path, training):
+    content = json.loads(Path(tiny_files.val.json).read_text())
+    content["categories"].reverse()
+    for place, category in enumerate(content["categories"], start=1):
+        category["id"] = place
+    for annotation in content["annotations"]:
+        annotation["category_id"] = 3 - annotation["category_id"]
+    changed = tmp_path / "val.json"
+    changed.write_text(json.dumps(content))
+    args = own_data(tiny_files, tmp_path, "MODEL.WEIGHTS", changed)
+    args.val_json, args.eval_only = str(changed), not training
+    build_cfg(args)
+    train, val = DatasetCatalog.get("custom_train"), DatasetCatalog.get("custom_val")
+    classes = [
+        {one["category_id"] for record in records for one in record["annotations"]}
+        for records in (train, val)
+    ]
+    assert classes[0] == classes[1] and len(classes[0]) == 1
+    content["categories"][0]["name"] = "other"
+    changed.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="different classes"):
+        build_cfg(args)

@@ -5,7 +5,7 @@ import torch
 
 from detectron2.evaluation.coco_evaluation import instances_to_coco_json as by_detectron2
 from detectron2.structures import Boxes, Instances
-from solo_d2.evaluation.coco_rows import instances_to_coco_json
+from solo_d2.evaluation.coco_rows import instances_to_coco_json, restore_ids
 from solo_d2.ops import MaskCrops
 from solo_d2.structures import boxes_from_masks
 
@@ -52,3 +52,11 @@ def test_without_masks_and_without_boxes():
     instances.remove("pred_masks")
     rows = instances_to_coco_json(instances, 7)
     assert rows == [{k: v for k, v in row.items() if k != "segmentation"} for row in expected]
+
+
+def test_restored_ids():
+    rows = [{"image_id": 2, "category_id": 1, "score": 0.5}]
+    assert restore_ids(rows, {}) == rows
+    assert restore_ids(rows, {"image_id": {2: "two"}}) == [rows[0] | {"image_id": "two"}]
+    both = {"image_id": {2: "two"}, "category_id": {1: 7}}
+    assert restore_ids(rows, both) == [{"image_id": "two", "category_id": 7, "score": 0.5}]

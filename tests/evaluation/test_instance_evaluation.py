@@ -4,11 +4,14 @@ import json
 
 import pytest
 import torch
+from PIL import Image
 
-from detectron2.data import MetadataCatalog
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import COCOEvaluator
 from detectron2.structures import Boxes, Instances
+from solo_d2.data.datasets import register_coco_format
 from solo_d2.evaluation import instance_evaluation
+from solo_d2.evaluation.class_agnostic import ClassAgnosticEvaluator
 from solo_d2.structures import boxes_from_masks
 
 SIZE = (40, 60)
@@ -65,6 +68,43 @@ def test_coco_results_are_detectron2s(dataset, tmp_path):
     assert repr(results["ours"]["segm"]) == repr(results["theirs"]["segm"])
     assert repr(results["ours"]["bbox"]) == repr(results["theirs"]["bbox"])
     assert results["ours"]["rows"] == results["theirs"]["rows"]
+
+
+@pytest.mark.parametrize("ids", [("one", "two"), (-1, -2), (2**53 + 1, 2**63), ("1", 1)])
+@pytest.mark.parametrize("evaluator_class", [instance_evaluation.InstanceEvaluator, ClassAgnosticEvaluator])
+def test_any_ids_and_class_order_give_the_same_numbers(dataset, tmp_path, evaluator_class, ids):
+    plain = json.loads((tmp_path / "truth.json").read_text())
+    expected = run(evaluator_class(dataset, ("bbox", "segm"), output_dir=str(tmp_path / "plain")))
+    swapped = {1: 2, 2: 1}
+    content = {
+        "images": [
+            one | {"id": name, "file_name": f"{i}.jpg"}
+            for i, name in enumerate(ids)
+            for one in plain["images"]
+        ],
+        "annotations": [
+            one | {"image_id": ids[0], "category_id": swapped[one["category_id"]], "id": 2**70 + i}
+            for i, one in enumerate(plain["annotations"])
+        ],
+        "categories": [{"id": 1, "name": "b"}, {"id": 2, "name": "a"}],
+    }
+    for place in range(2):
+        Image.new("RGB", SIZE[::-1]).save(tmp_path / f"{place}.jpg")
+    (tmp_path / "other.json").write_text(json.dumps(content))
+    register_coco_format(
+        "renumbered", tmp_path / "other.json", tmp_path, tmp_path / "cache", classes=["a", "b"]
+    )
+    try:
+        assert DatasetCatalog.get("renumbered")[0]["image_id"] == 1
+        measured = run(evaluator_class("renumbered", ("bbox", "segm"), output_dir=str(tmp_path / "own")))
+    finally:
+        DatasetCatalog.remove("renumbered")
+        MetadataCatalog.remove("renumbered")
+    assert expected["segm"]["AP"] > 50 and repr(measured) == repr(expected)
+    rows = json.loads((tmp_path / "own" / "coco_instances_results.json").read_text())
+    assert [row["image_id"] for row in rows] == [ids[0]] * 3
+    agnostic = evaluator_class is ClassAgnosticEvaluator
+    assert [row["category_id"] for row in rows] == ([1, 1, 1] if agnostic else [2, 1, 2])
 
 
 class Recorder:

@@ -19,7 +19,7 @@ from .problems import Problems, shorten
 from .usable_share import check_share
 
 # Evaluation computes with 64-bit integers and floats.
-_LARGEST_ID = 2**53
+LARGEST_ID = 2**53
 _SECTIONS = ("images", "annotations", "categories")
 # What tells a field that means something else (corners, fractions of the image) from one that was rounded or
 # drawn otherwise: edges within so many pixels, or such an IoU, are the mask's; areas within such a factor.
@@ -72,7 +72,7 @@ def clean_coco(
     """
     check_sections(content, source)
     findings = Findings()
-    categories = _clean_categories(content["categories"], findings)
+    categories = clean_categories(content["categories"], findings)
     if not categories:
         raise InputError(f"{source} has no usable category: list the classes under 'categories'")
     images = _clean_images(content["images"], Path(image_root), findings)
@@ -110,11 +110,17 @@ def _no_image_line(images: list, source, image_root, findings: Findings) -> str:
     )
 
 
-def _clean_categories(records: list, findings: Findings) -> list[dict]:
+def clean_categories(records: list, findings: Findings) -> list[dict]:
+    """Returns the usable categories by ascending id; each has a name of its own.
+
+    Args:
+        records: Of an annotation file.
+        findings: Gets what was skipped or fixed.
+    """
     categories: dict[int, dict] = {}
     for position, record in enumerate(records):
         number = record.get("id") if isinstance(record, dict) else None
-        if not isinstance(number, int) or abs(number) > _LARGEST_ID:
+        if not isinstance(number, int) or abs(number) > LARGEST_ID:
             findings.skipped.add("category without a whole-number id", f"category #{position}")
         elif number in categories:
             findings.skipped.add("category id used twice", f"category {number}")
@@ -123,6 +129,15 @@ def _clean_categories(records: list, findings: Findings) -> list[dict]:
                 findings.fixed.add("category without a name named by its id", f"category {number}")
                 record = {**record, "name": str(number)}
             categories[number] = record
+    names: set[str] = set()
+    for number in sorted(categories):
+        name = categories[number]["name"]
+        while name in names:
+            name += f" ({number})"
+        if name != categories[number]["name"]:
+            findings.fixed.add("category name used twice, its id appended", f"category {number}")
+            categories[number] = {**categories[number], "name": name}
+        names.add(name)
     return [categories[number] for number in sorted(categories)]
 
 
@@ -198,7 +213,7 @@ def _clean_annotations(
             continue
         kept.append(record)
         # COCO's evaluation takes id 0 for "unmatched".
-        if isinstance(number, int) and 0 < number <= _LARGEST_ID and number not in taken:
+        if isinstance(number, int) and 0 < number <= LARGEST_ID and number not in taken:
             taken[number] = record
         else:
             findings.fixed.add("annotation with a missing, impossible or reused id renumbered", label)

@@ -3,7 +3,7 @@
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,8 @@ from detectron2.structures import BoxMode
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.json_file import read_json, write_json
 
-from .coco_cleaning import Findings, check_sections, clean_coco
+from .coco_cleaning import Findings, check_sections, clean_categories, clean_coco
+from .numbering import renumber
 from .usable_share import MAX_SKIPPED, check_learnable
 
 logger = logging.getLogger(__name__)
@@ -71,6 +72,7 @@ def register_coco_format(
     boxes_only: bool = False,
     max_skipped: float = MAX_SKIPPED,
     for_training: bool = False,
+    classes: Sequence[str] | None = None,
 ) -> Metadata:
     """Reads, checks and registers an annotation file; a data set of the same name is replaced.
 
@@ -86,10 +88,13 @@ def register_coco_format(
         boxes_only: whether annotations may have boxes and no masks: enough to evaluate boxes.
         max_skipped: Greatest share of the images, and of the annotations, that may be skipped.
         for_training: Whether there must be an object to learn.
+        classes: Class names of the training set. Where the file's are among them, in whatever order, its
+            classes are these.
 
     Returns:
         The metadata: ``thing_classes`` (by ascending category id), ``thing_dataset_id_to_contiguous_id``,
-        ``json_file`` (the one to evaluate with), ``image_root``, ``evaluator_type`` "coco".
+        ``json_file`` (the one to evaluate with), ``image_root``, ``evaluator_type`` "coco", and
+        ``original_ids`` where images or categories were renumbered, see :func:`renumber`.
 
     Raises:
         InputError: a path is wrong, the file is not COCO, or it holds nothing usable, or too little.
@@ -97,8 +102,9 @@ def register_coco_format(
     cleaned, findings = read_coco(json_file, image_root, boxes_only, max_skipped)
     if for_training:
         check_learnable(cleaned, json_file)
+    cleaned, original_ids = renumber(cleaned, json_file, classes)
     used = Path(json_file)
-    if findings:
+    if findings or original_ids:
         used = Path(cache_dir) / f"{name}.json"
         write_json(used, cleaned)
         logger.warning("%s: training and evaluating with the cleaned copy %s", json_file, used)
@@ -107,14 +113,35 @@ def register_coco_format(
     if name in MetadataCatalog:
         MetadataCatalog.remove(name)
     DatasetCatalog.register(name, _CocoRecords(cleaned, used, image_root))
-    categories = cleaned["categories"]
-    return MetadataCatalog.get(name).set(
-        json_file=str(used),
-        image_root=str(image_root),
-        evaluator_type="coco",
-        thing_classes=[category["name"] for category in categories],
-        thing_dataset_id_to_contiguous_id=_numbering(cleaned),
+    metadata = MetadataCatalog.get(name).set(
+        json_file=str(used), image_root=str(image_root), evaluator_type="coco", **_classes(cleaned)
     )
+    return metadata.set(original_ids=original_ids) if original_ids else metadata
+
+
+def read_classes(json_file: str | os.PathLike) -> dict:
+    """Reads the classes that a model trained on an annotation file has, without the rest of the file.
+
+    Returns:
+        ``thing_classes`` and ``thing_dataset_id_to_contiguous_id`` as :func:`register_coco_format` sets them.
+
+    Raises:
+        InputError: The file is missing or lists no usable category.
+    """
+    content = read_json(json_file, "annotation file")
+    records = content.get("categories") if isinstance(content, dict) else None
+    categories = clean_categories(records, Findings()) if isinstance(records, list) else []
+    if not categories:
+        raise InputError(f"{json_file} has no usable category: list the classes under 'categories'")
+    return _classes({"categories": categories})
+
+
+def _classes(content: Mapping) -> dict:
+    """Metadata of a cleaned annotation set's classes."""
+    return {
+        "thing_classes": [category["name"] for category in content["categories"]],
+        "thing_dataset_id_to_contiguous_id": _numbering(content),
+    }
 
 
 class _CocoRecords:

@@ -9,7 +9,7 @@ from pycocotools import mask as coco_mask
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.data.datasets import load_coco_json
 from solo_d2.data.datasets import coco_format, register_coco_format
-from solo_d2.data.datasets.coco_format import read_annotations, read_coco
+from solo_d2.data.datasets.coco_format import read_annotations, read_classes, read_coco
 from solo_d2.utils.errors import InputError
 
 NAME = "own_data_of_a_test"
@@ -148,3 +148,46 @@ def test_read_annotations_needs_no_images(files, tmp_path):
     for name, line in (("list.json", "is not a COCO"), ("gone.json", "does not exist")):
         with pytest.raises(InputError, match=line):
             read_annotations(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("change", "names", "ids"),
+    [
+        (lambda c: c.append({"id": 4, "name": "again"}), ["a", "b"], [4, 9]),
+        (lambda c: c.insert(0, {"id": 0.0, "name": "background"}), ["a", "b"], [4, 9]),
+        (lambda c: c.insert(0, {"id": None, "name": "background"}), ["a", "b"], [4, 9]),
+        (lambda c: [one.pop("name") for one in c], ["4", "9"], [4, 9]),
+        (lambda c: c.append({"id": 12, "name": "a"}), ["a", "b", "a (12)"], [4, 9, 12]),
+        (lambda c: c.extend(["x", {"name": "no id"}]), ["a", "b"], [4, 9]),
+    ],
+)
+def test_class_names_are_those_of_training_for_all_readers(files, tmp_path, change, names, ids):
+    json_file, images, content = files
+    change(content["categories"])
+    json_file.write_text(json.dumps(content))
+    metadata = register_coco_format(NAME, json_file, images, tmp_path / "cache")
+    expected = {
+        "thing_classes": names,
+        "thing_dataset_id_to_contiguous_id": {number: place for place, number in enumerate(ids)},
+    }
+    assert read_classes(json_file) == expected
+    assert {key: metadata.get(key) for key in expected} == expected
+
+
+@pytest.mark.parametrize("content", [[], {}, {"categories": 3}, {"categories": [{"name": "a"}]}])
+def test_a_file_without_classes_is_one_line(tmp_path, content):
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"a\.json has no usable category"):
+        read_classes(tmp_path / "a.json")
+
+
+def test_another_order_of_classes_is_loaded_as_that_of_training(files, tmp_path):
+    json_file, images, _ = files
+    metadata = register_coco_format(NAME, json_file, images, tmp_path / "cache", classes=["b", "c", "a"])
+    assert metadata.thing_classes == ["b", "c", "a"]
+    assert metadata.original_ids == {"category_id": {1: 9, 2: 10, 3: 4}}
+    assert metadata.json_file == str(tmp_path / "cache" / f"{NAME}.json")
+    records = DatasetCatalog.get(NAME)
+    assert {item["category_id"] for record in records for item in record["annotations"]} == {2}
+    cleaned = json.loads((tmp_path / "cache" / f"{NAME}.json").read_text())
+    assert {annotation["category_id"] for annotation in cleaned["annotations"]} == {3}

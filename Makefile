@@ -28,22 +28,24 @@ demo: $(DEMO)/metrics.json $(DEMO)/images/.ready $(DEMO)/video.mp4
 $(SCENES)/scenes.json: | setup
 	$(PY) tools/make_scenes.py --output $(SCENES)
 
-$(DEMO)/train/model_final.pth: | $(SCENES)/scenes.json
+# evaluation.json comes last: after an interruption --resume trains or evaluates what is left.
+$(DEMO)/train/evaluation.json: | $(SCENES)/scenes.json
 	$(PY) train_net.py --config-file $(CONFIG) --resume OUTPUT_DIR $(DEMO)/train
 
-$(DEMO)/metrics.json: $(DEMO)/train/model_final.pth
-	cp $(DEMO)/train/evaluation.json $@
+$(DEMO)/metrics.json: $(DEMO)/train/evaluation.json
+	cp $< $@
 
-$(DEMO)/images/.ready: $(DEMO)/train/model_final.pth
+$(DEMO)/images/.ready: $(DEMO)/train/evaluation.json
 	$(PY) demo/demo.py --config-file $(CONFIG) --input "$(SCENES)/val/images/*" --output $(DEMO)/images \
-		--json $(DEMO)/results.json --opts MODEL.WEIGHTS $<
+		--json $(DEMO)/results.json --opts MODEL.WEIGHTS $(DEMO)/train/model_final.pth
 	@touch $@
 
 $(DEMO)/scene.mp4: | $(SCENES)/scenes.json
 	$(PY) tools/make_scenes.py --video $@
 
-$(DEMO)/video.mp4: $(DEMO)/train/model_final.pth $(DEMO)/scene.mp4
-	$(PY) demo/demo.py --config-file $(CONFIG) --video-input $(DEMO)/scene.mp4 --output $@ --opts MODEL.WEIGHTS $<
+$(DEMO)/video.mp4: $(DEMO)/train/evaluation.json $(DEMO)/scene.mp4
+	$(PY) demo/demo.py --config-file $(CONFIG) --video-input $(DEMO)/scene.mp4 --output $@ \
+		--opts MODEL.WEIGHTS $(DEMO)/train/model_final.pth
 
 test: setup
 	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses auto -m "not slow"

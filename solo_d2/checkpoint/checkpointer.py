@@ -1,6 +1,8 @@
 """Atomic checkpoints, foreign formats, and one-line errors for weights that do not fit."""
 
+import math
 import os
+import re
 from collections.abc import Mapping
 from urllib.parse import urlparse
 
@@ -16,8 +18,11 @@ from .compatibility import compare, find_problems, find_remarks, require_overlap
 from .formats import ADAPTERS
 from .native import PREPROCESSING_KEY, NativeWeights, read_native
 from .preprocessing import Preprocessing
-from .weight_file import save_atomically
+from .weight_file import require_intact, save_atomically
 from .weight_keys import DeclaredWeights
+
+# A training's checkpoints. Others, such as the best model's, cannot be resumed.
+_NUMBERED = re.compile(r"(?:model|resume)_(\d+)\.pth")
 
 
 class Checkpointer(DetectionCheckpointer):
@@ -71,6 +76,7 @@ class Checkpointer(DetectionCheckpointer):
         data = {"model": self.model.state_dict(), **expected, **kwargs}
         for key, checkpointable in self.checkpointables.items():
             data[key] = checkpointable.state_dict()
+        os.makedirs(self.save_dir, exist_ok=True)  # it may have been removed since the start
         path = os.path.join(self.save_dir, f"{name}.pth")
         self.logger.info("Saving checkpoint to %s", path)
         save_atomically(data, path)
@@ -84,16 +90,28 @@ class Checkpointer(DetectionCheckpointer):
     def resume_or_load(self, path: str, *, resume: bool = True) -> dict:
         """Continues from the last checkpoint in ``save_dir``, or loads the weights of ``path``.
 
+        If the last checkpoint is damaged or missing, a warning says so and the one before it is used.
+
         Args:
             path: Weights for a fresh start; "" for none.
             resume: Whether to look for a last checkpoint first; a warning says if there is none.
 
         Returns:
             What the file holds beyond the model and the checkpointables.
+
+        Raises:
+            InputError: No checkpoint can be read, or it is one of weights only and a training is to continue.
         """
         if resume and self.has_checkpoint():
             self.exact = True
-            return self.load(self.get_checkpoint_file())
+            path, native = self._last_readable()
+            missing = [name for name in self.checkpointables if name not in native.rest]
+            if missing:
+                raise InputError(
+                    f"{path} has no state of the {missing[0]}, so --resume cannot continue from it: leave "
+                    f"--resume out and start a new training with MODEL.WEIGHTS {path} and another OUTPUT_DIR"
+                )
+            return self.load(path, native=native)
         if resume:
             self.logger.warning(
                 "--resume: no last checkpoint in %s; starting from %s",
@@ -102,13 +120,40 @@ class Checkpointer(DetectionCheckpointer):
             )
         return self.load(path, checkpointables=[])
 
-    def load(self, path: str, checkpointables: list[str] | None = None) -> dict:
+    def _last_readable(self) -> tuple[str, NativeWeights]:
+        """Returns the newest checkpoint that is not damaged, and its content."""
+        problems = []
+        for path in self._newest_first():
+            try:
+                require_intact(path)
+                native = read_native(path)
+            except InputError as error:
+                problems.append(str(error))
+                continue
+            if problems:
+                self.logger.warning("%s; resuming from %s, which was saved before it", problems[0], path)
+            return path, native
+        raise InputError(
+            f"{problems[0]}; there is no earlier checkpoint to resume from: start again in another OUTPUT_DIR"
+        )
+
+    def _newest_first(self) -> list[str]:
+        """Returns the last checkpoint, then those saved before it."""
+        last = self.get_checkpoint_file()
+        limit = _iteration_of(last)
+        before = [path for path in self.get_all_checkpoint_files() if _iteration_of(path) < limit]
+        return [last, *sorted(before, key=_iteration_of, reverse=True)]
+
+    def load(
+        self, path: str, checkpointables: list[str] | None = None, *, native: NativeWeights | None = None
+    ) -> dict:
         """Loads a weight file of any known format; see :mod:`solo_d2.checkpoint.formats`.
 
         Args:
             path: A ``.pth``, ``.pkl`` or ``.safetensors`` file, or an address that Detectron2's PathManager
                 knows; "" loads nothing.
             checkpointables: Names of the further objects to restore; None for all.
+            native: What the file holds, if it was read before.
 
         Returns:
             What the file holds beyond the model and the checkpointables.
@@ -120,7 +165,7 @@ class Checkpointer(DetectionCheckpointer):
         refuse_unsafe_address(path)
         # Names with a query, such as "?matching_heuristics=True", are Detectron2's to match.
         if path and not urlparse(path).query:
-            native = read_native(path).placed_in(self.model.state_dict())
+            native = (native or read_native(path)).placed_in(self.model.state_dict())
             if not native.heuristics:
                 self.check(path, native)
                 self._opened = {**native.rest, "model": native.weights}
@@ -174,3 +219,9 @@ class Checkpointer(DetectionCheckpointer):
         size = native.preprocessing.size_difference(self.preprocessing, self._preprocessing_keys)
         if size:
             self.logger.info("%s: %s", path, size)
+
+
+def _iteration_of(path: str) -> float:
+    """Returns the iteration in a checkpoint's name; infinity for another name."""
+    numbered = _NUMBERED.fullmatch(os.path.basename(path))
+    return int(numbered[1]) if numbered else math.inf

@@ -61,6 +61,23 @@ def read_weight_file(path: str, *, allow_pickle: bool = False) -> dict:
     return content
 
 
+def require_intact(path: str) -> None:
+    """Raises ``InputError`` if a file of PyTorch is missing or has other bytes than were written.
+
+    Reading a file does not find that out: its tensors' checksums are not compared.
+    """
+    local = local_file(path)
+    if not zipfile.is_zipfile(local):
+        return  # truncated, or older than the format: reading tells
+    try:
+        with zipfile.ZipFile(local) as archive:
+            damaged = archive.testzip()
+    except Exception as error:  # a damaged file can fail in any way
+        raise InputError(_damage(path, local, error)) from error
+    if damaged:
+        raise InputError(_damage(path, local, ValueError(f"{damaged} has other bytes than were written")))
+
+
 def _reader(local: str) -> Callable[[str], object]:
     if local.endswith(SAFETENSORS):
         return _read_safetensors

@@ -19,6 +19,7 @@ from pathlib import Path
 from solo_d2.config.loading import config_file, find_config, load_config
 from solo_d2.data.image_paths import list_images
 from solo_d2.engine import cli
+from solo_d2.engine.interruption import stop_signals
 from solo_d2.predictor import to_array
 from solo_d2.pseudo_labels.pipeline import Method, Pipeline
 from solo_d2.pseudo_labels.report import write_report
@@ -160,7 +161,7 @@ def run(arguments: argparse.Namespace) -> None:
     command = shlex.join(cli.command_line())
     runner = StageRunner(pipeline.output)
     report = partial(write_report, pipeline, runner, command)
-    with runner.lock():
+    with stop_signals.installed(), runner.lock():
         runner.forget(resting_on(arguments.redo, pipeline.stages))
         runner.check(stages)
         for stage in stages:

@@ -13,6 +13,7 @@ KEY VALUE. Results: OUTPUT_DIR/evaluation.json, metrics.json.
 """
 
 import argparse
+import logging
 import os
 
 from detectron2.config import CfgNode
@@ -21,9 +22,12 @@ from detectron2.utils import comm
 from solo_d2.config.loading import find_config
 from solo_d2.engine import run_config
 from solo_d2.engine.launching import launch_training
+from solo_d2.engine.run_folder import claimed_folder
 from solo_d2.engine.trainer import Trainer
 from solo_d2.engine.weights import build_checkpointer
 from solo_d2.evaluation.results import write_results
+
+logger = logging.getLogger(__name__)
 
 
 def build_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
@@ -41,7 +45,27 @@ def run(arguments: argparse.Namespace) -> None:
 
 def run_member(arguments: argparse.Namespace) -> None:
     """Runs one process of the job."""
+    wanted = run_config.read_cfg(arguments)
+    folder, policy = wanted.OUTPUT_DIR, wanted.OUTPUT_DIR_IF_USED
+    if arguments.eval_only:
+        work(arguments)
+        return
+    with claimed_folder(folder, resume=arguments.resume, policy=policy) as claimed:
+        if claimed != folder:
+            arguments.opts = [*(arguments.opts or []), "OUTPUT_DIR", claimed]
+        work(arguments, instead_of=folder if claimed != folder else "")
+
+
+def work(arguments: argparse.Namespace, instead_of: str = "") -> None:
+    """Trains or evaluates, and writes the results.
+
+    Args:
+        arguments: The command line.
+        instead_of: The folder that the user named if OUTPUT_DIR is another one.
+    """
     cfg = run_config.build_cfg(arguments)
+    if instead_of:
+        logger.warning("Another training used %s: this one goes to %s", instead_of, cfg.OUTPUT_DIR)
     default_setup(cfg, arguments)
     results = (evaluate if arguments.eval_only else train)(cfg, arguments.resume)
     if comm.is_main_process() and results:

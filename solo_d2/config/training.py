@@ -4,7 +4,13 @@ from detectron2.config import CfgNode
 
 
 def add_training_config(cfg: CfgNode) -> None:
-    """Adds optimizer, AMP precision, averaged and re-initialized weights, evaluation and its pictures."""
+    """Adds keys of optimizer, precision, checkpoints, averaged and re-initialized weights, and evaluation."""
+    # What a training without --resume does if another training used or uses OUTPUT_DIR: "number" takes the
+    # first free one of OUTPUT_DIR_1, OUTPUT_DIR_2, ..., and "refuse" stops.
+    cfg.OUTPUT_DIR_IF_USED = "number"
+    # Minutes between two checkpoints for --resume, of which the newest two are kept; 0 for none. Those of
+    # SOLVER.CHECKPOINT_PERIOD are all kept.
+    cfg.SOLVER.CHECKPOINT_MINUTES = 10
     # "SGD" (the papers) or "AdamW" (short schedules on small data); weight decay groups are the same.
     cfg.SOLVER.OPTIMIZER = "SGD"
     # "float16" (with loss scaling) or "bfloat16"; used when SOLVER.AMP.ENABLED is true.

@@ -18,6 +18,7 @@ from detectron2.utils import comm
 from solo_d2.utils.errors import InputError, printable
 from solo_d2.utils.image_file import UNREADABLE
 from solo_d2.utils.settings import build
+from solo_d2.utils.stop_signals import outlive_first_stop_signal
 
 from .augmentations.copy_paste import CopyPaste
 from .mappers.copy_paste import CopyPasteMapper, Records
@@ -207,6 +208,7 @@ class TrainLoader:
             batch_sampler=stream,
             num_workers=self._num_workers,
             collate_fn=_as_list,
+            worker_init_fn=outlive_first_stop_signal,
             generator=torch.Generator(),  # leaves the process's own random state alone
         )
         for outcomes in batches:

@@ -5,7 +5,9 @@ import io
 import logging
 import os
 import re
+import shlex
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +18,8 @@ from torch.multiprocessing import ProcessExitedException
 from detectron2.utils import comm
 from solo_d2.utils.errors import InputError, printable
 
+from .interruption import EXIT_SIGNAL, Interrupted
+
 TRACEBACK_FLAG = "--traceback"
 TRACEBACK_ENV = "SOLO_D2_TRACEBACK"
 EXIT_FAILURE = 1
@@ -25,6 +29,16 @@ EXIT_INTERRUPTED = 130
 # OSError: the system refused something, such as a missing file or a full disk; its text says which.
 USER_ERRORS = (InputError, OSError)
 EXPLAINED_ERRORS = (*USER_ERRORS, FloatingPointError)
+
+# What a launcher sets; its command line is not known here.
+_LAUNCHER_VARIABLES = ("TORCHELASTIC_RUN_ID", "SLURM_STEP_NUM_TASKS")
+_DEAD_LOADER = re.compile(r"DataLoader worker \(pid\(?s?\)?:? ?[\d, ]+\) (.+)")
+# What gloo and NCCL say when another process of the job has ended.
+_LOST_PEER = re.compile(
+    r"closed by (remote )?peer|reset by peer|Broken pipe|remote process exited|"
+    r"connection (was )?(closed|refused|reset)|failed to recv|Socket Timeout",
+    re.IGNORECASE,
+)
 
 Result = TypeVar("Result")
 
@@ -71,6 +85,22 @@ def command_line() -> list[str]:
     return [*(["python"] if script.suffix == ".py" else []), *sys.argv]
 
 
+def resume_command(output_dir: str) -> str:
+    """Returns the command that continues this program's training.
+
+    Args:
+        output_dir: Its folder, which may not be the one that the command line names.
+    """
+    if any(name in os.environ for name in _LAUNCHER_VARIABLES):
+        return "the same command with --resume"
+    words = command_line()
+    if "--resume" not in words:
+        program = words.index("-m") + 3 if "-m" in words[:2] else 2
+        first_flag = next((i for i, word in enumerate(words) if word.startswith("--")), program)
+        words.insert(first_flag, "--resume")
+    return shlex.join(words if output_dir in words else [*words, "OUTPUT_DIR", output_dir])
+
+
 def show_log() -> None:
     """Prints messages of the log, level INFO and above, as plain lines on stderr."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -86,6 +116,23 @@ def one_line(error: BaseException) -> str:
     return " ".join(lines)
 
 
+def explanation(error: BaseException) -> str:
+    """Returns the line that explains an error to a user; "" if only a traceback can."""
+    if isinstance(error, EXPLAINED_ERRORS):
+        return one_line(error)
+    if not isinstance(error, RuntimeError):
+        return ""
+    dead = _DEAD_LOADER.search(str(error))
+    if dead:
+        return (
+            f"a data-loader process ended ({dead[1].split('. ')[0].rstrip('.')}), as happens if memory runs "
+            "out: set a lower DATALOADER.NUM_WORKERS; --resume continues from the last checkpoint"
+        )
+    if comm.get_world_size() > 1 and _LOST_PEER.search(str(error)):
+        return "another process of this job ended, its own message says why"
+    return ""
+
+
 def run_reporting_errors(main: Callable[..., Result], *args: object) -> Result:
     """Calls ``main(*args)``; an explained error becomes one line on stderr and ``SystemExit``.
 
@@ -97,22 +144,32 @@ def run_reporting_errors(main: Callable[..., Result], *args: object) -> Result:
         The function's result.
 
     Raises:
-        SystemExit: Code 2 for a user's mistake, 1 for a training that failed.
+        SystemExit: Code 2 for a user's mistake, 1 for a training that failed, 128 + N for signal N.
     """
     logging.getLogger("detectron2.engine.train_loop").addFilter(_is_unexplained)
+    _quiet_writers()
     try:
         return main(*args)
-    except EXPLAINED_ERRORS as error:
+    except Interrupted as stop:
+        if comm.is_main_process():
+            print(stop, file=sys.stderr, flush=True)
+        sys.exit(stop.exit_code)
+    except ProcessExitedException as error:
+        if error.signal_name:  # such a process could say nothing itself
+            print(f"error: {killed_by(error.signal_name)}", file=sys.stderr, flush=True)
+        known = error.exit_code == EXIT_USAGE or error.exit_code > EXIT_SIGNAL
+        sys.exit(error.exit_code if known else EXIT_FAILURE)
+    except Exception as error:
+        error = _first_of(error)
+        line = explanation(error)
+        if not line:
+            raise
         if traceback_wanted():
             traceback.print_exc()
         rank = comm.get_rank()
         prefix = f"[rank {rank}] " if rank else ""
-        print(f"{prefix}error: {printable(one_line(error))}", file=sys.stderr, flush=True)
+        print(f"{prefix}error: {printable(line)}", file=sys.stderr, flush=True)
         sys.exit(EXIT_USAGE if isinstance(error, USER_ERRORS) else EXIT_FAILURE)
-    except ProcessExitedException as error:
-        if error.signal_name:  # such a process could say nothing itself
-            print(f"error: {killed_by(error.signal_name)}", file=sys.stderr, flush=True)
-        sys.exit(EXIT_USAGE if error.exit_code == EXIT_USAGE else EXIT_FAILURE)
 
 
 def killed_by(signal_name: str) -> str:
@@ -122,10 +179,33 @@ def killed_by(signal_name: str) -> str:
     )
 
 
+def _first_of(error: Exception) -> Exception:
+    """Returns the explained error that an error followed: writers that close after it may fail, too."""
+    while (
+        isinstance(earlier := error.__context__, Exception)
+        and not error.__suppress_context__
+        and explanation(earlier)
+    ):
+        error = earlier
+    return error
+
+
+def _quiet_writers() -> None:
+    """Keeps log files and TensorBoard from printing tracebacks if the disk is full: the main thread tells."""
+    logging.raiseExceptions = traceback_wanted()
+    if threading.excepthook is threading.__excepthook__:
+        threading.excepthook = _report_thread
+
+
+def _report_thread(failure: threading.ExceptHookArgs) -> None:
+    if traceback_wanted() or not issubclass(failure.exc_type, OSError):
+        threading.__excepthook__(failure)
+
+
 def _is_unexplained(record: logging.LogRecord) -> bool:
     """Returns whether the training loop may log an exception; those that become one line here stay out."""
     error = record.exc_info[1] if record.exc_info else None
-    return traceback_wanted() or not isinstance(error, EXPLAINED_ERRORS)
+    return traceback_wanted() or error is None or not explanation(error)
 
 
 def run_cli(main: Callable[[], object]) -> None:

@@ -1,7 +1,12 @@
 """Hooks beside Detectron2's: averaged weights; a best checkpoint and statistics that survive resuming."""
 
+import contextlib
 import copy
 import os
+import re
+import sys
+import time
+from pathlib import Path
 
 import torch
 
@@ -9,7 +14,73 @@ from detectron2.engine import HookBase, hooks
 from solo_d2.checkpoint import Checkpointer
 from solo_d2.utils.json_file import read_json, write_json
 
+from .interruption import Interrupted
+
 BEST_NAME = "model_best"
+# Checkpoints outside of SOLVER.CHECKPOINT_PERIOD: for --resume only. More than one, as one may be damaged.
+RESUME_PREFIX = "resume"
+_RESUME_FILE = re.compile(rf"{RESUME_PREFIX}_(\d+)\.pth")
+_NUM_KEPT = 2
+
+
+class Checkpoints(hooks.PeriodicCheckpointer):
+    """Saves every so many steps and minutes, before evaluations, and when the training is asked to stop.
+
+    Every process of the job has this hook; only the main one writes. The trainer's ``stopping`` is the
+    signal by which the job has agreed to stop after this step, or 0.
+    """
+
+    def __init__(self, checkpointer: Checkpointer, period: int, minutes: float, eval_period: int = 0):
+        """
+        Args:
+            checkpointer: Saves model and training.
+            period: Iterations between two checkpoints that are kept; 0 for none.
+            minutes: Minutes between two checkpoints for ``--resume``; 0 for none.
+            eval_period: Iterations between two evaluations; 0 for none before the end.
+        """
+        super().__init__(checkpointer, period if period > 0 else sys.maxsize)
+        self._seconds = 60 * minutes if minutes > 0 else float("inf")
+        self._eval_period = eval_period
+        self._saved_at = time.monotonic()
+
+    def before_train(self) -> None:
+        """Starts the clock."""
+        super().before_train()
+        self._saved_at = time.monotonic()
+
+    def after_step(self) -> None:
+        """Saves if it is time to.
+
+        Raises:
+            Interrupted: The job stops here.
+        """
+        super().after_step()
+        done = self.trainer.iter + 1
+        if done >= self.trainer.max_iter:
+            return  # saved; a stop is due in the evaluation that follows
+        evaluates = self._eval_period > 0 and done % self._eval_period == 0
+        late = time.monotonic() - self._saved_at >= self._seconds
+        if done % self.period == 0:
+            self._saved_at = time.monotonic()
+        elif evaluates or late or self.trainer.stopping:
+            self._save_for_resuming(done - 1)
+        if self.trainer.stopping:
+            raise Interrupted(self.trainer.stopping)
+
+    def _save_for_resuming(self, iteration: int) -> None:
+        self.checkpointer.save(f"{RESUME_PREFIX}_{iteration:07d}", iteration=iteration)
+        self._saved_at = time.monotonic()
+        if not self.checkpointer.save_to_disk:
+            return
+        folder = Path(self.checkpointer.save_dir)
+        numbered = {
+            int(found[1]): path for path in folder.iterdir() if (found := _RESUME_FILE.fullmatch(path.name))
+        }
+        # Those after this iteration are of an attempt that was given up because they are damaged.
+        kept = sorted(number for number in numbered if number <= iteration)[-_NUM_KEPT:]
+        for number in numbered.keys() - set(kept):
+            with contextlib.suppress(OSError):
+                numbered[number].unlink()
 
 
 class EMAHook(HookBase):

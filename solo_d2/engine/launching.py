@@ -1,6 +1,7 @@
-"""Starts the processes of a job: under torchrun or by Detectron2's launch, on GPUs or CPUs."""
+"""Starts the processes of a job: under torchrun or srun, or by Detectron2's launch, on GPUs or CPUs."""
 
 import argparse
+import contextlib
 import os
 from collections.abc import Callable
 
@@ -12,6 +13,8 @@ from detectron2.utils import comm
 from solo_d2.utils.errors import InputError
 
 from .cli import run_reporting_errors
+from .interruption import stop_signals
+from .slurm import torchrun_variables, under_srun
 
 _TORCHRUN_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 
@@ -19,9 +22,9 @@ _TORCHRUN_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 def launch_training(main: Callable, args: argparse.Namespace) -> None:
     """Runs ``main(args)`` in every process of the job.
 
-    Under torchrun, or srun with its variables, this process joins the group that the environment describes,
-    and ``--num-gpus`` and the other launch flags are ignored. Otherwise the processes of this machine are
-    spawned, with NCCL on GPUs and gloo on CPUs.
+    Under torchrun, and as one of several tasks of srun, this process joins the group that the environment
+    describes, and ``--num-gpus`` and the other launch flags are ignored. Otherwise the processes of this
+    machine are spawned, with NCCL on GPUs and gloo on CPUs.
 
     Args:
         main: Importable function that takes ``args``.
@@ -30,18 +33,27 @@ def launch_training(main: Callable, args: argparse.Namespace) -> None:
     Raises:
         InputError: The flags ask for something this machine or network does not have.
     """
+    if not under_torchrun() and under_srun() and args.num_machines == 1:
+        if args.num_gpus > 1:
+            raise InputError(
+                f"--num-gpus {args.num_gpus}, but srun has started several tasks: leave --num-gpus out and "
+                "let srun start one task per GPU"
+            )
+        os.environ.update(torchrun_variables())
     if under_torchrun():
-        _join_torchrun(main, args)
+        _join_group(main, args)
         return
     _check_flags(args)
-    launch(
-        _run_member,
-        args.num_gpus,
-        num_machines=args.num_machines,
-        machine_rank=args.machine_rank,
-        dist_url=args.dist_url,
-        args=(main, args),
-    )
+    spawns = args.num_gpus * args.num_machines > 1
+    with stop_signals.installed(forward=True) if spawns else contextlib.nullcontext():
+        launch(
+            _run_member,
+            args.num_gpus,
+            num_machines=args.num_machines,
+            machine_rank=args.machine_rank,
+            dist_url=args.dist_url,
+            args=(main, args),
+        )
 
 
 def _run_member(main: Callable, args: argparse.Namespace) -> None:
@@ -51,7 +63,8 @@ def _run_member(main: Callable, args: argparse.Namespace) -> None:
     NCCL could wait forever for the other processes, so its group is left only after success.
     """
     try:
-        run_reporting_errors(main, args)
+        with stop_signals.installed():
+            run_reporting_errors(main, args)
         comm.synchronize()
     except SystemExit:
         if dist.is_initialized() and dist.get_backend() == "gloo":
@@ -66,12 +79,12 @@ def under_torchrun() -> bool:
     return all(name in os.environ for name in _TORCHRUN_VARIABLES)
 
 
-def _join_torchrun(main: Callable, args: argparse.Namespace) -> None:
-    """Joins the group of processes that torchrun has started."""
-    local_rank = int(os.environ["LOCAL_RANK"])
+def _join_group(main: Callable, args: argparse.Namespace) -> None:
+    """Joins the group that torchrun's variables describe, and runs this process of it."""
     on_gpu = torch.cuda.is_available()
     if on_gpu:
-        torch.cuda.set_device(local_rank)
+        # A scheduler may show each process its own GPU only.
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
     dist.init_process_group("nccl" if on_gpu else "gloo", init_method="env://")
     comm.create_local_process_group(int(os.environ["LOCAL_WORLD_SIZE"]))
     _run_member(main, args)

@@ -1,13 +1,18 @@
 """One training step: mixed precision on any device, and a full stop at the first bad loss."""
 
 import os
+import sys
 import time
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
+import torch.distributed as dist
 
 from detectron2.engine import SimpleTrainer
 from detectron2.utils import comm
 from solo_d2.checkpoint.weight_file import save_atomically
+
+from .cli import EXIT_FAILURE
 
 _MAX_FILES_SHOWN = 8
 
@@ -27,16 +32,32 @@ class TrainStep(SimpleTrainer):
             full precision.
         dump_dir: folder for ``nonfinite_iter_*.pth``.
         max_norm: gradients are scaled down to this total norm over all parameters; None: never.
+        asked_to_stop: Returns the signal that asked this process to stop; 0 for none.
+
+    Attributes:
+        stopping: The signal that asked a process of the job to stop before the last step's end; 0 for none.
     """
 
-    def __init__(self, model, data_loader, optimizer, *, autocast_dtype=None, dump_dir=".", max_norm=None):
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        data_loader: Iterable[list[dict]],
+        optimizer: torch.optim.Optimizer,
+        *,
+        autocast_dtype: torch.dtype | None = None,
+        dump_dir: str = ".",
+        max_norm: float | None = None,
+        asked_to_stop: Callable[[], int] = lambda: 0,
+    ):
         super().__init__(model, data_loader, optimizer)
         self.autocast_dtype = autocast_dtype
         self.dump_dir = dump_dir
         self.max_norm = max_norm
         self.device_type = next(model.parameters()).device.type
         self.grad_scaler = torch.amp.GradScaler(self.device_type, enabled=autocast_dtype == torch.float16)
-        self._batches = None
+        self.stopping = 0
+        self._asked_to_stop = asked_to_stop
+        self._batches: Iterator[list[dict]] | None = None
 
     def run_step(self) -> None:
         """Trains on one batch.
@@ -57,9 +78,11 @@ class TrainStep(SimpleTrainer):
         self.optimizer.zero_grad()
         self.grad_scaler.scale(sum(losses.values())).backward()
         self.after_backward()
-        on_host = torch.stack([loss.detach().float() for loss in losses.values()]).cpu()
+        on_host = torch.stack([loss.detach().float() for loss in losses.values()])
+        on_host, stopping, failed = self._agree(on_host)
         losses = dict(zip(losses, on_host, strict=True))
-        self._check_finite(losses, batch)
+        self._check_finite(losses, batch, failed)
+        self.stopping = stopping
         self.write_metrics(losses, data_time, self.iter)
         if self.max_norm is not None:
             self.grad_scaler.unscale_(self.optimizer)
@@ -67,13 +90,33 @@ class TrainStep(SimpleTrainer):
         self.grad_scaler.step(self.optimizer)
         self.grad_scaler.update()
 
-    def _check_finite(self, losses: dict, batch: list) -> None:
-        """Raises and dumps if one of the losses (on the host) is not finite."""
+    def _agree(self, values: torch.Tensor) -> tuple[torch.Tensor, int, bool]:
+        """Copies the losses to the host, together with what the processes tell each other.
+
+        Args:
+            values: (N,) losses on the device.
+
+        Returns:
+            (N,) losses on the host; the signal that asked a process to stop, or 0; whether a loss is bad.
+        """
+        asked = values.new_full((1,), float(self._asked_to_stop()))
+        flags = torch.cat([asked, 1.0 - values.isfinite().all().float()[None]])
+        if comm.get_world_size() > 1:
+            dist.all_reduce(flags, op=dist.ReduceOp.MAX)
+        on_host = torch.cat([values, flags]).cpu()
+        return on_host[:-2], int(on_host[-2]), bool(on_host[-1])
+
+    def _check_finite(self, losses: dict, batch: list, failed: bool) -> None:
+        """Raises and dumps if one of the losses (on the host) is not finite, here or in another process."""
+        if not failed:
+            return
         bad = [f"{name}={value:g}" for name, value in losses.items() if not value.isfinite()]
         if not bad:
-            return
+            comm.synchronize()
+            sys.exit(EXIT_FAILURE)  # the other process says why
         names = [_image_name(item) for item in batch]
         path = self._dump(losses, batch, names)
+        comm.synchronize()  # the launcher ends all processes with the first one: the dumps are complete now
         shown = ", ".join(names[:_MAX_FILES_SHOWN]) + (", ..." if names[_MAX_FILES_SHOWN:] else "")
         raise FloatingPointError(
             f"Loss became infinite or NaN: {', '.join(bad)} at iteration {self.iter} on images "

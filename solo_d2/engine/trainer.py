@@ -1,5 +1,6 @@
 """``DefaultTrainer`` for CPUs and GPUs, with AMP in either precision, EMA and exact resuming."""
 
+import errno
 import os
 import weakref
 
@@ -18,13 +19,18 @@ from solo_d2.evaluation.build import INSTANCE_TASKS, build_evaluator
 from solo_d2.utils.errors import InputError
 from solo_d2.visualization.validation import ValidationPictures
 
+from .cli import resume_command
 from .dataset_checks import class_agnostic_metadata, meta_architecture, method_node
 from .evaluation_loader import build_test_loader
-from .hooks import BestCheckpoint, EMAHook, PreciseBN
+from .hooks import BestCheckpoint, Checkpoints, EMAHook, PreciseBN
+from .interruption import Interrupted, stop_signals
 from .train_step import TrainStep
 from .weights import FreshWeights, build_checkpointer
 
 _AMP_DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+# A setting by which each optimizer's parameter groups are recognized.
+_OPTIMIZER_SETTINGS = {"SGD": "momentum", "AdamW": "betas"}
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _WRITER_PERIOD = 20  # iterations between two lines of metrics, as in Detectron2
 
 
@@ -38,6 +44,8 @@ class Trainer(DefaultTrainer):
         cfg: config with this project's keys; scaled to the number of processes when
             ``SOLVER.REFERENCE_WORLD_SIZE`` is set.
     """
+
+    _trainer: TrainStep
 
     def __init__(self, cfg):
         TrainerBase.__init__(self)  # DefaultTrainer's own would wrap the model for GPUs only
@@ -55,6 +63,7 @@ class Trainer(DefaultTrainer):
             autocast_dtype=autocast_dtype(cfg),
             dump_dir=cfg.OUTPUT_DIR,
             max_norm=cfg.SOLVER.CLIP_GRADIENTS.CLIP_VALUE if clips_total_norm(cfg) else None,
+            asked_to_stop=lambda: stop_signals.received,
         )
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
         self.checkpointer = build_checkpointer(cfg, model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
@@ -70,6 +79,11 @@ class Trainer(DefaultTrainer):
     def bare_model(self) -> torch.nn.Module:
         """The live model without its ``DistributedDataParallel``."""
         return getattr(self.model, "module", self.model)
+
+    @property
+    def stopping(self) -> int:
+        """The signal by which the job has agreed to stop after the last step; 0 for none."""
+        return self._trainer.stopping
 
     @property
     def evaluated_model(self) -> torch.nn.Module:
@@ -132,9 +146,11 @@ class Trainer(DefaultTrainer):
             # before what is saved and evaluated
             result.append(self._build_precise_bn())
         main = comm.is_main_process()
-        if main:  # before evaluation, which may fail, and after the average is up to date
-            period = cfg.SOLVER.CHECKPOINT_PERIOD
-            result.append(hooks.PeriodicCheckpointer(self.checkpointer, period))
+        # Before evaluation, which may fail, and after the average is up to date.
+        solver, eval_period = cfg.SOLVER, cfg.TEST.EVAL_PERIOD if cfg.DATASETS.TEST else 0
+        result.append(
+            Checkpoints(self.checkpointer, solver.CHECKPOINT_PERIOD, solver.CHECKPOINT_MINUTES, eval_period)
+        )
         if cfg.DATASETS.TEST:
             result.append(hooks.EvalHook(cfg.TEST.EVAL_PERIOD, self._evaluation_function()))
             if main and cfg.TEST.BEST_METRIC:
@@ -181,9 +197,12 @@ class Trainer(DefaultTrainer):
             )
 
         def evaluate():
-            self.last_results = self.test(self.cfg, self.evaluated_model)
-            if pictures is not None:
-                pictures.draw()
+            if self.stopping:
+                raise Interrupted(self.stopping)
+            with stop_signals.immediate():
+                self.last_results = self.test(self.cfg, self.evaluated_model)
+                if pictures is not None:
+                    pictures.draw()
             return self.last_results
 
         return evaluate
@@ -216,20 +235,53 @@ class Trainer(DefaultTrainer):
     def train(self) -> dict:  # type: ignore[override]  # as Detectron2's own
         """Trains to ``SOLVER.MAX_ITER``.
 
+        SIGINT, SIGTERM and SIGUSR1 save a checkpoint after the current step and stop; a second one ends the
+        process at once.
+
         Returns:
             the last evaluation's results by task; {} on other ranks than 0 or without datasets.
+
+        Raises:
+            Interrupted: A signal stopped the training.
         """
-        TrainerBase.train(self, self.start_iter, self.max_iter)
+        with stop_signals.installed():
+            try:
+                with stop_signals.deferred():
+                    TrainerBase.train(self, self.start_iter, self.max_iter)
+            except Interrupted as stop:
+                if self.stopping:
+                    comm.synchronize()  # the launcher ends all with the first one, but others may be saving
+                raise Interrupted(stop.number, self._where_it_stopped()) from None
+            except OSError as error:
+                if error.errno in _NO_SPACE and error.filename is None:
+                    raise InputError(f"OUTPUT_DIR {self.cfg.OUTPUT_DIR}: {error.strerror}") from error
+                raise
         if self.cfg.TEST.EXPECTED_RESULTS and comm.is_main_process():
             verify_results(self.cfg, self.last_results)
         return self.last_results
+
+    def _where_it_stopped(self) -> str:
+        if not self.checkpointer.has_checkpoint():
+            return "stopped before the first checkpoint"
+        path = self.checkpointer.get_checkpoint_file()
+        return f"stopped, the checkpoint is {path}; to resume: {resume_command(self.cfg.OUTPUT_DIR)}"
 
     def state_dict(self) -> dict:
         """Adds the loader's seed."""
         return {**super().state_dict(), "seed": self.seed}
 
     def load_state_dict(self, state_dict: dict) -> None:
-        """Restores iteration, hooks, optimizer, loss scale and the loader's seed."""
+        """Restores iteration, hooks, optimizer, loss scale and the loader's seed.
+
+        Raises:
+            ValueError: The state is of another optimizer.
+        """
+        saved, own = (
+            _optimizer_name(state["param_groups"][0])
+            for state in (state_dict["_trainer"]["optimizer"], self.optimizer.state_dict())
+        )
+        if saved != own:
+            raise ValueError(f"SOLVER.OPTIMIZER was {saved}, is {own}")
         super().load_state_dict(state_dict)
         self.seed = state_dict["seed"]
 
@@ -241,6 +293,11 @@ def evaluated_tasks(cfg) -> tuple[str, ...]:
     """
     contours = method_node(cfg).get("MASK_TARGET", "mask") == "contour"
     return ("bbox",) if cfg.TEST.BOX_ONLY or contours else INSTANCE_TASKS
+
+
+def _optimizer_name(group: dict) -> str:
+    """Returns the SOLVER.OPTIMIZER that a parameter group belongs to; "unknown" for another one."""
+    return next((name for name, setting in _OPTIMIZER_SETTINGS.items() if setting in group), "unknown")
 
 
 def _check_best_metric(cfg) -> None:
@@ -277,5 +334,5 @@ def wrap_distributed(model: torch.nn.Module) -> torch.nn.Module:
     if comm.get_world_size() == 1:
         return model
     on_gpu = next(model.parameters()).is_cuda
-    device_ids = [comm.get_local_rank()] if on_gpu else None
+    device_ids = [torch.cuda.current_device()] if on_gpu else None
     return DistributedDataParallel(model, device_ids=device_ids, broadcast_buffers=False)

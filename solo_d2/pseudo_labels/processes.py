@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import IO
 
 from solo_d2.engine.cli import killed_by
+from solo_d2.engine.interruption import FORWARDED_ENV, Interrupted
 from solo_d2.utils.errors import InputError
 
 # Variable that all processes of a stage inherit; its value marks the run.
 _MARK = "SOLO_D2_RUN"
-# Seconds in which a killed process ends; one that waits for a disk or a GPU takes some.
+# Seconds in which a stopped or killed process ends; it may save a checkpoint, or wait for a disk or a GPU.
 _PATIENCE = 30.0
 _PR_SET_PDEATHSIG = 1
 
@@ -39,20 +40,22 @@ def run_script(command: Sequence[str], lock_file: IO) -> None:
 
     Raises:
         InputError: The process failed.
+        Interrupted: A signal asked this process to stop; the other one got it, too, and could save its work.
     """
     mark = run_mark(lock_file)
     process = subprocess.Popen(
         [sys.executable, *command],
         pass_fds=(lock_file.fileno(),),
         preexec_fn=_end_with_parent,
-        env={**os.environ, _MARK: mark},
+        env={**os.environ, _MARK: mark, FORWARDED_ENV: "1"},
     )
     try:
         code = process.wait()
+    except Interrupted as stop:
+        _end(process, stop.number, mark)
+        raise Interrupted(stop.number, "stopped; the same command resumes") from None
     except BaseException:
-        process.terminate()
-        process.wait()
-        end_leftovers(mark)
+        _end(process, signal.SIGTERM, mark)
         raise
     if code:
         end_leftovers(mark)
@@ -60,6 +63,17 @@ def run_script(command: Sequence[str], lock_file: IO) -> None:
         if code < 0:
             why = f"stopped: {killed_by(signal.Signals(-code).name)}"
         raise InputError(f"{_name_of(command)} {why}; the same command resumes there")
+
+
+def _end(process: subprocess.Popen, number: int, mark: str) -> None:
+    """Signals a process, and kills it if it has not ended in time."""
+    process.send_signal(number)
+    try:
+        process.wait(_PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    end_leftovers(mark)
 
 
 def _name_of(command: Sequence[str]) -> str:

@@ -18,15 +18,11 @@ from typing import IO
 
 from solo_d2.utils.atomic_file import UNFINISHED, write_text
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.file_lock import lock_file
 from solo_d2.utils.hashing import hash_value
 
 from .files import describe_changes, digest_of_file, read_object
 from .processes import end_leftovers, run_mark, run_script
-
-try:
-    import fcntl
-except ImportError:  # no POSIX: nothing guards a folder against two drivers
-    fcntl = None  # type: ignore[assignment]
 
 logger = logging.getLogger(__name__)
 
@@ -176,7 +172,8 @@ class StageRunner:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with open(self.folder / _LOCK, "a") as file:
-            _acquire(file, self.folder)
+            if not lock_file(file, inherited=True, patience=_PATIENCE):
+                raise InputError(f"another run still works in {self.folder}: wait for it or end it")
             end_leftovers(run_mark(file))
             for leftover in self.folder.glob(UNFINISHED):  # not below: a folder there may be of another run
                 leftover.unlink()
@@ -184,24 +181,6 @@ class StageRunner:
                 shutil.rmtree(leftover, ignore_errors=True)
             self._lock_file = file
             yield
-
-
-def _acquire(file: IO, folder: Path) -> None:
-    """Waits for the lock of a folder."""
-    if fcntl is None:
-        return
-    deadline = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise InputError(f"another run still works in {folder}: wait for it or end it") from None
-            time.sleep(0.2)
-        except OSError as error:  # some network file systems
-            logger.warning("%s cannot be locked (%s): do not start a second run in it", folder, error)
-            return
 
 
 def resting_on(names: Collection[str], stages: Sequence[Stage]) -> list[str]:

@@ -174,3 +174,80 @@ def test_bare_state_dict_and_wrapped_names(tmp_path):
     torch.save(weights, tmp_path / "m.pth")
     Checkpointer(other).load(str(tmp_path / "m.pth"))
     assert same_weights(model, other)
+
+
+def save_runs_checkpoints(folder, *names):
+    """Saves checkpoints whose counter is their number."""
+    counter = Counter()
+    checkpointer = Checkpointer(make_model(), str(folder), trainer=counter)
+    for counter.count, name in enumerate(names, 1):
+        checkpointer.save(name)
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[content.index(b"FB") + 80] ^= 1  # the padding before a tensor's bytes begins so
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("damage", "why"),
+    [
+        (truncate, "is truncated, damaged or no weight file"),
+        (flip, "has other bytes than were written"),
+        (lambda path: path.write_bytes(b""), "is truncated, damaged or no weight file"),
+        (lambda path: path.unlink(), "does not exist"),
+    ],
+)
+@pytest.mark.parametrize("last", ["model_final", "resume_0000005"])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, damage, why, last, caplog):
+    save_runs_checkpoints(tmp_path, "model_0000001", "model_0000009", "model_0000003", last)
+    Checkpointer(make_model(), str(tmp_path), resumable=False).save("model_best")
+    damage(tmp_path / f"{last}.pth")
+    counter = Counter()
+    Checkpointer(make_model(), str(tmp_path), trainer=counter).resume_or_load("")
+    before = (
+        "model_0000009" if last == "model_final" else "model_0000003"
+    )  # later ones are of another attempt
+    assert counter.count == {"model_0000009": 2, "model_0000003": 3}[before]
+    assert (
+        why in caplog.text and f"resuming from {tmp_path}/{before}.pth, which was saved before" in caplog.text
+    )
+
+
+def test_without_an_intact_checkpoint_it_does_not_start_again(tmp_path):
+    save_runs_checkpoints(tmp_path, "model_0000001", "model_0000003")
+    for path in tmp_path.glob("*.pth"):
+        truncate(path)
+    with pytest.raises(
+        InputError, match=r"model_0000003.pth .* there is no earlier checkpoint to resume from"
+    ):
+        Checkpointer(make_model(), str(tmp_path), trainer=Counter()).resume_or_load("")
+
+
+@pytest.mark.parametrize("content", ["", "nothing.pth", "../elsewhere.pth"])
+def test_a_wrong_note_of_the_last_checkpoint(tmp_path, content):
+    save_runs_checkpoints(tmp_path, "model_0000001", "model_0000003")
+    (tmp_path / "last_checkpoint").write_text(content)
+    counter = Counter()
+    Checkpointer(make_model(), str(tmp_path), trainer=counter).resume_or_load("")
+    assert counter.count == 2
+
+
+def test_weights_alone_are_not_resumed(tmp_path):
+    Checkpointer(make_model(), str(tmp_path)).save("model_0000003")
+    with pytest.raises(
+        InputError, match=r"has no state of the trainer, .* MODEL.WEIGHTS .*model_0000003.pth"
+    ):
+        Checkpointer(make_model(), str(tmp_path), trainer=Counter()).resume_or_load("")
+    Checkpointer(make_model(), str(tmp_path)).resume_or_load("")  # an evaluation needs no more
+
+
+def test_a_removed_folder_is_made_again(tmp_path):
+    checkpointer = Checkpointer(make_model(), str(tmp_path / "gone"))
+    checkpointer.save("model_0000001")
+    assert checkpointer.has_checkpoint()

@@ -105,11 +105,18 @@ def tiny_files(tmp_path_factory):
     return SimpleNamespace(train=write_split(root, "train", 6), val=write_split(root, "val", 3))
 
 
-@pytest.fixture
-def tiny_cfg(tiny_files, tmp_path):
-    """A config that trains ``BrightnessSegmenter`` on the tiny dataset for 6 iterations."""
-    register_coco_format("tiny_train", tiny_files.train.json, tiny_files.train.images)
-    register_coco_format("tiny_val", tiny_files.val.json, tiny_files.val.images)
+def register_tiny_sets(paths: list[str]) -> None:
+    """Registers tiny_train and tiny_val, given the JSON file and the folder of each."""
+    register_coco_format("tiny_train", *paths[:2])
+    register_coco_format("tiny_val", *paths[2:])
+
+
+def tiny_config(**settings):
+    """Returns a config that trains ``BrightnessSegmenter`` on the tiny dataset for 6 iterations.
+
+    Args:
+        settings: Keys with "__" for ".", and their values.
+    """
     cfg = get_cfg()
     cfg.MODEL.META_ARCHITECTURE = "BrightnessSegmenter"
     cfg.MODEL.DEVICE = "cpu"
@@ -126,6 +133,18 @@ def tiny_cfg(tiny_files, tmp_path):
     cfg.SOLVER.WARMUP_ITERS = 0
     cfg.SEED = 7
     cfg.TEST.VIS_IMAGES = 0
+    for key, value in settings.items():
+        cfg.merge_from_list([key.replace("__", "."), value])
+    return cfg
+
+
+@pytest.fixture
+def tiny_cfg(tiny_files, tmp_path):
+    """``tiny_config`` with its data sets and an output folder."""
+    register_tiny_sets(
+        [tiny_files.train.json, tiny_files.train.images, tiny_files.val.json, tiny_files.val.images]
+    )
+    cfg = tiny_config()
     cfg.OUTPUT_DIR = str(tmp_path / "out")
     yield cfg
     for name in ("tiny_train", "tiny_val"):

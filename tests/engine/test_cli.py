@@ -1,5 +1,6 @@
 import argparse
 import os
+import signal
 import subprocess
 import sys
 
@@ -7,7 +8,15 @@ import pytest
 import torch
 from torch.multiprocessing import ProcessExitedException
 
-from solo_d2.engine.cli import one_line, prepare_parser, run_cli, run_reporting_errors, traceback_wanted
+from solo_d2.engine.cli import (
+    one_line,
+    prepare_parser,
+    resume_command,
+    run_cli,
+    run_reporting_errors,
+    traceback_wanted,
+)
+from solo_d2.engine.interruption import Interrupted
 from solo_d2.utils.errors import InputError
 
 
@@ -34,6 +43,9 @@ def raising(error):
         (FileExistsError(17, "File exists", "a.png"), 2),
         (NotADirectoryError(20, "Not a directory", "a.png/out"), 2),
         (FloatingPointError("loss is NaN"), 1),
+        (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "), 1),
+        (RuntimeError("DataLoader worker (pid(s) 7, 8) exited unexpectedly"), 1),
+        (Interrupted(signal.SIGTERM), 143),
     ],
 )
 def test_one_line_and_an_exit_code(error, code, capsys):
@@ -41,7 +53,7 @@ def test_one_line_and_an_exit_code(error, code, capsys):
         run_cli(raising(error))
     assert caught.value.code == code
     text = capsys.readouterr().err
-    assert text.startswith(("error: ", "interrupted")) and text.count("\n") == 1
+    assert text.startswith(("error: ", "interrupted", "SIGTERM: stopped")) and text.count("\n") == 1
 
 
 def test_a_process_that_said_why_it_failed_is_believed(capsys):
@@ -96,3 +108,47 @@ def test_names_that_are_no_text_and_control_characters_are_printed_as_escapes():
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, env=environment)
     assert ended.stdout == b"name \\udcff\n" and ended.returncode == 2
     assert ended.stderr == b"error: \\x1b[31mred \\udcff\n"
+
+
+@pytest.mark.parametrize("code, expected", [(143, 143), (3, 1)])
+def test_a_stopped_process_stops_its_launcher(code, expected, capsys):
+    with pytest.raises(SystemExit) as caught:
+        run_cli(raising(ProcessExitedException("x", 1, 3, code)))
+    assert caught.value.code == expected and capsys.readouterr().err == ""
+
+
+def test_an_error_while_closing_does_not_hide_the_first(capsys):
+    def main():
+        try:
+            raise InputError("out/model.pth could not be written")
+        finally:
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(SystemExit):
+        run_cli(main)
+    assert capsys.readouterr().err == "error: out/model.pth could not be written\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        (
+            "train_net.py --config-file a.yaml OUTPUT_DIR out",
+            "python train_net.py --resume --config-file a.yaml OUTPUT_DIR out",
+        ),
+        ("train_net.py --resume OUTPUT_DIR out", "python train_net.py --resume OUTPUT_DIR out"),
+        ("train_net.py OUTPUT_DIR other", "python train_net.py --resume OUTPUT_DIR other OUTPUT_DIR out"),
+        ("/bin/solo-d2 train --num-gpus 2", "/bin/solo-d2 train --resume --num-gpus 2 OUTPUT_DIR out"),
+        (
+            "solo_d2/__main__.py train SEED 1",
+            "python -m solo_d2 train --resume SEED 1 OUTPUT_DIR out",
+        ),
+    ],
+)
+def test_command_that_resumes(words, command, monkeypatch):
+    monkeypatch.setattr(sys, "argv", words.split())
+    for name in ("TORCHELASTIC_RUN_ID", "SLURM_STEP_NUM_TASKS"):
+        monkeypatch.delenv(name, raising=False)
+    assert resume_command("out") == command
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    assert resume_command("out") == "the same command with --resume"

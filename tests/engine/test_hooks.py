@@ -1,11 +1,14 @@
 import json
+import signal
 
 import pytest
 import torch
 
 from detectron2.engine import EvalHook, TrainerBase
-from solo_d2.checkpoint import read_weight_file
-from solo_d2.engine.hooks import BestCheckpoint, EMAHook, PreciseBN
+from solo_d2.checkpoint import Checkpointer, read_weight_file
+from solo_d2.engine import hooks
+from solo_d2.engine.hooks import BestCheckpoint, Checkpoints, EMAHook, PreciseBN
+from solo_d2.engine.interruption import Interrupted
 
 
 class CountingLoop(TrainerBase):
@@ -102,3 +105,56 @@ def test_statistics_are_averages_over_the_same_batches_every_time():
     loop.train(0, 4)
     expected = torch.stack([batch.mean(0) for batch in batches[:3]]).mean(0)
     torch.testing.assert_close(model.running_mean, expected)
+
+
+def run_saving(tmp_path, monkeypatch, *, seconds_per_step=0.0, stop_after=None, start=0, end=9, **options):
+    """Returns the names of the checkpoints, in the order of iterations."""
+    now = iter(range(10**6))
+    monkeypatch.setattr(hooks.time, "monotonic", lambda: next(now) * seconds_per_step)
+    model = make_model()
+    loop = CountingLoop(model)
+
+    class Stop(hooks.HookBase):
+        def after_step(self):
+            loop.stopping = signal.SIGUSR1 if loop.iter == stop_after else 0
+
+    settings = {"period": 0, "minutes": 0, **options}
+    saving = Checkpoints(Checkpointer(model, str(tmp_path), trainer=loop), **settings)
+    loop.register_hooks([Stop(), saving])
+    loop.train(start, end)
+    return sorted(path.stem for path in tmp_path.glob("*.pth"))
+
+
+def test_saves_by_steps(tmp_path, monkeypatch):
+    assert run_saving(tmp_path, monkeypatch, period=4) == ["model_0000003", "model_0000007", "model_final"]
+
+
+def test_saves_by_minutes_and_keeps_two(tmp_path, monkeypatch):
+    saved = run_saving(tmp_path, monkeypatch, minutes=1, seconds_per_step=20, end=12)
+    assert saved == ["model_final", "resume_0000005", "resume_0000008"]
+    assert (tmp_path / "last_checkpoint").read_text() == "model_final.pth"
+
+
+def test_saves_before_evaluations_unless_it_has_just_saved(tmp_path, monkeypatch):
+    saved = run_saving(tmp_path, monkeypatch, period=6, eval_period=3)
+    assert saved == ["model_0000005", "model_final", "resume_0000002"]
+
+
+def test_what_a_given_up_attempt_left_is_deleted(tmp_path, monkeypatch):
+    for number in (1, 2, 8):
+        (tmp_path / f"resume_000000{number}.pth").write_text("")
+    assert run_saving(tmp_path, monkeypatch, start=3, end=5, eval_period=4) == [
+        "model_final", "resume_0000002", "resume_0000003",
+    ]  # fmt: skip
+
+
+def test_stops_with_a_checkpoint(tmp_path, monkeypatch):
+    with pytest.raises(Interrupted) as stop:
+        run_saving(tmp_path, monkeypatch, stop_after=4)
+    assert stop.value.number == signal.SIGUSR1 and stop.value.exit_code == 128 + signal.SIGUSR1
+    assert (tmp_path / "last_checkpoint").read_text() == "resume_0000004.pth"
+    assert read_weight_file(str(tmp_path / "resume_0000004.pth"))["trainer"]["iteration"] == 4
+
+
+def test_a_stop_in_the_last_step_is_left_to_the_evaluation(tmp_path, monkeypatch):
+    assert run_saving(tmp_path, monkeypatch, stop_after=8) == ["model_final"]

@@ -90,6 +90,21 @@ def test_resume_with_another_setup_is_explained(tiny_cfg):
         Trainer(tiny_cfg).resume_or_load(resume=True)
 
 
+def test_resume_with_another_optimizer_is_explained(tiny_cfg):
+    train(tiny_cfg)
+    tiny_cfg.SOLVER.OPTIMIZER = "AdamW"
+    with pytest.raises(InputError, match="another training set-up .SOLVER.OPTIMIZER was SGD, is AdamW"):
+        Trainer(tiny_cfg).resume_or_load(resume=True)
+
+
+def test_a_finished_run_resumes_with_its_evaluation(tiny_cfg):
+    first, _ = train(tiny_cfg)
+    again, losses = train(tiny_cfg, resume=True)
+    assert not losses
+    for task, results in first.last_results.items():
+        assert again.last_results[task] == pytest.approx(results, nan_ok=True)
+
+
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_amp_on_cpu(tiny_cfg, precision):
     tiny_cfg.SOLVER.AMP.ENABLED = True

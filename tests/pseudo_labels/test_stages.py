@@ -7,6 +7,7 @@ import pytest
 
 from solo_d2.pseudo_labels import stages as module
 from solo_d2.pseudo_labels.stages import Stage, StageRunner, changed_outputs
+from solo_d2.utils import file_lock
 from solo_d2.utils.errors import InputError
 
 # Notes that it ran, copies its words into a file.
@@ -62,7 +63,7 @@ def make_stage(tmp_path):
 def patched_lock(runner):
     """As if the first runner, whose lock the fixture holds, were gone."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_acquire", lambda file, folder: None)
+        patch.setattr(module, "lock_file", lambda file, **options: True)
         with runner.lock():
             yield runner
 
@@ -215,7 +216,7 @@ def test_a_file_system_without_locks_is_said(tmp_path, monkeypatch, caplog):
     def refuse(file, operation):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(module.fcntl, "flock", refuse)
+    monkeypatch.setattr(file_lock.fcntl, "flock", refuse)
     with StageRunner(tmp_path).lock():
         assert "cannot be locked" in caplog.text and "do not start a second run" in caplog.text
 

@@ -16,6 +16,7 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from solo_d2.utils.atomic_file import write_bytes
 from solo_d2.utils.json_file import read_json, write_json
+from solo_d2.utils.output_paths import output_paths
 from solo_d2.utils.panoptic_png import encode_ids
 
 from .panoptic_quality import GROUPS, panoptic_quality
@@ -112,10 +113,16 @@ class PanopticEvaluator(DatasetEvaluator):
 
 
 def _write_predictions(folder: Path, predictions: list[dict], truth: dict) -> Path:
-    """Writes PNG files, then the JSON, which is the annotation file's with other "annotations"."""
-    for prediction in predictions:
-        write_bytes(folder / PREDICTIONS / prediction["file_name"], prediction["png"], sync=False)
-    records = [{key: value for key, value in p.items() if key != "png"} for p in predictions]
+    """Writes PNG files, then the JSON, which is the annotation file's with other "annotations".
+
+    Images of one name in several folders get PNG files of different names.
+    """
+    records = []
+    targets = output_paths(folder / PREDICTIONS, (p["file_name"] for p in predictions))
+    for target, prediction in zip(targets, predictions, strict=True):
+        write_bytes(target, prediction["png"], sync=False)
+        kept = {key: value for key, value in prediction.items() if key != "png"}
+        records.append({**kept, "file_name": target.name})
     path = folder / f"{PREDICTIONS}.json"
     write_json(path, {**truth, "annotations": records})
     return path
@@ -129,9 +136,11 @@ def _in_percent(quality: dict, categories: list[dict]) -> dict[str, float]:
     }
     for category in categories:
         own = quality["per_class"][category["id"]]
+        name = category["name"]
+        if f"PQ-{name}" in results:  # a thing and a stuff class may have one name
+            name = f"{name} ({category['id']})"
         for measure in _MEASURES:
-            value = 100 * own[measure] if own["n"] else math.nan
-            results[f"{measure.upper()}-{category['name']}"] = value
+            results[f"{measure.upper()}-{name}"] = 100 * own[measure] if own["n"] else math.nan
     return results
 
 

@@ -96,6 +96,31 @@ def test_numbers_files_and_table(dataset, caplog):
     assert np.array_equal(ids, make_outputs()[2]["panoptic_seg"][0].numpy())
 
 
+def test_images_of_one_name_in_two_folders(dataset):
+    """Two folders that both hold a 0.jpg: the second image's PNG was written over the first's."""
+    expected = evaluate(PanopticEvaluator(NAME, str(dataset / "expected")))
+    evaluator = PanopticEvaluator(NAME, str(dataset / "out"))
+    names = ("left/0.jpg", "right/0.jpg", "right/0_2.jpg")
+    for image, name, output in zip(INPUTS, names, make_outputs(), strict=True):
+        evaluator.process([{**image, "file_name": name}], [output])
+    measured = evaluator.evaluate()["panoptic_seg"]
+    assert repr(measured) == repr(expected)
+    written = json.loads((dataset / "out" / "predictions.json").read_text())["annotations"]
+    assert len({one["file_name"] for one in written}) == 3
+    for one, output in zip(written, make_outputs(), strict=True):
+        ids = read_ids(dataset / "out" / "predictions" / one["file_name"])
+        assert np.array_equal(ids, output["panoptic_seg"][0].numpy())
+
+
+def test_two_classes_of_one_name_keep_their_numbers(dataset):
+    content = json.loads((dataset / "truth.json").read_text())
+    expected = evaluate(PanopticEvaluator(NAME))
+    content["categories"][2]["name"] = "cat"
+    (dataset / "truth.json").write_text(json.dumps(content))
+    measured = evaluate(PanopticEvaluator(NAME))
+    assert measured["PQ-cat"] == expected["PQ-cat"] and measured["PQ-cat (9)"] == expected["PQ-sky"]
+
+
 def test_without_a_folder_nothing_is_left(dataset):
     before = set(dataset.iterdir())
     assert evaluate(PanopticEvaluator(NAME))["PQ"] > 0

@@ -91,7 +91,7 @@ def check_datasets(cfg: CfgNode, training: bool) -> None:
     _check_classes(compared, class_count_key(cfg), method_node(cfg).get("NUM_CLASSES"))
     is_panoptic = meta_architecture(cfg).is_panoptic
     if is_panoptic:
-        _check_stuff([*trained, *tested], cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES)
+        _check_stuff([*own, *tested], cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES)
     for name in () if cfg.TEST.CLASS_AGNOSTIC else tested:
         _check_measurable(name, cfg.MODEL.META_ARCHITECTURE, is_panoptic)
         _check_has_instances(name, cfg)
@@ -99,8 +99,10 @@ def check_datasets(cfg: CfgNode, training: bool) -> None:
 
 def _check_stuff(names: list[str], expected: int) -> None:
     """Checks that the datasets have semantic labels, as many as the semantic branch tells apart."""
+    reference: list[str] = []
     for name in names:
-        _, stuff = panoptic_labels(MetadataCatalog.get(name))
+        metadata = MetadataCatalog.get(name)
+        _, stuff = panoptic_labels(metadata)
         if not stuff:
             raise InputError(
                 f"A panoptic model learns stuff, too, but dataset {name} has instances only: name a panoptic "
@@ -110,6 +112,13 @@ def _check_stuff(names: list[str], expected: int) -> None:
             raise InputError(
                 f"{STUFF_COUNT_KEY} is {expected}, but dataset {name} has {len(stuff)} stuff classes, and "
                 f"one more stands for the things: set {STUFF_COUNT_KEY} {len(stuff) + 1}"
+            )
+        classes = [metadata.stuff_classes[index] for index in stuff]
+        reference = reference or classes
+        if classes != reference:
+            raise InputError(
+                f"Datasets {names[0]} and {name} have different stuff classes: "
+                f"{_first_difference(reference, classes)}"
             )
 
 

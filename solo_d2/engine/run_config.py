@@ -2,7 +2,6 @@
 
 import argparse
 import os
-from collections.abc import Sequence
 
 from detectron2.config import CfgNode
 from detectron2.data import Metadata
@@ -109,8 +108,8 @@ def _register_custom_data(cfg: CfgNode, explicit_keys: list[str]) -> None:
     for target, name, *keys in _CUSTOM_SETS:
         if target in replaced:
             continue
-        known = counted.thing_classes if counted and not cfg.TEST.CLASS_AGNOSTIC else None
-        metadata = _register_custom_set(cfg, name, known, *keys)
+        trained = None if cfg.TEST.CLASS_AGNOSTIC else counted
+        metadata = _register_custom_set(cfg, name, trained, *keys)
         if metadata is not None:
             cfg.DATASETS[target] = (name,)
             if target == "TRAIN" or not cfg.TEST.CLASS_AGNOSTIC:
@@ -149,14 +148,14 @@ def _register_bare_images(cfg: CfgNode) -> list[str]:
 def _register_custom_set(
     cfg: CfgNode,
     name: str,
-    classes: Sequence[str] | None,
+    trained: Metadata | None,
     json_key: str,
     images_key: str,
     panoptic_key: str,
 ) -> Metadata | None:
     """Registers one of the user's own sets, instances or panoptic; returns None if none is given.
 
-    ``classes`` are those of the training set.
+    ``trained`` is the training set, by whose names the classes of another set are ordered.
     """
     json_file, images, panoptic = (cfg.DATASETS.CUSTOM[k] for k in (json_key, images_key, panoptic_key))
     if bool(json_file) != bool(images) or (panoptic and not json_file):
@@ -168,7 +167,7 @@ def _register_custom_set(
     if not json_file:
         return None
     if panoptic:
-        return register_panoptic_format(name, json_file, panoptic, images)
+        return register_panoptic_format(name, json_file, panoptic, images, trained)
     boxes_only = cfg.TEST.BOX_ONLY and json_key == "VAL_JSON"
     return register_coco_format(
         name,
@@ -178,7 +177,7 @@ def _register_custom_set(
         boxes_only,
         cfg.DATASETS.CUSTOM.MAX_SKIPPED,
         for_training=json_key == "TRAIN_JSON" and meta_architecture(cfg).train_mapper is None,
-        classes=classes,
+        classes=trained.thing_classes if trained is not None else None,
     )
 
 

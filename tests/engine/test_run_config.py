@@ -145,6 +145,32 @@ def test_own_panoptic_data_sets_both_class_counts(panoptic_set, tmp_path):
         build_cfg(own_panoptic(panoptic_set, tmp_path, "MODEL.SEM_SEG_HEAD.NUM_CLASSES", 54))
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_panoptic_val_classes_are_matched_by_name(panoptic_set, tmp_path, training):
+    content = json.loads(json.dumps(panoptic_set.content))
+    renumbered = {3: 5, 5: 3, 9: 11, 11: 9}
+    for category in content["categories"]:
+        category["id"] = renumbered[category["id"]]
+    for annotation in content["annotations"]:
+        for segment in annotation["segments_info"]:
+            segment["category_id"] = renumbered[segment["category_id"]]
+    changed = tmp_path / "val.json"
+    changed.write_text(json.dumps(content))
+    args = own_panoptic(panoptic_set, tmp_path, "MODEL.WEIGHTS", changed)
+    args.val_json, args.eval_only = str(changed), not training
+    build_cfg(args)
+    classes = [
+        [s["category_id"] for record in DatasetCatalog.get(name) for s in record["segments_info"]]
+        for name in ("custom_train", "custom_val")
+    ]
+    assert classes[0] == classes[1]
+    for place, line in ((2, "have different stuff classes: class 0 is 'sky'"), (0, "have different classes")):
+        content["categories"][place]["name"] = "sand"
+        changed.write_text(json.dumps(content))
+        with pytest.raises(InputError, match=line):
+            build_cfg(args)
+
+
 def test_panoptic_folder_without_json(panoptic_set):
     with pytest.raises(InputError, match="both --val-json and --val-images"):
         build_cfg(parse("--val-panoptic", panoptic_set.panoptic))

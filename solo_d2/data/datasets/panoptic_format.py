@@ -7,7 +7,7 @@ neither semantic maps nor an instance annotation must exist.
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -27,19 +27,23 @@ ImagePath = Callable[[Mapping], str]
 """Maps an entry of the JSON's "images" to a path below the image folder."""
 
 
-def panoptic_classes(categories: Iterable[Mapping]) -> dict:
+def panoptic_classes(categories: Iterable[Mapping], trained: Metadata | None = None) -> dict:
     """Class names, colors and numbering for a data set's metadata.
 
     Args:
         categories: with "id", "name", "isthing" and perhaps "color" (RGB, 0 to 255).
+        trained: Metadata of the training set. Where the names are the same, their order is its order.
 
     Returns:
         ``thing_classes``, ``stuff_classes`` (class 0 is "things"), ``*_dataset_id_to_contiguous_id``, and
-        ``*_colors`` where every category has one. Classes are in the order of their ids.
+        ``*_colors`` where every category has one. Classes are in the order of their ids by default.
     """
     ordered = sorted(categories, key=lambda category: category["id"])
     things = [category for category in ordered if category["isthing"]]
     stuff = [category for category in ordered if not category["isthing"]]
+    if trained is not None:
+        things = _in_order(things, trained.get("thing_classes") or [])
+        stuff = _in_order(stuff, (trained.get("stuff_classes") or [])[1:])
     # The map must be invertible, so class 0 needs an id that no category has.
     free_id = 0 if all(c["id"] != 0 for c in ordered) else ordered[-1]["id"] + 1
     metadata = {
@@ -54,11 +58,19 @@ def panoptic_classes(categories: Iterable[Mapping]) -> dict:
     return metadata
 
 
+def _in_order(categories: list[Mapping], names: Sequence[str]) -> list[Mapping]:
+    """Returns categories in the order of names, or as they are if their names are others or not unique."""
+    by_name = {category["name"]: category for category in categories}
+    fits = len(by_name) == len(categories) == len(names) and set(names) == set(by_name)
+    return [by_name[name] for name in names] if fits else categories
+
+
 def register_panoptic_format(
     name: str,
     json_file: str | os.PathLike,
     panoptic_root: str | os.PathLike,
     image_root: str | os.PathLike,
+    trained: Metadata | None = None,
 ) -> Metadata:
     """Checks and registers anybody's panoptic annotation set; a data set of the same name is replaced.
 
@@ -69,6 +81,7 @@ def register_panoptic_format(
         json_file: COCO panoptic annotations.
         panoptic_root: Folder of their PNG files.
         image_root: Folder of the images.
+        trained: Metadata of the training set, by whose names the classes are ordered.
 
     Returns:
         The metadata; see :func:`panoptic_classes`.
@@ -88,7 +101,8 @@ def register_panoptic_format(
         DatasetCatalog.remove(name)
     if name in MetadataCatalog:
         MetadataCatalog.remove(name)
-    return add_panoptic(name, panoptic_classes(content["categories"]), json_file, panoptic_root, image_root)
+    classes = panoptic_classes(content["categories"], trained)
+    return add_panoptic(name, classes, json_file, panoptic_root, image_root)
 
 
 def add_panoptic(

@@ -2,7 +2,7 @@ import logging
 
 import pytest
 
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 from detectron2.structures import BoxMode
 from solo_d2.data.datasets import register_panoptic_format
 from solo_d2.data.datasets.panoptic_format import panoptic_classes
@@ -39,6 +39,21 @@ def test_a_category_may_have_id_0_and_no_color():
     )
     assert classes["stuff_dataset_id_to_contiguous_id"] == {5: 0, 0: 1}
     assert "stuff_colors" not in classes
+
+
+def test_classes_are_in_the_order_of_training():
+    def category(number, name, isthing):
+        return {"id": number, "name": name, "isthing": isthing}
+
+    trained = Metadata(thing_classes=["dog", "cat"], stuff_classes=["things", "sea", "sky"])
+    own = [category(1, "sky", 0), category(2, "cat", 1), category(3, "sea", 0), category(4, "dog", 1)]
+    classes = panoptic_classes(own, trained)
+    assert classes["thing_classes"] == ["dog", "cat"] and classes["stuff_classes"] == ["things", "sea", "sky"]
+    assert classes["thing_dataset_id_to_contiguous_id"] == {4: 0, 2: 1}
+    assert classes["stuff_dataset_id_to_contiguous_id"] == {0: 0, 3: 1, 1: 2}
+    for other in ("mouse", "cat"):  # another name, and one that is there twice
+        own[3]["name"] = other
+        assert panoptic_classes(own, trained)["thing_classes"] == ["cat", other]
 
 
 def test_records(register, panoptic_set, caplog):

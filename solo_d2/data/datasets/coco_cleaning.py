@@ -16,7 +16,7 @@ from solo_d2.utils.errors import InputError
 from solo_d2.utils.image_file import UnreadableImage, read_size
 
 from .problems import Problems, shorten
-from .usable_share import check_share
+from .usable_share import check_boxes, check_share
 
 # Evaluation computes with 64-bit integers and floats.
 LARGEST_ID = 2**53
@@ -91,6 +91,7 @@ def clean_coco(
         "annotations": annotations,
     }
     check_share(content, cleaned, findings.skipped, source, max_skipped)
+    check_boxes(cleaned, source)
     return cleaned, findings
 
 

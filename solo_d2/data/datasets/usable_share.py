@@ -9,6 +9,7 @@ from .problems import Problems
 
 MAX_SKIPPED_KEY = "DATASETS.CUSTOM.MAX_SKIPPED"
 MAX_SKIPPED = 0.1
+_TOLERANCE = 2  # pixels
 # Nothing is lost with these.
 HARMLESS = ("annotation listed twice", "image listed twice")
 
@@ -56,6 +57,34 @@ def check_learnable(cleaned: Mapping, source: str | os.PathLike) -> None:
         raise InputError(
             f"{source}: all {len(annotations)} annotations are crowds (iscrowd 1), which are not learned: "
             "set iscrowd to 0 where they are single objects"
+        )
+
+
+def check_boxes(cleaned: Mapping, source: str | os.PathLike) -> None:
+    """Checks that boxes which no mask can be compared with are [x, y, width, height] in pixels.
+
+    Raises:
+        InputError: All of them lie within the first pixel, or more than half of them leave their images.
+    """
+    sizes = {image["id"]: (image["width"], image["height"]) for image in cleaned["images"]}
+    alone = [one for one in cleaned["annotations"] if not one["segmentation"]]
+    if not alone:
+        return
+    corners = [(x + wide, y + high) for x, y, wide, high in (one["bbox"] for one in alone)]
+    if all(right <= 1 and bottom <= 1 for right, bottom in corners):
+        raise InputError(
+            f"{source}: all boxes lie within 0..1: give bbox as [x, y, width, height] in pixels, not as "
+            "fractions of the image"
+        )
+    limits = [sizes[one["image_id"]] for one in alone]
+    outside = sum(
+        right > width + _TOLERANCE or bottom > height + _TOLERANCE
+        for (right, bottom), (width, height) in zip(corners, limits, strict=True)
+    )
+    if 2 * outside > len(alone) > 1:
+        raise InputError(
+            f"{source}: {outside} of {len(alone)} boxes reach beyond their images: give bbox as "
+            "[x, y, width, height], not as two corners"
         )
 
 

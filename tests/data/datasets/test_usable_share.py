@@ -3,7 +3,7 @@ import copy
 import pytest
 
 from solo_d2.data.datasets.problems import Problems
-from solo_d2.data.datasets.usable_share import check_learnable, check_share
+from solo_d2.data.datasets.usable_share import check_boxes, check_learnable, check_share
 from solo_d2.utils.errors import InputError
 
 
@@ -65,3 +65,30 @@ def test_something_must_be_learnable():
         check_learnable(crowds, "a.json")
     with pytest.raises(InputError, match="a.json has no annotation"):
         check_learnable({"annotations": []}, "a.json")
+
+
+def _boxes(*boxes):
+    annotations = [{"image_id": 1, "bbox": list(box), "segmentation": []} for box in boxes]
+    return {"images": [{"id": 1, "width": 100, "height": 60}], "annotations": annotations}
+
+
+PIXELS = [(60, 10, 30, 40), (20, 30, 50, 25), (0.5, 0.5, 0.4, 0.4), (70, 40, 32, 21)]
+
+
+def test_boxes_in_pixels_pass():
+    check_boxes(_boxes(*PIXELS), "a.json")
+    check_boxes(_boxes(), "a.json")
+    check_boxes(_boxes((80, 40, 30, 40)), "a.json")  # a single one may leave its image
+
+
+def test_boxes_without_masks_in_other_conventions_are_one_line():
+    fractions = _boxes(*((x / 102, y / 61, w / 102, h / 61) for x, y, w, h in PIXELS))
+    with pytest.raises(InputError, match=r"a.json: all boxes lie within 0\.\.1"):
+        check_boxes(fractions, "a.json")
+    corners = _boxes(*((x, y, x + w, y + h) for x, y, w, h in PIXELS))
+    with pytest.raises(InputError, match="a.json: 3 of 4 boxes reach beyond their images.*two corners"):
+        check_boxes(corners, "a.json")
+    for content in (fractions, corners):  # beside masks they are compared with these
+        for annotation in content["annotations"]:
+            annotation["segmentation"] = [[0, 0, 9, 0, 9, 9]]
+        check_boxes(content, "a.json")

@@ -12,7 +12,8 @@ from .mask_iou import jaccard_distance, mask_iou
 
 torch.library.define(
     "solo_d2::matrix_nms",
-    "(Tensor masks, Tensor? labels, Tensor scores, str kernel='gaussian', float sigma=2.0, "
+    # Not "kernel", a name that inductor has its own use for.
+    "(Tensor masks, Tensor? labels, Tensor scores, str decay_kernel='gaussian', float sigma=2.0, "
     "float threshold=0.5) -> Tensor",
 )
 
@@ -62,17 +63,17 @@ def reference(
     masks: Tensor,
     labels: Tensor | None,
     scores: Tensor,
-    kernel: str = "gaussian",
+    decay_kernel: str = "gaussian",
     sigma: float = 2.0,
     threshold: float = 0.5,
 ) -> Tensor:
-    _check(masks, labels, scores, kernel, sigma, threshold)
+    _check(masks, labels, scores, decay_kernel, sigma, threshold)
     if not len(masks):
         return scores.clone()
     distance = jaccard_distance(masks, labels, threshold)
     # How far each mask is from its closest better one: 1 minus the paper's compensation.
     gap = distance.amin(0)[:, None]
-    if kernel == "gaussian":
+    if decay_kernel == "gaussian":
         excess = (1 - distance) ** 2 - (1 - gap) ** 2
         decay = torch.exp(-sigma * excess.amax(0))
     else:
@@ -90,11 +91,11 @@ def _fake(
     masks: Tensor,
     labels: Tensor | None,
     scores: Tensor,
-    kernel: str = "gaussian",
+    decay_kernel: str = "gaussian",
     sigma: float = 2.0,
     threshold: float = 0.5,
 ) -> Tensor:
-    _check(masks, labels, scores, kernel, sigma, threshold)
+    _check(masks, labels, scores, decay_kernel, sigma, threshold)
     return torch.empty_like(scores)
 
 

@@ -1,9 +1,11 @@
 """Operators called directly: wrong inputs end in one line, from every kernel, and gradients are right."""
 
+import shutil
+
 import pytest
 import torch
 
-from solo_d2.ops import box_nms, mask_iou, mask_nms, matrix_nms, pack_masks
+from solo_d2.ops import box_nms, mask_iou, mask_nms, matrix_nms, pack_masks, restore_masks
 from solo_d2.ops.mask_iou import reference as mask_iou_reference
 from solo_d2.ops.matrix_nms import reference as matrix_nms_reference
 from solo_d2.ops.pack_masks import reference as pack_masks_reference
@@ -129,14 +131,15 @@ def test_the_gradient_of_scores_is_their_decay():
 
 
 def test_the_gradient_of_the_soft_sum_is_inside():
+    generator = torch.Generator().manual_seed(0)
     for dtype in (torch.float32, torch.bfloat16):
-        soft = torch.rand(4, 6, 11).to(dtype).requires_grad_()
+        soft = torch.rand(4, 6, 11, generator=generator).to(dtype).requires_grad_()
         weights = torch.tensor([1.0, 2, -3, 0])
         bits, area, soft_sum = pack_masks(soft, 0.4)
         assert not bits.requires_grad and not area.requires_grad
         (soft_sum * weights).sum().backward()
         assert soft.grad.dtype == dtype
-        assert torch.equal(soft.grad.float(), (soft > 0.4).float() * weights[:, None, None])
+        assert torch.equal(soft.grad.float(), (soft.float() > 0.4) * weights[:, None, None])
 
 
 def test_an_iou_has_no_gradient():
@@ -160,6 +163,20 @@ def test_exports_with_any_number_of_masks(others):
         cut = tuple(x[:n] for x in case)
         for ours, expected in zip(program.module()(*cut), Operators()(*cut), strict=True):
             assert torch.equal(ours, expected)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
+def test_every_operator_compiles_with_inductor_at_its_defaults():
+    def everything(masks, labels, scores):
+        bits, area, soft_sum = pack_masks(masks)
+        restored = restore_masks(masks, 0.5, (21, 25), (70, 90), 4)
+        return area, soft_sum, matrix_nms(bits, labels, scores), mask_iou(bits, labels), *restored
+
+    case = (torch.rand(4, 6, 7), LABELS, SCORES)
+    compiled = torch.compile(everything, fullgraph=True)
+    for ours, expected in zip(compiled(*case), everything(*case), strict=True):
+        assert torch.equal(ours, expected)
 
 
 def test_soft_nms_ranks_scores_of_any_sign():

@@ -45,7 +45,7 @@ FREESOLO = replace(
     ADELAIDET,
     name="freesolo",
     title="FreeSOLO",
-    # Its models count iterations, fine-tuned ones too; AdelaiDet's do not.
+    # FreeSOLO's models, also fine-tuned ones, count iterations; AdelaiDet's do not.
     marks=("ins_head.cate_pred.", ("ins_head.emb_pred.", "_iter")),
     rules=(*_RULES, ("ins_head.emb_pred", "head.embedding_predictor")),
     preprocessing=TORCHVISION,

@@ -1,7 +1,7 @@
-"""A reader of old ``.pkl`` weight files (Caffe2, Detectron2's model zoo) that never runs code of the file.
+"""Reads old ``.pkl`` weight files (Caffe2, Detectron2's model zoo) without running code from the file.
 
-Unpickling calls whatever a file names. This reader knows only what dictionaries of numpy arrays need and
-builds those itself; any other name stops it before the name is looked up.
+Unpickling calls whatever a file names. This reader allows only the names that dictionaries of numpy arrays
+need, and builds those arrays itself. Any other name raises an error before it is looked up.
 """
 
 import pickle
@@ -11,19 +11,19 @@ from typing import BinaryIO, Literal
 
 import numpy as np
 
-# Booleans, integers and floating point numbers of the sizes that tensors have.
+# Booleans, integers, and floating-point numbers in the sizes that tensors have.
 _NUMBER = re.compile("b1|[iu][1248]|f[248]")
 
 
 class ForbiddenObject(pickle.UnpicklingError):
-    """A Python object in a pickle that weights do not consist of."""
+    """A Python object in a pickle that cannot be part of weights."""
 
 
 class _DType:
-    """A number's type as pickles describe it, kept as text.
+    """A number's type, kept as the pickle's text.
 
-    numpy's own class would take its flags from the file: an "O" that claims to hold no objects turns bytes of
-    the file into pointers.
+    numpy's own class would take its flags from the file. An "O" type that claims to hold no objects would
+    turn bytes of the file into pointers.
     """
 
     def __init__(self, text: str, *_copying: bool):
@@ -42,7 +42,7 @@ class _DType:
 
 
 class _Array:
-    """An array as pickles describe it: created empty, then given its state."""
+    """An array as pickles build it: created empty, then given its state."""
 
     def __setstate__(self, state: tuple) -> None:
         _version, shape, dtype, fortran, data = state
@@ -50,7 +50,7 @@ class _Array:
 
 
 def _numbers(data: bytes | str, dtype: _DType) -> np.ndarray:
-    """Returns the numbers that bytes hold; Python 2 wrote bytes as text."""
+    """Decodes bytes to numbers; Python 2 wrote bytes as text."""
     if not isinstance(dtype, _DType):
         raise ForbiddenObject(f"an array of {type(dtype).__name__}")
     return np.frombuffer(data.encode("latin1") if isinstance(data, str) else data, dtype=dtype.value)
@@ -71,7 +71,7 @@ _BUILDERS = {
     "numpy.ndarray": _Array,
     "numpy.dtype": _DType,
     "collections.OrderedDict": OrderedDict,
-    "__builtin__.bytes": lambda: b"",  # of an empty array, in old protocols
+    "__builtin__.bytes": lambda: b"",  # the content of an empty array in old protocols
     "_codecs.encode": lambda text, _: text.encode("latin1"),
 }
 
@@ -90,14 +90,14 @@ def read_array_pickle(file: BinaryIO) -> object:
     """Reads dictionaries, lists and plain values with numpy arrays, of Python 2 or 3.
 
     Args:
-        file: Opened for binary reading.
+        file: A file opened for binary reading.
 
     Returns:
-        The content, its arrays as ``np.ndarray``.
+        The content, with arrays as ``np.ndarray``.
 
     Raises:
-        ForbiddenObject: If the file holds something else; nothing of it was called.
-        ValueError: If it is no pickle, or damaged.
+        ForbiddenObject: If the file holds other objects; none of them was called.
+        ValueError: If the file is not a pickle, or is damaged.
     """
     try:
         return _arrays(_ArrayUnpickler(file, encoding="latin1").load())
@@ -108,7 +108,7 @@ def read_array_pickle(file: BinaryIO) -> object:
 
 
 def _arrays(value: object) -> object:
-    """Replaces the placeholders by what they hold."""
+    """Replaces placeholders by the arrays that they hold."""
     if isinstance(value, dict):
         return {key: _arrays(one) for key, one in value.items()}
     if isinstance(value, list):

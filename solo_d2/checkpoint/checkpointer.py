@@ -1,4 +1,4 @@
-"""Atomic checkpoints, foreign formats, and one-line errors for weights that do not fit."""
+"""Atomic checkpoints, foreign weight formats, and one-line errors for weights that do not fit."""
 
 import math
 import os
@@ -29,7 +29,7 @@ class Checkpointer(DetectionCheckpointer):
     """``DetectionCheckpointer`` with foreign formats, atomic writes, one-line errors and safe pickles.
 
     Weights load strictly. A file may lack whole parts of the model, as a backbone's file lacks the head, but
-    no single weights. The layer with a row per class may have another number of rows. Both are reported;
+    not single weights. The layer with a row per class may have another number of rows. Both are reported;
     with ``exact`` both are errors.
     """
 
@@ -47,13 +47,13 @@ class Checkpointer(DetectionCheckpointer):
         """
         Args:
             model: The model, possibly inside ``DistributedDataParallel``.
-            save_dir: Folder of the checkpoints; "" if nothing is saved.
-            exact: Whether every weight of the model must be in the file, with the same shape.
-            resumable: Whether saved files count as the run's last checkpoint for ``--resume``.
-            preprocessing: What the config does to images. It is saved with the weights, and compared with
-                what loaded ones expect.
+            save_dir: Folder of the checkpoints; "" to save nothing.
+            exact: Whether the file must have every weight of the model, with the same shape.
+            resumable: Whether ``--resume`` continues from saved files.
+            preprocessing: The config's preprocessing of images. It is saved with the weights and compared
+                with the preprocessing that loaded weights expect.
             preprocessing_keys: Config key of each of its fields, for messages.
-            **checkpointables: Further objects with ``state_dict`` to save and restore. Their state must
+            **checkpointables: Other objects with ``state_dict`` to save and restore. Their state must
                 consist of tensors and plain Python values.
         """
         super().__init__(model, save_dir, save_to_disk=comm.is_main_process(), **checkpointables)
@@ -68,7 +68,7 @@ class Checkpointer(DetectionCheckpointer):
 
         Args:
             name: File name without ".pth".
-            **kwargs: Plain values to store next to the model.
+            **kwargs: Plain values to save next to the model.
         """
         if not self.save_dir or not self.save_to_disk:
             return
@@ -84,17 +84,17 @@ class Checkpointer(DetectionCheckpointer):
             self.tag_last_checkpoint(f"{name}.pth")
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
-        """Notes atomically which file ``--resume`` continues from."""
+        """Records atomically the file that ``--resume`` continues from."""
         write_text(os.path.join(self.save_dir, "last_checkpoint"), [last_filename_basename])
 
     def resume_or_load(self, path: str, *, resume: bool = True) -> dict:
-        """Continues from the last checkpoint in ``save_dir``, or loads the weights of ``path``.
+        """Resumes from the last checkpoint in ``save_dir``, or loads the weights of ``path``.
 
         If the last checkpoint is damaged or missing, a warning says so and the one before it is used.
 
         Args:
             path: Weights for a fresh start; "" for none.
-            resume: Whether to look for a last checkpoint first; a warning says if there is none.
+            resume: Whether to look for a last checkpoint first; if none exists, a warning is logged.
 
         Returns:
             What the file holds beyond the model and the checkpointables.
@@ -159,8 +159,8 @@ class Checkpointer(DetectionCheckpointer):
             What the file holds beyond the model and the checkpointables.
 
         Raises:
-            InputError: If the file is missing, truncated or no checkpoint, or was made for another model or,
-                with ``exact``, for other classes.
+            InputError: If the file is missing, truncated or not a checkpoint, or was made for another model
+                or, with ``exact``, for other classes.
         """
         refuse_unsafe_address(path)
         # Names with a query, such as "?matching_heuristics=True", are Detectron2's to match.
@@ -175,14 +175,14 @@ class Checkpointer(DetectionCheckpointer):
             self._opened = None
 
     def _load_file(self, filename: str) -> dict:
-        """Returns what :meth:`load` has read already, or a file whose names Detectron2 must match."""
+        """Returns the content that :meth:`load` has read, or a file whose names Detectron2 must match."""
         if self._opened is not None:
             return self._opened
         native = read_native(filename)
         return {**native.rest, "model": native.weights, "matching_heuristics": True}
 
     def _load_model(self, checkpoint: dict):
-        """Copies the weights that fit; :meth:`load` has reported the others."""
+        """Copies the weights that fit; :meth:`load` has already reported the others."""
         if self._opened is None:
             return super()._load_model(checkpoint)
         weights = checkpoint.pop("model")
@@ -192,10 +192,10 @@ class Checkpointer(DetectionCheckpointer):
         return None
 
     def check(self, path: str, native: NativeWeights) -> None:
-        """Raises ``InputError`` for weights that may not be loaded, and reports on those that may.
+        """Raises ``InputError`` for weights that must not be loaded; logs remarks about the others.
 
         Args:
-            path: Where the weights come from, for messages.
+            path: Source of the weights, for messages.
             native: The weights.
         """
         found = compare(native.weights, self.model.state_dict(), DeclaredWeights(type(self.model)))

@@ -1,4 +1,4 @@
-"""A comparison of a file's weights with a model's, and what to tell the user about it."""
+"""Compares a file's weights with a model's and describes the differences to the user."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ class Compatibility:
     """A comparison of names and shapes.
 
     Attributes:
-        declared: What the model declares of its weights.
+        declared: The model's declarations of its weights.
         matched: Names with equal shapes.
         missing: Names that only the model has.
         left_over: Names that only the file has.
@@ -34,25 +34,25 @@ class Compatibility:
 
     @property
     def incomplete(self) -> tuple[str, ...]:
-        """Missing weights of parts that the file has otherwise."""
+        """Missing weights of parts that the file has."""
         parts = self._parts((*self.matched, *self.misfits))
         return tuple(name for name in self.missing if self.declared.part_of(name) in parts)
 
     @property
     def superfluous(self) -> tuple[str, ...]:
-        """Left-over weights of parts that the model has otherwise."""
+        """Left-over weights of parts that the model has."""
         parts = self._parts((*self.matched, *self.misfits, *self.missing))
         return tuple(name for name in self.left_over if self.declared.part_of(name) in parts)
 
     @property
     def absent_parts(self) -> list[str]:
-        """Parts of the model that the file lacks as a whole."""
+        """Parts of the model that the file does not have at all."""
         incomplete = set(self.incomplete)
         return self._parts(name for name in self.missing if name not in incomplete)
 
     @property
     def extra_parts(self) -> list[str]:
-        """Parts of the file that the model lacks as a whole."""
+        """Parts of the file that the model does not have at all."""
         superfluous = set(self.superfluous)
         return self._parts(name for name in self.left_over if name not in superfluous)
 
@@ -68,7 +68,7 @@ def compare(
     Args:
         weights: Tensors by native name.
         model: The state dict.
-        declared: What the model declares of its weights.
+        declared: The model's declarations of its weights.
     """
     own = {name: tuple(value.shape) for name, value in model.items()}
     shapes = {name: tuple(value.shape) for name, value in weights.items()}
@@ -85,17 +85,17 @@ def compare(
 def find_problems(
     found: Compatibility, *, exact: bool, whole_model: bool, folded_statistics: bool
 ) -> list[str]:
-    """Returns why the weights may not be loaded.
+    """Returns the reasons why the weights must not be loaded.
 
-    Weights of one part of a model, such as its head, come together or not at all: a part that the file lacks
-    keeps its initial values, half a part is a mistake.
+    Weights of one part of a model, such as its head, belong together. A part that the file does not have
+    keeps its initial values; half a part is a mistake.
 
     Args:
         found: The comparison.
         exact: Whether every weight must exist and fit.
         whole_model: Whether the file holds a trained model; a backbone to train from may have more or fewer
             weights than the config's, such as no offsets.
-        folded_statistics: Whether the format has no running statistics, as its norms contain them.
+        folded_statistics: Whether weight and bias of norms contain the running statistics.
 
     Returns:
         One sentence each; empty if the weights fit.
@@ -126,7 +126,7 @@ def find_problems(
 
 
 def find_remarks(found: Compatibility, *, folded_statistics: bool) -> list[str]:
-    """Returns what is missing or left over in weights that may be loaded, and why that is acceptable."""
+    """Returns remarks on missing or left-over weights of a file that may be loaded."""
     remarks = []
     classes: dict[tuple[int, int], list[str]] = {}  # (in the file, in the model) -> weights
     for name, (there, here) in found.misfits.items():
@@ -151,12 +151,12 @@ def find_remarks(found: Compatibility, *, folded_statistics: bool) -> list[str]:
 
 
 def require_overlap(found: Compatibility, path: str, known_formats: str) -> None:
-    """Raises ``InputError`` for weights none of which the model has.
+    """Raises ``InputError`` if the model has none of the weights.
 
     Args:
         found: The comparison.
         path: File, for the message.
-        known_formats: Formats that are recognized, for the message.
+        known_formats: Supported formats, for the message.
     """
     if found.matched or found.misfits:
         return

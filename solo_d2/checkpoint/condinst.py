@@ -22,7 +22,7 @@ _HEAD_AND_MASKS: tuple[Rule, ...] = (
     ("controller", "head.controller"),
     *flat_block("mask_branch.refine.{l}", "mask_branch.refiners.{l}"),
     *flat_block("mask_branch.tower.{k}", "mask_branch.tower.{k}"),
-    # The public models' towers have four convolutions; the fifth entry is what follows them.
+    # The public models' towers have four convolutions; the fifth entry is the predictor after them.
     ("mask_branch.tower.4", "mask_branch.predictor"),
     *flat_block("mask_branch.seg_head.{k}", "semantic_branch.0.{k}"),
     ("mask_branch.logits", "semantic_branch.1"),
@@ -42,8 +42,8 @@ ADELAIDET_CONDINST = Adapter(
     lists_of_one=("head.scales.",),
 )
 
-# A BiFPN layer's nodes for five levels, by level and by the maps they fuse: inputs are 0 to 4, the nodes'
-# own outputs follow.
+# A BiFPN layer's nodes for five levels, by level and by the maps that they fuse: inputs are 0 to 4, followed
+# by the nodes' outputs.
 _TOP_DOWN = {3: "3_4", 2: "2_5", 1: "1_6", 0: "0_7"}
 _BOTTOM_UP = {1: "1_7_8", 2: "2_6_9", 3: "3_5_10", 4: "4_11"}
 _NODES = [

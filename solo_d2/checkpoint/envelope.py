@@ -1,4 +1,4 @@
-"""What surrounds the weights in a checkpoint: nested dictionaries, prefixes, averages, optimizer state."""
+"""Opens a checkpoint's wrapping around the weights: nested dictionaries, prefixes, averages."""
 
 import re
 from collections.abc import Mapping
@@ -10,8 +10,8 @@ from torch import Tensor
 
 from solo_d2.utils.errors import InputError
 
-# Where frameworks keep the weights, in order of preference. In published files of those that average, the
-# average is there already.
+# Keys under which frameworks keep the weights, in order of preference. If a framework averages weights, its
+# published files already hold the average there.
 _HOLDERS = ("model", "state_dict", "model_state", "model_state_dict", "blobs")
 _AVERAGES = ("ema_state_dict", "model_ema", "state_dict_ema")
 _PREFIXES = ("module.", "model.", "net.")
@@ -42,7 +42,7 @@ def open_envelope(checkpoint: Mapping, path: str = "the file") -> Envelope:
         path: Its path, for messages.
 
     Raises:
-        InputError: If there are no weights.
+        InputError: If the checkpoint has no weights.
     """
     rest: dict = {}
     weights, notes = checkpoint, []
@@ -58,7 +58,7 @@ def open_envelope(checkpoint: Mapping, path: str = "the file") -> Envelope:
         name: _tensor(value) for name, value in weights.items() if isinstance(value, Tensor | np.ndarray)
     }
     if not tensors:
-        raise InputError(f"{path} is no checkpoint: it holds no dictionary of weights")
+        raise InputError(f"{path} is not a checkpoint: it holds no dictionary of weights")
     tensors = _without_prefixes(tensors)
     copies = [name for name in tensors if name.startswith("ema_")]
     if copies:

@@ -1,4 +1,4 @@
-"""All formats that this project reads, and recognition of a file's format."""
+"""All supported weight formats, and the recognition of a file's format."""
 
 from collections.abc import Iterable
 
@@ -11,7 +11,7 @@ from .efficientnet import EFFICIENTNET_LITE
 from .openmmlab import MMDET, MMDET_BBOX_HEAD, MMDET_MASK_FEAT_HEAD, ORIGINAL_DECOUPLED_SOLO, ORIGINAL_SOLO
 from .resnet import CAFFE2_RESNET, DENSECL, DETECTRON2_RESNET, OPENMMLAB_RESNET, TORCHVISION_RESNET
 
-# The first one that recognizes a file wins: models before backbones, the particular before the general.
+# The first one that recognizes a file wins: models before backbones, specific before general.
 ADAPTERS: tuple[Adapter, ...] = (
     FREESOLO,
     ADELAIDET,
@@ -33,13 +33,13 @@ ADAPTERS: tuple[Adapter, ...] = (
 
 
 def detect(names: Iterable[str]) -> Adapter | None:
-    """Returns the adapter of the format that these names are in; None for an own or unknown one."""
+    """Returns the adapter of the format of these names; None for this project's own or an unknown one."""
     names = list(names)
     return next((adapter for adapter in ADAPTERS if adapter.recognizes(names)), None)
 
 
 def adapter_named(name: str) -> Adapter:
-    """Returns the adapter that the command line calls ``name``.
+    """Returns the adapter with this command-line name.
 
     Raises:
         InputError: If no adapter has the name.

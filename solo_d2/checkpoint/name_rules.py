@@ -1,7 +1,7 @@
-"""Renaming of parameters by templates that read in both directions.
+"""Renames parameters by templates that work in both directions.
 
-A template is a module's name with whole numbers in braces: ``layer{s}.{b}.conv{c}``. A field may carry a
-factor and an offset, ``res{s+1}`` or ``tower.{3*k+1}``; it stands for that number of the field's value.
+A template is a module's name with integer fields in braces: ``layer{s}.{b}.conv{c}``. A field may have a
+factor and an offset: ``res{s+1}`` or ``tower.{3*k+1}``.
 """
 
 import re
@@ -25,7 +25,7 @@ class Template:
     def __init__(self, text: str):
         """
         Args:
-            text: The template; a field that occurs twice stands for the same number.
+            text: The template; a field that occurs twice must have the same value.
         """
         self._text = text
         self._fields = {
@@ -44,7 +44,7 @@ class Template:
         """Reads a parameter's name.
 
         Returns:
-            The fields' values and what follows the module, such as ".weight"; None for another name.
+            The fields' values and the rest of the name, such as ".weight"; None if the name does not match.
         """
         match = self._pattern.fullmatch(name)
         if match is None:
@@ -58,31 +58,31 @@ class Template:
         return values, match["REST"] or ""
 
     def fill(self, values: dict[str, int]) -> str:
-        """Returns the module's name for given values of the fields."""
+        """Returns the module's name for these field values."""
         return _FIELD.sub(lambda m: str(int(m[1] or 1) * values[m[2]] + int(m[3] or 0)), self._text)
 
 
 class NameTable:
-    """A set of rules, of which the one with the longest text that fits translates a name.
+    """A set of rules; the matching rule with the longest text translates a name.
 
-    So ``tower.{k}.norm`` goes before ``tower.{k}`` in either direction; among equal ones the first wins.
+    So ``tower.{k}.norm`` precedes ``tower.{k}`` in both directions; of equally long rules the first wins.
     """
 
     def __init__(self, rules: Iterable[Rule]):
         """
         Args:
-            rules: Pairs of templates with the same fields, the foreign one first.
+            rules: Pairs of templates with the same fields, the foreign template first.
         """
         pairs = [(Template(foreign), Template(native)) for foreign, native in rules]
         self._to_native = _longest_first(pairs)
         self._from_native = _longest_first([(native, foreign) for foreign, native in pairs])
 
     def to_native(self, name: str) -> str | None:
-        """Returns this project's name of a foreign parameter; None for one that no rule knows."""
+        """Returns this project's name of a foreign parameter; None without a rule."""
         return _translate(name, self._to_native)
 
     def from_native(self, name: str) -> str | None:
-        """Returns the foreign name of one of this project's parameters; None for one that no rule knows."""
+        """Returns the foreign name of one of this project's parameters; None without a rule."""
         return _translate(name, self._from_native)
 
 
@@ -100,5 +100,5 @@ def _translate(name: str, rules: Sequence[tuple[Template, Template]]) -> str | N
 
 
 def below(rules: Iterable[Rule], foreign: str, native: str) -> tuple[Rule, ...]:
-    """Returns the same rules for modules below a prefix on each side, such as "backbone."."""
+    """Returns the rules with a prefix on each side, such as "backbone."."""
     return tuple((foreign + one, native + other) for one, other in rules)

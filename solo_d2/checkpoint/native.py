@@ -1,4 +1,4 @@
-"""A weight file of any known format, in this project's names."""
+"""Reads a weight file of any supported format under this project's names."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping
@@ -13,25 +13,25 @@ from .preprocessing import Preprocessing
 from .resnet import BOTTOM_UP
 from .weight_file import read_weight_file
 
-# Further entries of a converted file.
+# Additional entries of a converted file.
 FORMAT_KEY = "converted_from"
 PREPROCESSING_KEY = "preprocessing"
-# Where a model keeps a ResNet that has no FPN above it.
+# Prefix of a ResNet without an FPN above it.
 _BARE_RESNET = "backbone."
 
 
 @dataclass(frozen=True)
 class NativeWeights:
-    """Renamed weights and what is known of their origin.
+    """Renamed weights and information on their origin.
 
     Attributes:
-        weights: Tensors by native name; what no rule knew keeps its foreign name.
+        weights: Tensors by native name; a weight without a rule keeps its foreign name.
         rest: The checkpoint's other entries, such as the optimizer's state.
-        format: The foreign format; None for this project's own or an unknown one.
-        preprocessing: What the weights expect of their input.
-        notes: What was set aside on the way, one sentence each.
-        left_over: Names that no rule of the format knows. If nothing says that the names are this project's,
-            those that not even the nearest format has a name for.
+        format: The foreign format; None for this project's own or an unknown format.
+        preprocessing: Preprocessing that the weights expect.
+        notes: Remarks on entries that were dropped, one sentence each.
+        left_over: Names without a rule in the format. If the names may be of an unknown format, names without
+            a counterpart in the nearest format.
     """
 
     weights: dict[str, Tensor]
@@ -43,23 +43,23 @@ class NativeWeights:
 
     @property
     def whole_model(self) -> bool:
-        """Whether it is a trained model, not only a backbone."""
+        """True for a trained model, not only a backbone."""
         if self.format is None:
             return any(not name.startswith("backbone.") for name in self.weights)
         return self.format.whole_model
 
     @property
     def folded_statistics(self) -> bool:
-        """Whether norms hold their running statistics in weight and bias."""
+        """True if weight and bias of norms contain the running statistics."""
         return self.format is not None and self.format.folded_statistics
 
     @property
     def heuristics(self) -> bool:
-        """Whether the file asks Detectron2 to match the names by their ends."""
+        """True if the file asks Detectron2 to match names by their ends."""
         return self.format is None and bool(self.rest.get("matching_heuristics"))
 
     def placed_in(self, names: Collection[str]) -> "NativeWeights":
-        """Returns the same with the ResNet where a model of these names has it: with an FPN, or bare."""
+        """Returns a copy with the ResNet's prefix of a model with these names: with or without an FPN."""
         if any(name.startswith(BOTTOM_UP) for name in names):
             return self
         return replace(self, weights={_without_fpn(name): value for name, value in self.weights.items()})
@@ -70,14 +70,14 @@ def _without_fpn(name: str) -> str:
 
 
 def read_native(path: str, *, allow_pickle: bool = False) -> NativeWeights:
-    """Reads a weight file in any known format.
+    """Reads a weight file of any supported format.
 
     Args:
         path: A file, or an address that Detectron2's PathManager knows.
         allow_pickle: See :func:`read_weight_file`.
 
     Raises:
-        InputError: If the file is missing, damaged, no weight file, or would run code.
+        InputError: If the file is missing, damaged, not a weight file, or would run code.
     """
     return to_native(read_weight_file(path, allow_pickle=allow_pickle), path)
 
@@ -90,7 +90,7 @@ def to_native(checkpoint: Mapping, path: str = "the file") -> NativeWeights:
         path: Its path, for messages.
 
     Raises:
-        InputError: If it holds no weights.
+        InputError: If it has no weights.
     """
     envelope = open_envelope(checkpoint, path)
     source = detect(envelope.weights)
@@ -118,13 +118,13 @@ def to_native(checkpoint: Mapping, path: str = "the file") -> NativeWeights:
 
 
 def stored_preprocessing(rest: Mapping) -> Preprocessing | None:
-    """Returns what a checkpoint says that its weights expect of images; None if it says nothing."""
+    """Returns the preprocessing that a checkpoint states for its weights; None if it states none."""
     stored = rest.get(PREPROCESSING_KEY)
     return Preprocessing.from_dict(stored) if isinstance(stored, Mapping) else None
 
 
 def _own(weights: dict[str, Tensor], rest: dict, notes: tuple[str, ...]) -> NativeWeights:
-    """Returns weights in native names; a converted file says what it was and expects."""
+    """Returns weights with native names; a converted file states its origin and preprocessing."""
     stored = stored_preprocessing(rest)
     source = next((adapter for adapter in ADAPTERS if adapter.name == rest.get(FORMAT_KEY)), None)
     left_over = [] if stored else min((a.without_name(weights) for a in ADAPTERS), key=len)

@@ -59,7 +59,7 @@ def _adapter(
         predictors: Rules of last layers.
         towers: Pairs of a list of blocks and the native tower.
         mask_feature: SOLOv2's mask feature branch.
-        mask_predictor: Last block of the mask feature branch.
+        mask_predictor: The last block of the mask feature branch.
     """
     blocks = [(f"{foreign}.{{k}}", f"{native}.{{k}}") for foreign, native in towers]
     blocks.append((f"{mask_feature}.convs_all_levels.{{l}}.conv{{k}}", "mask_head.branches.{l}.convs.{k}"))
@@ -77,7 +77,7 @@ def _adapter(
 
 
 def _original(name: str, title: str, category: str, masks: str) -> Adapter:
-    """Returns the adapter of SOLO and SOLOv2, or of Decoupled SOLO, whose last layers differ in name."""
+    """Returns the adapter of SOLO and SOLOv2, or of Decoupled SOLO, whose last layers have other names."""
     return _adapter(
         name,
         title,

@@ -1,4 +1,4 @@
-"""What a model's weights expect of its input: the half of a checkpoint that the file itself does not hold."""
+"""The preprocessing that weights expect, which foreign checkpoints do not store."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -6,25 +6,25 @@ from typing import Any
 
 from torch import Tensor
 
-# Two statements of the same mean differ by rounding at most: 57.12 and 57.120, 0.485 * 255 and 123.675.
+# Values of the same mean differ at most by rounding: 57.12 and 57.120, 0.485 * 255 and 123.675.
 _TOLERANCE = 0.01
-# Names of fields in checkpoints of earlier versions.
+# Field names in checkpoints of earlier versions.
 _OLD_NAMES = {"usual_for_layout": "usual_for_format"}
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Input conventions; None stands for "unknown" or "does not matter".
+    """Input conventions; None means "unknown" or "does not matter".
 
     Attributes:
         channels: Order of the color channels, "RGB" or "BGR".
-        mean: Subtracted per channel, in that order, from values 0 to 255.
-        std: Divided by afterwards.
+        mean: Mean per channel, in that order, subtracted from values 0 to 255.
+        std: Standard deviation per channel, the divisor afterwards.
         stride_in_1x1: Whether a bottleneck halves the resolution in its first 1x1 convolution.
-        short_side: Of the resized test image, in pixels.
-        long_side: Bound of its longer side.
-        usual_for_format: True if only the names of the weights tell: most models with such names are like
-            this, another one may not be.
+        short_side: Short side of the resized test image, in pixels.
+        long_side: Upper bound of its long side.
+        usual_for_format: True if only the names of the weights tell: it holds for most models with such
+            names, but not for all.
     """
 
     channels: str | None = None
@@ -36,7 +36,7 @@ class Preprocessing:
     usual_for_format: bool | None = None
 
     def as_stated_by(self, weights: Mapping[str, Tensor]) -> "Preprocessing":
-        """Returns the same with the mean and std that a checkpoint stores (``pixel_mean``, ``pixel_std``).
+        """Returns a copy with the mean and std that a checkpoint stores (``pixel_mean``, ``pixel_std``).
 
         Photographs are brightest in red and darkest in blue, so the mean tells the order of channels.
 
@@ -57,15 +57,15 @@ class Preprocessing:
         return replace(stating, channels="RGB" if mean[0] > mean[-1] else "BGR")
 
     def differences(self, config: "Preprocessing", keys: Mapping[str, str] | None = None) -> list[str]:
-        """Returns what a config must change to treat images as these weights expect.
+        """Returns the changes that make a config preprocess images as these weights expect.
 
         Args:
-            config: What the config does.
-            keys: Config key of each field, for messages; the field's own name without one.
+            config: The config's preprocessing.
+            keys: Config key of each field, for messages; by default the field's own name.
 
         Returns:
             One "KEY is ..., these weights want ..." for each difference, or "usual for this format is ...".
-            Sizes are not among them, see :meth:`size_difference`.
+            Sizes are not included; see :meth:`size_difference`.
         """
         want = "usual for this format is" if self.usual_for_format else "these weights want"
         return [
@@ -75,11 +75,11 @@ class Preprocessing:
         ]
 
     def size_difference(self, config: "Preprocessing", keys: Mapping[str, str] | None = None) -> str:
-        """Returns how the test size differs from the one of the weights' results; "" if not or unknown.
+        """Describes how the test size differs from that of the weights' results; "" if equal or unknown.
 
         Args:
-            config: What the config does.
-            keys: Config key of each field, for messages; the field's own name without one.
+            config: The config's preprocessing.
+            keys: Config key of each field, for messages; by default the field's own name.
         """
         here, there = ((one.short_side, one.long_side) for one in (self, config))
         if None in here or None in there or here == there:
@@ -91,7 +91,7 @@ class Preprocessing:
         )
 
     def as_dict(self) -> dict:
-        """Returns plain values for storing next to weights, without what is unknown."""
+        """Returns plain values to store next to weights, without unknown fields."""
         return {
             key: list(value) if isinstance(value, tuple) else value
             for key, value in asdict(self).items()
@@ -100,7 +100,7 @@ class Preprocessing:
 
     @classmethod
     def from_dict(cls, stored: Mapping) -> "Preprocessing":
-        """Reads :meth:`as_dict`, also of earlier versions; unknown keys are ignored."""
+        """Inverts :meth:`as_dict`, also of earlier versions; unknown keys are ignored."""
         known = {field.name for field in fields(cls)}
         named = {_OLD_NAMES.get(key, key): value for key, value in stored.items()}
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in named.items()}
@@ -124,12 +124,12 @@ def _shown(value: object) -> str:
     return str(list(value)) if isinstance(value, tuple) else str(value)
 
 
-# torchvision's, with which the original SOLO, mmdet, FreeSOLO and DenseCL train.
+# torchvision's, which the original SOLO, mmdet, FreeSOLO and DenseCL train with.
 TORCHVISION = Preprocessing(
     channels="RGB",
     mean=(123.675, 116.28, 103.53),
     std=(58.395, 57.12, 57.375),
     stride_in_1x1=False,
 )
-# The original Caffe ResNets', which are Detectron2's default and so AdelaiDet's.
+# The original Caffe ResNets', the default of Detectron2 and so of AdelaiDet.
 CAFFE = Preprocessing(channels="BGR", mean=(103.53, 116.28, 123.675), std=(1.0, 1.0, 1.0), stride_in_1x1=True)

@@ -12,7 +12,7 @@ TORCHVISION_RULES: tuple[Rule, ...] = (
     ("conv1", "stem.conv1"),
     ("bn1", "stem.conv1.norm"),
     ("layer{s}.{b}.conv{c}.conv_offset", "res{s+1}.{b}.conv{c}_offset"),
-    # mmdet's names before 1.0, which its later versions read as the one above; the channels are in one order.
+    # mmdet's names before 1.0, which later versions read as the one above; the channels have the same order.
     ("layer{s}.{b}.conv{c}_offset", "res{s+1}.{b}.conv{c}_offset"),
     ("layer{s}.{b}.conv{c}.conv_offset_mask", "res{s+1}.{b}.conv{c}_offset"),
     ("layer{s}.{b}.conv{c}", "res{s+1}.{b}.conv{c}"),
@@ -21,7 +21,7 @@ TORCHVISION_RULES: tuple[Rule, ...] = (
     ("layer{s}.{b}.downsample.1", "res{s+1}.{b}.shortcut.norm"),
 )
 
-# Caffe2 has no dots: every name is a rule of its own. The affine parameters of a norm are "_bn_s", "_bn_b".
+# Caffe2's names have no dots, so each is a separate rule. A norm's affine parameters are "_bn_s", "_bn_b".
 _CAFFE2_LEAVES = (
     ("_w", ".weight"),
     ("_bn_s", ".norm.weight"),
@@ -104,7 +104,7 @@ CAFFE2_RESNET = _backbone(
     ),
     folded_statistics=True,
 )
-# Which mean and stride they want depends on the file: R-50.pkl exists from torchvision and from MSRA.
+# Mean and stride depend on the file: R-50.pkl exists from torchvision and from MSRA.
 DETECTRON2_RESNET = _backbone(
     "detectron2-resnet",
     "Detectron2's ResNets",

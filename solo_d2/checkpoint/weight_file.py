@@ -1,4 +1,4 @@
-"""Weight files (PyTorch's, old pickles, safetensors), read without running their code, written atomically."""
+"""Reads weight files (PyTorch's, old pickles, safetensors) without running code; writes them atomically."""
 
 import json
 import os
@@ -19,9 +19,9 @@ from solo_d2.utils.errors import InputError
 from .array_pickle import ForbiddenObject, read_array_pickle
 
 SAFETENSORS = ".safetensors"
-# What the two formats' writers raise, besides OSError, when the disk is full.
+# Exceptions of the two formats' writers, besides OSError, when the disk is full.
 _WRITE_ERRORS = (RuntimeError, SafetensorError)
-# First bytes of what is mistaken for a weight file.
+# First bytes of files that are mistaken for weight files.
 _IMPOSTORS = (
     (b"<", "a web page, probably the host's error message: download the file itself"),
     (b"version https://git-lfs", "a Git LFS pointer: fetch the file itself with `git lfs pull`"),
@@ -37,7 +37,7 @@ def read_weight_file(path: str, *, allow_pickle: bool = False) -> dict:
 
     Args:
         path: A file, or an address that Detectron2's PathManager knows.
-        allow_pickle: Whether to unpickle what cannot be read otherwise. **This runs code of the file.**
+        allow_pickle: Whether to unpickle a file that cannot be read otherwise. **This runs the file's code.**
 
     Returns:
         The file's dictionary; a ``.safetensors`` file gives {"model": tensors, **metadata}.
@@ -57,7 +57,7 @@ def read_weight_file(path: str, *, allow_pickle: bool = False) -> dict:
     except Exception as error:  # a damaged file can fail in any way
         raise InputError(_damage(path, local, error)) from error
     if not isinstance(content, dict):
-        raise InputError(f"{_named(path, local)} is no checkpoint: it holds a {type(content).__name__}")
+        raise InputError(f"{_named(path, local)} is not a checkpoint: it holds a {type(content).__name__}")
     return content
 
 
@@ -85,7 +85,7 @@ def _reader(local: str) -> Callable[[str], object]:
 
 
 def _is_old_pickle(local: str) -> bool:
-    """Tells an array pickle from PyTorch's archive, which may be named ``.pkl``, too."""
+    """Returns True for an array pickle, False for PyTorch's archive, which may be named ``.pkl``, too."""
     return local.endswith(".pkl") and not zipfile.is_zipfile(local)
 
 

@@ -9,7 +9,7 @@ from solo_d2.modeling.meta_architecture import OTHER_WEIGHTS, MetaArchitecture, 
 
 
 class DeclaredWeights:
-    """What a meta-architecture and the backbones declare of their weights.
+    """The declarations of a meta-architecture and the backbones about their weights.
 
     Detectron2's own meta-architectures declare nothing; the backbones' declarations hold for them, too.
     """

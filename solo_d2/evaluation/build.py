@@ -19,7 +19,7 @@ from .nearest_neighbors import NearestNeighborEvaluator
 from .panoptic_evaluation import PanopticEvaluator
 
 INSTANCE_TASKS = ("bbox", "segm")
-# Results per image that count in LVIS (Gupta et al., CVPR 2019), over all its classes.
+# LVIS counts this many results per image over all classes (Gupta et al., CVPR 2019).
 LVIS_MAX_DETS = 300
 
 

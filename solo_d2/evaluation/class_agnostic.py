@@ -1,7 +1,7 @@
-"""How well objects are found and segmented, whatever they are (FreeSOLO, section 6.3.1).
+"""Class-agnostic evaluation of detection and segmentation (FreeSOLO, section 6.3.1).
 
-COCO's metrics with all classes taken for one, of the ground truth as well as of the predictions. Crowds stay
-what they are: what matches one does not count.
+COCO's metrics with all classes of ground truth and predictions merged into one. Crowds remain crowds: results
+that match one do not count.
 """
 
 import itertools
@@ -33,17 +33,17 @@ _OBJECT = 1  # the category of every annotation and result
 
 
 class ClassAgnosticEvaluator(DatasetEvaluator):
-    """AP, AP50, AP75 and AR at 1, 10 and 100 results per image, of boxes and masks."""
+    """Measures AP, AP50, AP75, and AR at 1, 10 and 100 results per image, of boxes and masks."""
 
     def __init__(
         self, dataset_name: str, tasks: Sequence[str] = ("bbox", "segm"), output_dir: str | None = None
     ):
         """
         Args:
-            dataset_name: A registered data set whose metadata has "json_file", in COCO's format and with any
+            dataset_name: A registered data set whose metadata has "json_file" in COCO's format, with any
                 classes.
             tasks: "bbox" and/or "segm".
-            output_dir: Where ``coco_instances_results.json`` goes; None: nowhere.
+            output_dir: Folder of ``coco_instances_results.json``; None writes no file.
 
         Raises:
             InputError: If the data set has no COCO file.
@@ -62,22 +62,22 @@ class ClassAgnosticEvaluator(DatasetEvaluator):
         self.reset()
 
     def reset(self) -> None:
-        """Forgets what was processed."""
+        """Discards all processed images."""
         self._results: list[dict] = []
         self._seen: set = set()
 
     def process(self, inputs: list[dict], outputs: list[dict]) -> None:
-        """Takes model inputs with "image_id" and outputs with "instances"."""
+        """Adds model inputs with "image_id" and outputs with "instances"."""
         for image, output in zip(inputs, outputs, strict=True):
             self._seen.add(image["image_id"])
             instances = output["instances"].to("cpu")
             self._results.extend(instances_to_coco_json(instances, image["image_id"]))
 
     def evaluate(self) -> dict:
-        """Computes the metrics of all processes' results on the images that they were given.
+        """Computes the metrics of all processes' results on their images.
 
         Returns:
-            In the main process {task: {metric: percent}}, NaN without ground truth; elsewhere {}.
+            In the main process {task: {metric: percent}}, NaN without ground truth; in other processes {}.
         """
         comm.synchronize()
         gathered, seen = comm.gather(self._results, dst=0), gather_ids(self._seen)
@@ -93,9 +93,9 @@ class ClassAgnosticEvaluator(DatasetEvaluator):
 
 
 def read_truth(json_file: str | os.PathLike) -> COCO:
-    """Reads COCO annotations as of one category; LVIS's, which know no crowds, are COCO's without any.
+    """Reads COCO annotations as one category; LVIS's annotations are read as COCO's without crowds.
 
-    COCO's evaluation cannot do without areas: those a file lacks are measured.
+    COCO's evaluation needs areas, so missing ones are measured.
     """
     content = read_json(json_file, "annotation file")
     annotations = [
@@ -110,7 +110,7 @@ def read_truth(json_file: str | os.PathLike) -> COCO:
 
 
 def _area(truth: COCO, annotation: dict) -> float:
-    """Pixels of an annotation's mask; of its box, where it has none."""
+    """Returns the area of an annotation's mask in pixels; without a mask, that of its box."""
     if annotation.get("segmentation"):
         return float(coco_mask.area(truth.annToRLE(annotation)))
     _, _, width, height = annotation["bbox"]
@@ -123,10 +123,10 @@ def measure(
     """Measures results of one category.
 
     Args:
-        truth: Of :func:`read_truth`.
+        truth: Result of :func:`read_truth`.
         results: In COCO's format, with boxes for "bbox" and masks for "segm".
         task: "bbox" or "segm".
-        image_ids: Images that count; default all.
+        image_ids: Images that count; by default all.
 
     Returns:
         {metric: percent} for ``METRICS``; 0 without results, NaN without ground truth.
@@ -145,7 +145,7 @@ def measure(
 
 
 def format_table(measured: dict[str, dict[str, float]]) -> str:
-    """The results of :meth:`ClassAgnosticEvaluator.evaluate` as text, a row for masks and one for boxes."""
+    """Formats the results of :meth:`ClassAgnosticEvaluator.evaluate`, one row for masks and one for boxes."""
     lines = [" " * 5 + "".join(f"{metric:>7}" for metric in METRICS)]
     for task, name in (("segm", "mask"), ("bbox", "box")):
         if task in measured:

@@ -1,4 +1,4 @@
-"""COCO's own evaluation, pycocotools, without what it prints."""
+"""COCO's own evaluation, pycocotools, without its printed output."""
 
 import contextlib
 import io
@@ -13,7 +13,7 @@ from pycocotools.cocoeval import COCOeval
 from solo_d2.structures.coco_masks import BrokenRecord, check_segmentation
 from solo_d2.utils.errors import InputError
 
-# pycocotools counts an image's pixels in 32 bits.
+# pycocotools counts an image's pixels with 32 bits.
 _LONGEST_SIDE = 65_535
 
 
@@ -21,11 +21,11 @@ def index_truth(content: Mapping, source: str | os.PathLike) -> COCO:
     """Indexes a COCO annotation set.
 
     Args:
-        content: The parsed file; used as it is, without a copy of its lists.
-        source: Where it came from, for messages.
+        content: The parsed file; its lists are used without a copy.
+        source: Its source, for messages.
 
     Raises:
-        InputError: A mask is nothing that pycocotools can be given.
+        InputError: If a mask is not safe for pycocotools.
     """
     check_masks(content["annotations"], content["images"], source)
     truth = COCO()
@@ -36,15 +36,15 @@ def index_truth(content: Mapping, source: str | os.PathLike) -> COCO:
 
 
 def check_masks(annotations: Iterable[Mapping], images: Iterable[Mapping], source: str | os.PathLike) -> None:
-    """Checks that pycocotools can be given the masks of annotations or results.
+    """Checks that the masks of annotations or results are safe for pycocotools.
 
     Args:
-        annotations: With "image_id" and perhaps "segmentation"; those of other images are not looked at.
+        annotations: With "image_id" and optional "segmentation"; those of other images are ignored.
         images: With "id" and, if they have masks, "height" and "width".
-        source: Where they came from, for messages.
+        source: Their source, for messages.
 
     Raises:
-        InputError: A mask is malformed or far outside its image, or the image has an impossible size.
+        InputError: If a mask is malformed or far outside its image, or the image has an impossible size.
     """
     sizes: dict[object, tuple[Any, Any]] = {
         image["id"]: (image.get("height"), image.get("width")) for image in images
@@ -72,14 +72,14 @@ def coco_statistics(
     """Measures results.
 
     Args:
-        truth: Of :func:`index_truth`.
+        truth: Result of :func:`index_truth`.
         results: In COCO's format, at least one.
         task: "bbox" or "segm".
-        max_dets: Three numbers of results that count per image; default COCO's 1, 10 and 100.
-        image_ids: Images that count; default all.
+        max_dets: Three numbers of results that count per image; by default COCO's 1, 10 and 100.
+        image_ids: Images that count; by default all.
 
     Returns:
-        COCO's twelve numbers, AP first, in percent; NaN where there is no ground truth of that size.
+        COCO's twelve numbers, AP first, in percent; NaN without ground truth of that size.
     """
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation = COCOeval(truth, truth.loadRes(list(results)), task)

@@ -1,8 +1,8 @@
-"""Error analysis by swapping predictions for ground truth (SOLO paper, section 3.5).
+"""Error analysis that replaces predictions by ground truth (SOLO paper, section 3.5).
 
 Each predicted mask is replaced by the ground-truth mask of its image that it overlaps most, and AP is
-measured again: what it gains is what the mask branch loses. Swapping the class, or both, does the same for
-the category branch; what is still missing then was not found at all, or found twice.
+measured again. The gain is the loss caused by the mask branch. Swapping the class, or both, does the same for
+the category branch. Objects that were not found, or found twice, cause the rest.
 """
 
 import os
@@ -17,7 +17,7 @@ from solo_d2.utils.json_file import read_json
 
 from .coco_statistics import check_masks, coco_statistics, index_truth
 
-# Name of a row -> what is swapped in it.
+# Name of a row -> parts that are swapped in it.
 SWAPS = {
     "predictions": (),
     "true masks": ("mask",),
@@ -28,7 +28,7 @@ METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 
 
 def analyze_errors(json_file: str | os.PathLike, results_file: str | os.PathLike) -> dict[str, dict]:
-    """Measures mask AP of results as they are and with each of ``SWAPS``.
+    """Measures mask AP of the original results and with each of ``SWAPS``.
 
     Args:
         json_file: COCO instance annotations.
@@ -48,14 +48,14 @@ def analyze_errors(json_file: str | os.PathLike, results_file: str | os.PathLike
 
 
 def match_ground_truth(truth: COCO, results: Sequence[dict]) -> list[dict | None]:
-    """Finds the ground truth that each result's mask overlaps most, of whatever class; crowds do not count.
+    """Finds the ground truth of any class that each result's mask overlaps most; crowds do not count.
 
     Args:
         truth: The annotations.
         results: COCO results with compressed RLE.
 
     Returns:
-        Annotations in the order of the results; None where nothing overlaps.
+        Annotations in the order of the results; None if nothing overlaps.
     """
     by_image = defaultdict(list)
     for position, result in enumerate(results):
@@ -80,13 +80,13 @@ def match_ground_truth(truth: COCO, results: Sequence[dict]) -> list[dict | None
 def swap(
     truth: COCO, results: Sequence[dict], matches: Sequence[dict | None], parts: Collection[str]
 ) -> list[dict]:
-    """Returns results with parts of their matches in place of their own.
+    """Returns results with the parts replaced by those of their matches.
 
     Args:
         truth: The annotations.
         results: COCO results.
-        matches: As :func:`match_ground_truth` gives them; a result without one stays as it is.
-        parts: Any of "mask" and "class".
+        matches: Result of :func:`match_ground_truth`; a result without a match does not change.
+        parts: "mask", "class", or both.
     """
     swapped = []
     for result, match in zip(results, matches, strict=True):
@@ -101,13 +101,13 @@ def swap(
 
 
 def measure(truth: COCO, results: Sequence[dict]) -> dict[str, float]:
-    """COCO's mask AP of results without boxes, in percent; NaN where nothing can be said."""
+    """Measures COCO's mask AP of results without boxes, in percent; NaN if undefined."""
     statistics = coco_statistics(truth, results, "segm")
     return dict(zip(METRICS, statistics, strict=False))
 
 
 def format_table(rows: dict[str, dict]) -> str:
-    """The rows of :func:`analyze_errors` as text."""
+    """Formats the rows of :func:`analyze_errors`."""
     width = max(len(name) for name in rows)
     lines = [" " * width + "".join(f"{metric:>7}" for metric in METRICS)]
     for name, values in rows.items():
@@ -119,7 +119,7 @@ def _read_truth(json_file: str | os.PathLike) -> COCO:
     content = read_json(json_file, "annotation file")
     sections = ("images", "annotations", "categories")
     if not isinstance(content, dict) or not all(isinstance(content.get(key), list) for key in sections):
-        raise InputError(f"{json_file} is no COCO annotation file: it needs {', '.join(sections)}")
+        raise InputError(f"{json_file} is not a COCO annotation file: it needs {', '.join(sections)}")
     return index_truth(content, json_file)
 
 
@@ -135,7 +135,7 @@ def _read_results(results_file: str | os.PathLike, truth: COCO) -> list[dict]:
     unknown = {result["image_id"] for result in results} - set(truth.imgs)
     if unknown:
         raise InputError(
-            f"{results_file} has results for image {min(unknown, key=str)}, which the annotation file lacks: "
+            f"{results_file} has results for image {min(unknown, key=str)}, missing in the annotation file: "
             "give the file the model was evaluated with"
         )
     check_masks(results, truth.dataset["images"], results_file)

@@ -43,12 +43,12 @@ class InstanceEvaluator(_MaskEncoder, detectron2.evaluation.COCOEvaluator):
     """
 
     def reset(self) -> None:
-        """Forgets what was processed."""
+        """Discards all processed images."""
         super().reset()
         self._seen: set = set()
 
     def process(self, inputs: list[dict], outputs: list[dict]) -> None:
-        """Takes model inputs with "image_id" and outputs with "instances"."""
+        """Adds model inputs with "image_id" and outputs with "instances"."""
         self._seen.update(image["image_id"] for image in inputs)
         super().process(inputs, outputs)
 

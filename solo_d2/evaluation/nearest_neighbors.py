@@ -1,4 +1,4 @@
-"""How well embeddings tell classes apart: nearest neighbors vote, each image against all others."""
+"""Nearest-neighbor classification of embeddings, each image against all others."""
 
 import itertools
 
@@ -17,25 +17,25 @@ NUM_NEIGHBORS = 20
 class NearestNeighborEvaluator(DatasetEvaluator):
     """Leave-one-out accuracy of weighted nearest neighbors on a data set of "class_folders".
 
-    For watching a pre-training: no classifier is trained, nothing is learnt from the labels.
+    It monitors pre-training: no classifier is trained, and nothing is learned from the labels.
     """
 
     def __init__(self, dataset_name: str, num_neighbors: int = NUM_NEIGHBORS):
         """
         Args:
             dataset_name: A registered data set whose records have "image_id" and "class_id".
-            num_neighbors: Images that vote; all others where there are fewer.
+            num_neighbors: Number of images that vote, at most all others.
         """
         self._classes = {r["image_id"]: r["class_id"] for r in DatasetCatalog.get(dataset_name)}
         self._num_neighbors = num_neighbors
         self.reset()
 
     def reset(self) -> None:
-        """Forgets all images."""
+        """Discards all processed images."""
         self._embeddings: dict[int, Tensor] = {}
 
     def process(self, inputs: list[dict], outputs: list[dict]) -> None:
-        """Takes images' "image_id" and models' "embedding", (C,) of length 1."""
+        """Adds images' "image_id" and models' "embedding", (C,) of length 1."""
         for given, output in zip(inputs, outputs, strict=True):
             self._embeddings[given["image_id"]] = output["embedding"].float().cpu()
 
@@ -56,7 +56,7 @@ def neighbor_votes(embeddings: Tensor, labels: Tensor, num_neighbors: int) -> Te
     Args:
         embeddings: (N, C) of length 1.
         labels: (N,) int64 from 0.
-        num_neighbors: Others that vote, at most N - 1.
+        num_neighbors: Number of other images that vote, at most N - 1.
 
     Returns:
         (N, classes) float.

@@ -1,4 +1,4 @@
-"""Panoptic predictions on disk in COCO's format, and their quality."""
+"""Writes panoptic predictions in COCO's format and measures their quality."""
 
 import itertools
 import logging
@@ -29,9 +29,9 @@ PREDICTIONS = "predictions"
 
 
 class PanopticEvaluator(DatasetEvaluator):
-    """PQ, SQ and RQ in percent over all classes, things and stuff, and per class.
+    """Measures PQ, SQ and RQ in percent over all classes, things, and stuff, and per class.
 
-    As Detectron2's ``COCOPanopticEvaluator``, which needs COCO's own package, and with the same numbers.
+    The numbers equal those of Detectron2's ``COCOPanopticEvaluator``, which needs COCO's own package.
     Result files: ``predictions.json`` and the PNG folder ``predictions/`` next to it, where COCO's tools look
     for it.
 
@@ -56,7 +56,7 @@ class PanopticEvaluator(DatasetEvaluator):
         self._predictions = []
 
     def process(self, inputs: list[dict], outputs: list[dict]) -> None:
-        """Takes one batch.
+        """Adds one batch.
 
         Args:
             inputs: Have "file_name" and "image_id".
@@ -66,7 +66,7 @@ class PanopticEvaluator(DatasetEvaluator):
         for image, output in zip(inputs, outputs, strict=True):
             panoptic, segments = output["panoptic_seg"]
             ids = panoptic.cpu().numpy()
-            # Formats that know no empty segments: one that the merge left without a pixel is not written.
+            # The format has no empty segments: a segment that the merge left without pixels is not written.
             present = set(np.unique(ids).tolist())
             self._predictions.append(
                 {
@@ -78,7 +78,7 @@ class PanopticEvaluator(DatasetEvaluator):
             )
 
     def _record(self, segment: dict) -> dict:
-        """One segment as the JSON lists it: the data set's category id instead of the model's."""
+        """Returns one segment's JSON record, with the data set's category id instead of the model's."""
         category = self._dataset_ids[bool(segment["isthing"])][segment["category_id"]]
         kept = {key: value for key, value in segment.items() if key != "isthing"}
         return {**kept, "category_id": category}
@@ -86,7 +86,7 @@ class PanopticEvaluator(DatasetEvaluator):
     def evaluate(self) -> OrderedDict | None:
         """Returns {"panoptic_seg": {"PQ", "SQ", "RQ", "PQ_th", ..., "RQ_st", "PQ-<class>", ...}}.
 
-        Images that no process was given do not count. A group or class that occurs nowhere is NaN.
+        Images that no process was given do not count. A group or class that never occurs is NaN.
         Processes other than the main one return nothing.
         """
         comm.synchronize()
@@ -145,7 +145,7 @@ def _in_percent(quality: dict, categories: list[dict]) -> dict[str, float]:
 
 
 def group_table(quality: dict) -> str:
-    """Detectron2's table of :func:`panoptic_quality`'s result."""
+    """Formats :func:`panoptic_quality`'s result as Detectron2's table."""
     rows = [
         [group, *(100 * quality[group][measure] for measure in _MEASURES), quality[group]["n"]]
         for group in GROUPS
@@ -154,7 +154,7 @@ def group_table(quality: dict) -> str:
 
 
 def class_table(quality: dict, categories: list[dict]) -> str:
-    """One row per class that occurs."""
+    """Formats one row per class that occurs."""
     rows = []
     for category in categories:
         own = quality["per_class"][category["id"]]

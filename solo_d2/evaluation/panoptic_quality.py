@@ -1,8 +1,8 @@
 """Panoptic quality, PQ = SQ * RQ (Kirillov et al., "Panoptic Segmentation", CVPR 2019).
 
-A predicted and a true segment of one class match above an IoU of 0.5. Void pixels leave the union; a
-prediction that is mostly void or crowd is no false positive; crowds need no match. The numbers are those of
-COCO's own evaluation, whose package is not needed here.
+A predicted and a true segment of one class match above an IoU of 0.5. Void pixels do not count in the union.
+A prediction that is mostly void or crowd is not a false positive, and crowds need no match. The numbers equal
+those of COCO's own evaluation, whose package is not needed.
 """
 
 import math
@@ -26,7 +26,7 @@ GROUPS = ("All", "Things", "Stuff")
 
 @dataclass
 class ClassCounts:
-    """What one class's quality is made of: matches, their summed IoU, and what found no match."""
+    """Counts behind one class's quality: matches, their summed IoU, and unmatched segments."""
 
     iou: float = 0.0
     tp: int = 0
@@ -54,7 +54,7 @@ class ClassCounts:
 
 @dataclass
 class PanopticCounts:
-    """Counts of some images, by category id."""
+    """Counts of several images, by category id."""
 
     classes: dict[int, ClassCounts] = field(default_factory=dict)
 
@@ -109,11 +109,11 @@ def count_image(
         truth_segments: Each with "id", "category_id", "area" (pixels, as annotated) and perhaps "iscrowd".
         predicted_ids: (H, W) integer segment ids, 0 for void.
         predicted_segments: Each with "id" and "category_id".
-        categories: Ids that may occur.
-        image: Name for messages.
+        categories: Valid category ids.
+        image: Name of the image, for messages.
 
     Raises:
-        InputError: Sizes differ, or the prediction contradicts itself.
+        InputError: If sizes differ, or the prediction contradicts itself.
     """
     if truth_ids.shape != predicted_ids.shape:
         raise InputError(
@@ -153,11 +153,11 @@ def _count_unmatched(
     overlaps: Mapping[tuple[int, int], int],
     predicted_area: Mapping[int, int],
 ) -> None:
-    """Adds segments without a match: missed ones, and false ones that are not mostly void or crowd."""
+    """Adds segments without a match: false negatives, and false positives not mostly void or crowd."""
     crowds = {}
     for segment in truths:
         if segment.get("iscrowd"):
-            # Of several crowds of a class, the last one listed absorbs predictions: the official rule.
+            # The official rule: of several crowds of a class, the last one listed absorbs predictions.
             crowds[segment["category_id"]] = segment["id"]
         else:
             counts[segment["category_id"]].fn += 1
@@ -171,7 +171,7 @@ def _count_unmatched(
 
 
 def _overlaps(truth: np.ndarray, predicted: np.ndarray) -> tuple[dict[tuple[int, int], int], dict[int, int]]:
-    """Counts the pixels of every pair of ids that meet, and of every predicted id.
+    """Counts the pixels of every pair of overlapping ids, and of every predicted id.
 
     Neighbors mostly have the same ids, so runs are counted instead of pixels.
     """
@@ -192,7 +192,7 @@ def _overlaps(truth: np.ndarray, predicted: np.ndarray) -> tuple[dict[tuple[int,
 def _check_prediction(
     predictions: Mapping[int, Mapping], area: Mapping[int, int], categories: set[int], image: object
 ) -> None:
-    """Raises ``InputError`` where a prediction's map and its list of segments disagree."""
+    """Raises ``InputError`` if a prediction's map and its list of segments disagree."""
     unlisted = sorted(set(area) - set(predictions) - {VOID})
     if unlisted:
         raise InputError(f"image {image}: predicted segment {unlisted[0]} is in the PNG, but not in the JSON")
@@ -215,21 +215,21 @@ def panoptic_quality(
     workers: int | None = None,
     image_ids: Container | None = None,
 ) -> dict:
-    """Measures predictions in COCO's panoptic format against an annotation set in it.
+    """Measures predictions against annotations, both in COCO's panoptic format.
 
     Args:
         truth_json: "annotations" (image_id, file_name, segments_info) and "categories".
         prediction_json: "annotations" of every image.
-        truth_folder: Holds the PNG files that ``truth_json`` names.
-        prediction_folder: Likewise.
+        truth_folder: Folder of the PNG files that ``truth_json`` names.
+        prediction_folder: Folder of the PNG files that ``prediction_json`` names.
         workers: Processes; default one per core, fewer for few images.
-        image_ids: Images that count; default all that ``truth_json`` has.
+        image_ids: Images that count; by default all of ``truth_json``.
 
     Returns:
         See :meth:`PanopticCounts.summary`.
 
     Raises:
-        InputError: A missing or contradictory prediction, or a file that cannot be read.
+        InputError: If a prediction is missing or contradictory, or a file cannot be read.
     """
     truth = read_json(truth_json, "panoptic annotation file")
     predicted = read_json(prediction_json, "file of panoptic predictions")

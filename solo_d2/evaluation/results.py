@@ -20,5 +20,5 @@ def flatten_results(results: dict) -> dict[str, float | None]:
 
 
 def write_results(results: dict, path: str) -> None:
-    """Writes results as flat JSON; the file appears whole or not at all."""
+    """Writes results atomically as flat JSON."""
     write_json(path, dict(sorted(flatten_results(results).items())), indent=2)

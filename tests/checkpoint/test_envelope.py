@@ -60,5 +60,5 @@ def test_one_name_without_the_prefix_keeps_it():
     "content", [{}, {"model": {}}, {"model": 3, "iteration": 1}, {"state_dict": {"a": "b"}}]
 )
 def test_no_weights(content):
-    with pytest.raises(InputError, match="x.pth is no checkpoint: it holds no dictionary of weights"):
+    with pytest.raises(InputError, match="x.pth is not a checkpoint: it holds no dictionary of weights"):
         open_envelope(content, "x.pth")

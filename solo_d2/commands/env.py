@@ -32,7 +32,7 @@ REPORTED_PACKAGES = (
     "safetensors",
     "tensorboard",
 )
-# What tells the two providers of ``detectron2`` apart: a folder that only the real one has, and a word in the
+# Marks of the two providers of ``detectron2``: a folder that only the real one has, and a word in the
 # ``__init__.py`` of d2lite.
 REAL_ONLY = "modeling/roi_heads"
 LITE_NAME = "d2lite"
@@ -54,7 +54,7 @@ class Detectron2Copy:
 
 
 def detectron2_copies(search_path: Iterable[str] | None = None) -> list[Detectron2Copy]:
-    """Returns every importable copy, the active one first.
+    """Returns all importable copies, the active one first.
 
     Args:
         search_path: Folders to look through; None means the active package and ``sys.path``.
@@ -69,7 +69,7 @@ def detectron2_copies(search_path: Iterable[str] | None = None) -> list[Detectro
 
 
 def _inspect(folder: Path) -> Detectron2Copy:
-    """Reads a folder without importing it, because a mixture may not be importable."""
+    """Inspects a folder without importing it, because a mixture may not be importable."""
     text = (folder / "__init__.py").read_text(encoding="utf-8")
     version = re.search(r"__version__ = [\"'](.+?)[\"']", text)
     is_real = (folder / REAL_ONLY).is_dir() or any(folder.glob("_C*"))
@@ -86,7 +86,7 @@ def detectron2_distributions() -> list[str]:
 
 
 def mixture(copies: list[Detectron2Copy], distributions: list[str]) -> str:
-    """Returns one line that says what is mixed and how to fix it; "" if nothing is."""
+    """Returns one line that describes a mixture and its fix; "" without one."""
     mixed = [copy for copy in copies if "mixed" in copy.kind]
     if len(distributions) > 1 or mixed:
         named = " and ".join(distributions) or str(mixed[0].folder)
@@ -119,7 +119,7 @@ def report() -> list[tuple[str, str]]:
 
 
 def _kernels() -> str:
-    """Describes what runs the operators."""
+    """Describes the kernels of the operators."""
     missing = load_extension()
     if missing:
         return f"PyTorch references ({missing})"
@@ -151,7 +151,7 @@ def build_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Prints the report; exits with code 1 if two Detectron2 are mixed or there is none."""
+    """Prints the report; exits with code 1 if two copies of Detectron2 are mixed or none exists."""
     rows = report()
     width = max(len(name) for name, _ in rows)
     for name, value in rows:

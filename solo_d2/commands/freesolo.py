@@ -1,4 +1,4 @@
-"""FreeSOLO: images without labels in, a class-agnostic segmenter and a pre-trained backbone out.
+"""Runs FreeSOLO: trains a class-agnostic segmenter and a backbone from images without labels.
 
 solo-d2 freesolo --images datasets/scenes/train/images \\
     --val-json datasets/scenes/instances_val.json --val-images datasets/scenes/val/images
@@ -28,7 +28,7 @@ from solo_d2.pseudo_labels.stages import StageRunner, resting_on
 from solo_d2.utils.errors import InputError
 
 MAX_SAMPLE = 100  # rows of one picture
-# Keys that the stages' commands set, and the flags for them; only the pre-training has weights of its own.
+# Keys that the stages' commands set, and their flags; only the pre-training has its own weights.
 FLAG_OF_KEY = {
     "OUTPUT_DIR": "--output",
     "SEED": "--seed",

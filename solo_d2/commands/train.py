@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Checks the command line, then starts every process of the job."""
     if arguments.config_file:
         arguments.config_file = find_config(arguments.config_file)  # Detectron2 logs the file's text
-    run_config.read_cfg(arguments)  # mistakes are found before any process is started
+    run_config.read_cfg(arguments)  # finds mistakes before any process starts
     launch_training(run_member, arguments)
 
 

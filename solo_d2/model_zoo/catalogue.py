@@ -1,4 +1,4 @@
-"""The published files in ``models.json``: what they are, where they are, what their publishers measured."""
+"""The published files in ``models.json``: contents, addresses, and published results."""
 
 import functools
 import re
@@ -9,10 +9,10 @@ from pathlib import Path
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.json_file import read_json
 
-# Beginning of the files' addresses, as in MODEL.WEIGHTS solo_d2://mmdet/solov2_R50_3x.
+# Prefix of the files' addresses, as in MODEL.WEIGHTS solo_d2://mmdet/solov2_R50_3x.
 PREFIX = "solo_d2://"
 _FILE = Path(__file__).with_name("models.json")
-# Beginning of the file's SHA-256, as publishers put it into the name.
+# Beginning of the file's SHA-256, which publishers put into the name.
 _HASH = re.compile(r"-([0-9a-f]{8,64})\.\w+$")
 
 
@@ -23,9 +23,9 @@ class Source:
     Attributes:
         title: Its name.
         repository: Address of its code.
-        results: Page of the repository that states the results.
-        files: Beginning of the addresses of its files.
-        license: License of its files, as far as it is stated.
+        results: Page of the repository with the results.
+        files: Prefix of the addresses of its files.
+        license: License of its files, if stated.
     """
 
     title: str
@@ -42,11 +42,11 @@ class PublishedFile:
     Attributes:
         name: Source and own name, such as "mmdet/solov2_R50_3x"; for a model also its config below ``zoo/``.
         source: The publisher.
-        file: The file's address after the publisher's ``files``.
+        file: The rest of the file's address after the publisher's ``files``.
         backbone: Name such as "R50" or "R101-DCN".
         method: Name such as "SOLOv2 light"; "" for a backbone.
-        schedule: "1x" or "3x"; for a backbone how it was trained.
-        published_ap: COCO val2017 mask AP, for a backbone VOC box AP; None if none is stated.
+        schedule: "1x" or "3x"; for a backbone, how it was trained.
+        published_ap: COCO val2017 mask AP, or VOC box AP for a backbone; None if not stated.
     """
 
     name: str
@@ -63,12 +63,12 @@ class PublishedFile:
 
     @property
     def address(self) -> str:
-        """The address that MODEL.WEIGHTS takes."""
+        """The address for MODEL.WEIGHTS."""
         return PREFIX + self.name
 
     @property
     def sha256_start(self) -> str:
-        """The beginning of the file's SHA-256 that its name states; "" if it states none."""
+        """The beginning of the file's SHA-256 in its name; "" if the name has none."""
         found = _HASH.search(self.file)
         return found[1] if found else ""
 
@@ -85,7 +85,7 @@ class Catalogue:
         """Returns a file by name.
 
         Raises:
-            InputError: If there is none; the message suggests the nearest names.
+            InputError: If it does not exist; the message suggests the nearest names.
         """
         files = self.models | self.backbones
         if name in files:
@@ -119,7 +119,7 @@ def load_catalogue() -> Catalogue:
 
 
 def architecture_of(published: PublishedFile) -> str:
-    """Returns what models that differ only in their training have in common: method and backbone."""
+    """Returns method and backbone, which models that differ only in their training share."""
     return f"{published.method} {published.backbone}"
 
 

@@ -1,4 +1,4 @@
-"""Downloads that resume and are verified."""
+"""Resumable, verified downloads."""
 
 import logging
 import os
@@ -16,27 +16,28 @@ from solo_d2.utils.hashing import hash_file
 
 logger = logging.getLogger(__name__)
 _CHUNK = 1 << 20  # bytes
-_TIMEOUT = 30  # seconds without an answer
-_ATTEMPTS = 3  # of a transfer that breaks but makes progress
+_TIMEOUT = 30  # seconds without a response
+_ATTEMPTS = 3  # attempts of a transfer that breaks but makes progress
 
 
 def download(url: str, target: Path, sha256_start: str = "") -> Path:
-    """Downloads a file unless it exists; several processes may ask for it at once.
+    """Downloads a file unless it exists; several processes may call this at the same time.
 
-    A partial file stays in ``target`` + ".part", and the next call resumes it if the host still has the same
-    file. An existing file, perhaps put there by hand, must have the right hash, too.
+    A partial file stays in ``target`` + ".part"; the next call resumes it if the host still has the same
+    file.
+    An existing file, such as one copied by hand, must also have the right hash.
 
     Args:
         url: Address, http or https.
-        target: Path of the file; its folder is made.
+        target: Path of the file; its folder is created.
         sha256_start: Hexadecimal digits that the file's SHA-256 must begin with; "" checks nothing.
 
     Returns:
         ``target``.
 
     Raises:
-        InputError: If there is no connection, or the file is incomplete or wrong; the message says what to
-            fetch and where to put it.
+        InputError: If there is no connection, or the file is incomplete or wrong; the message says which file
+            to fetch and where to put it.
     """
     if target.is_file():
         return _checked(target, sha256_start, url)
@@ -64,7 +65,7 @@ def download(url: str, target: Path, sha256_start: str = "") -> Path:
 
 
 def _fetch(url: str, part: Path) -> None:
-    """Transfers what is missing; retries while the file grows."""
+    """Transfers the missing part; retries as long as the file grows."""
     for attempt in range(_ATTEMPTS):
         before = part.stat().st_size if part.is_file() else 0
         try:
@@ -89,7 +90,7 @@ def _transfer(url: str, part: Path) -> None:
     try:
         response = urllib.request.urlopen(request, timeout=_TIMEOUT)
     except urllib.error.HTTPError as error:
-        if start and error.code == 416:  # nothing is left to send, or the file is another one now
+        if start and error.code == 416:  # the file is complete, or the host now has another file
             complete = error.headers.get("Content-Range") == f"bytes */{start}"
             if complete and _is_version(error, version):
                 return
@@ -103,7 +104,7 @@ def _transfer(url: str, part: Path) -> None:
             _discard(part)
             return _transfer(url, part)
         total = _total(response)
-        logger.info("%s %s (%s bytes)", "Going on with" if goes_on else "Fetching", url, total or "unknown")
+        logger.info("%s %s (%s bytes)", "Resuming" if goes_on else "Fetching", url, total or "unknown")
         with open(part, "ab" if goes_on else "wb") as file:
             if not goes_on:
                 _version_file(part).write_text(_version(response))
@@ -115,18 +116,18 @@ def _transfer(url: str, part: Path) -> None:
 
 
 def _version_file(part: Path) -> Path:
-    """Returns where the version that the host stated of a partial file is kept."""
+    """Returns the path of the file that records the host's version of a partial file."""
     return part.with_name(f"{part.name}.version")
 
 
 def _version(response) -> str:
-    """Returns what tells versions of a host's file apart, for If-Range; "" if the host does not say."""
+    """Returns the identifier of the file's version for If-Range; "" if the host sends none."""
     tag = response.headers.get("ETag", "")
     return response.headers.get("Last-Modified", "") if not tag or tag.startswith("W/") else tag
 
 
 def _is_version(response, version: str) -> bool:
-    """Tells whether a response is of that version, if both are known; hosts need not repeat a date."""
+    """Returns True if a response has that version or one of the two is unknown."""
     return not version or _version(response) in ("", version)
 
 
@@ -149,7 +150,7 @@ def _start_of(response) -> int | None:
 
 
 def _total(response) -> int | None:
-    """Returns the whole file's size in bytes; None if the host does not say."""
+    """Returns the whole file's size in bytes; None if the host does not send it."""
     if response.status == 206:
         found = re.search(r"/(\d+)$", response.headers.get("Content-Range", ""))
         return int(found[1]) if found else None
@@ -158,7 +159,7 @@ def _total(response) -> int | None:
 
 
 def _check(part: Path, sha256_start: str, url: str) -> None:
-    """Removes a web page or another file than the name promises, and raises ``InputError``."""
+    """Removes a web page or a file with another hash than its name states, and raises ``InputError``."""
     with open(part, "rb") as file:
         start = file.read(64)
     try:
@@ -174,7 +175,7 @@ def _check(part: Path, sha256_start: str, url: str) -> None:
 
 
 def _checked(target: Path, sha256_start: str, url: str) -> Path:
-    """Returns an existing file; raises ``InputError`` if it is another one than its name promises."""
+    """Returns an existing file; raises ``InputError`` if its hash is not the one in its name."""
     if wrong := _wrong_hash(target, sha256_start):
         raise InputError(
             f"{target} is not the file that was published: {wrong}. Delete it to have {url} fetched, or put "
@@ -184,7 +185,7 @@ def _checked(target: Path, sha256_start: str, url: str) -> Path:
 
 
 def _wrong_hash(path: Path, sha256_start: str) -> str:
-    """Returns how a file's hash differs from the stated one; "" if it does not."""
+    """Describes how a file's hash differs from the stated one; "" if equal."""
     digest = hash_file(path) if sha256_start else ""
     if digest.startswith(sha256_start):
         return ""

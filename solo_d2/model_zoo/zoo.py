@@ -14,7 +14,7 @@ from .catalogue import load_catalogue
 def get_config(name: str) -> CfgNode:
     """Returns the config of a published model or of a training recipe; see :func:`config_file`.
 
-    MODEL.WEIGHTS of a published model is its own file, downloaded on first use.
+    MODEL.WEIGHTS of a published model is its file, downloaded on first use.
     """
     return load_config(config_file(name))
 
@@ -23,9 +23,9 @@ def get(name: str, pretrained: bool = True, device: str | torch.device | None = 
     """Builds a model.
 
     Args:
-        name: A published model, also as its config's path; with ``pretrained`` False any config, see
+        name: A published model, or its config's path; with ``pretrained`` False any config, see
             :func:`config_file`.
-        pretrained: Whether to load the published weights, all of them; otherwise the weights are random.
+        pretrained: Whether to load all published weights; otherwise the weights are random.
         device: Device of the model; None for the first GPU, or the CPU without one.
 
     Returns:

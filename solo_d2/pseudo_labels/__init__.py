@@ -1,4 +1,4 @@
-"""Labels that nobody drew: Free Mask, self-training, and the pipeline of FreeSOLO."""
+"""Pseudo-labels: Free Mask, self-training, and the pipeline of FreeSOLO."""
 
 from .labeling import Labeling, run_labeling
 from .self_training import ConfidentPredictions

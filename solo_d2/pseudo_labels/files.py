@@ -1,4 +1,4 @@
-"""What files hold and were made from, compared."""
+"""Compares the content and the settings of files."""
 
 import json
 import os
@@ -21,12 +21,12 @@ def read_object(path: str | os.PathLike) -> dict | None:
 
 
 def digest_of_file(path: str | os.PathLike) -> str:
-    """Returns the SHA-256 of a file's bytes, or of the address if it is no local file."""
+    """Returns the SHA-256 of a file's bytes, or of the address if it is not a local file."""
     return hash_file(path) if os.path.isfile(path) else hash_value(str(path))
 
 
 def flatten(node: Mapping, prefix: str = "") -> dict[str, object]:
-    """Values of nested mappings, such as a config node, by dotted name; tuples as lists, as JSON has them."""
+    """Returns the values of nested mappings by dotted name; tuples become lists, as in JSON."""
     flat: dict[str, object] = {}
     for name, value in node.items():
         path = f"{prefix}.{name}" if prefix else name
@@ -35,7 +35,7 @@ def flatten(node: Mapping, prefix: str = "") -> dict[str, object]:
 
 
 def describe_changes(before: Mapping[str, object], now: Mapping[str, object]) -> str:
-    """What differs between two sets of settings, in a few words; "" if nothing does."""
+    """Describes the differences between two sets of settings briefly; "" if they are equal."""
     changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     shown = [f"{name} was {before.get(name)}, is {now.get(name)}" for name in sorted(changed)[:_MAX_SHOWN]]
     if len(changed) > _MAX_SHOWN:

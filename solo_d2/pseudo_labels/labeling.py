@@ -1,4 +1,4 @@
-"""Images through a model, shard by shard, in one or several processes, into one COCO JSON."""
+"""Labels images with a model, shard by shard, in one or several processes, into one COCO JSON."""
 
 import logging
 import time
@@ -24,31 +24,31 @@ logger = logging.getLogger(__name__)
 
 # Decimals of boxes (pixels) and of scores and embeddings.
 _BOX_DIGITS, _VALUE_DIGITS = 2, 6
-# Images of other shapes that may wait for their batch to fill, in batches.
+# Maximum number of batches of images that wait until a batch of their shape is full.
 _WAITING_BATCHES = 4
 
 
 class Segmenter(Protocol):
-    """What labels images; ``solo_d2.Predictor`` is one."""
+    """A model that labels images, such as ``solo_d2.Predictor``."""
 
     def load(self, picture: Path) -> dict:
-        """Detectron2's model input of a file; ``InputError`` if it cannot be read."""
+        """Reads a file as Detectron2's model input; raises ``InputError`` if it cannot be read."""
 
     def segment(self, inputs: list[dict]) -> list[dict]:
-        """Of each input {"instances": Instances} at its "height" and "width"."""
+        """Returns {"instances": Instances} for each input, at its "height" and "width"."""
 
 
 @dataclass(frozen=True)
 class Labeling:
-    """What every process needs to know; can be pickled.
+    """The settings of every process; can be pickled.
 
     Attributes:
-        make_segmenter: Device (None: the config's) -> model.
-        select: Which predictions become labels.
+        make_segmenter: Maps a device (None: the config's) to a model.
+        select: Selects the predictions that become labels.
         store: The shards.
         root: Folder of the images.
         batch_size: Images per forward pass.
-        device: The config's; only "cuda" shares processes out over all GPUs.
+        device: The config's device; only "cuda" distributes processes over all GPUs.
     """
 
     make_segmenter: Callable[[str | None], Segmenter]
@@ -59,7 +59,7 @@ class Labeling:
     device: str = "cuda"
 
     def run(self, shards: Sequence[int], device: str | None = None) -> None:
-        """Makes some shards in this process."""
+        """Labels some shards in this process."""
         segmenter = self.make_segmenter(device)
         for done, shard in enumerate(shards, start=1):
             start = time.perf_counter()
@@ -73,7 +73,7 @@ class Labeling:
             )  # fmt: skip
 
     def label(self, segmenter: Segmenter, listed: Sequence[tuple[int, str]]) -> Shard:
-        """Labels images; what is found does not depend on the order in which batches fill.
+        """Labels images; the result does not depend on the order in which batches fill.
 
         Args:
             segmenter: The model.
@@ -85,7 +85,7 @@ class Labeling:
         for batch in group_by_shape(_readable(loaded, shard.skipped), self.batch_size):
             results = segmenter.segment([model_input for _, model_input in batch])
             for (index, _), result in zip(batch, results, strict=True):
-                # Encoded at once: a shard's masks as pixels could fill the memory.
+                # Encoded immediately, because a shard's masks as pixels could fill the memory.
                 found[index] = self._records(result["instances"], *listed[index])
         for index in sorted(found):
             image, annotations = found[index]
@@ -94,22 +94,22 @@ class Labeling:
         return shard
 
     def _records(self, instances: Instances, image_id: int, name: str) -> tuple[dict, list[dict]]:
-        """COCO records of an image and of its labels."""
+        """Returns the COCO records of an image and of its labels."""
         height, width = instances.image_size
         image = {"id": image_id, "file_name": name, "height": height, "width": width}
         return image, annotations_of(self.select(instances).to("cpu"), image_id)
 
 
 def run_labeling(labeling: Labeling, shards: Sequence[int], processes: int = 1) -> None:
-    """Makes shards, split evenly over processes; GPUs take turns.
+    """Labels shards, split evenly over processes, which take GPUs in turn.
 
     Args:
         labeling: The job.
-        shards: Which ones.
-        processes: How many; 1 works in this process.
+        shards: Numbers of the shards.
+        processes: Number of processes; 1 works in this process.
 
     Raises:
-        SystemExit: If a process failed; it has said why.
+        SystemExit: If a process failed; it has logged the reason.
     """
     processes = max(1, min(processes, len(shards)))
     if processes == 1:
@@ -119,7 +119,7 @@ def run_labeling(labeling: Labeling, shards: Sequence[int], processes: int = 1) 
 
 
 def _work(rank: int, labeling: Labeling, shards: Sequence[int], processes: int, level: int) -> None:
-    """One process's part, with its part of the machine."""
+    """Labels one process's shards on its GPU."""
     logging.basicConfig(level=level, format="%(message)s")
     gpus = torch.cuda.device_count() if labeling.device == "cuda" else 0
     if not gpus:
@@ -131,10 +131,10 @@ def _work(rank: int, labeling: Labeling, shards: Sequence[int], processes: int, 
 def load_ahead(
     load: Callable[[Path], dict], paths: Sequence[Path], ahead: int
 ) -> Iterator[tuple[int, dict | InputError]]:
-    """Loads files in a thread, at most ``ahead`` of them before they are asked for.
+    """Loads files in a thread, at most ``ahead`` of them in advance.
 
     Yields:
-        (index, loaded), in order; the error in the place of a file that cannot be read.
+        (index, loaded), in order; an error instead of the content if a file cannot be read.
     """
     waiting: deque[tuple[int, Future]] = deque()
     with ThreadPoolExecutor(1) as pool:
@@ -156,7 +156,7 @@ def _result(index: int, future: Future) -> tuple[int, dict | InputError]:
 def _readable(
     loaded: Iterable[tuple[int, dict | InputError]], skipped: list[str]
 ) -> Iterator[tuple[int, dict]]:
-    """Passes on what could be loaded; the others become lines of ``skipped``."""
+    """Yields the loaded files; errors become lines of ``skipped``."""
     for index, item in loaded:
         if isinstance(item, InputError):
             logger.warning("skipped: %s", item)
@@ -166,10 +166,10 @@ def _readable(
 
 
 def group_by_shape(items: Iterable[tuple[int, dict]], batch_size: int) -> Iterator[list[tuple[int, dict]]]:
-    """Collects model inputs of equal image shape into batches, so that none is padded.
+    """Collects model inputs of equal image shape into batches without padding.
 
     Yields:
-        At most ``batch_size`` items; fewer where too many images of other shapes wait, and at the end.
+        At most ``batch_size`` items; fewer if too many images of other shapes wait, and at the end.
     """
     waiting: dict[tuple[int, ...], list[tuple[int, dict]]] = defaultdict(list)
     for item in items:
@@ -183,11 +183,11 @@ def group_by_shape(items: Iterable[tuple[int, dict]], batch_size: int) -> Iterat
 
 
 def annotations_of(instances: Instances, image_id: int) -> list[dict]:
-    """COCO annotations without "id": compressed RLE, box (x, y, width, height), area, score, embedding.
+    """Returns COCO annotations without "id": RLE, box (x, y, width, height), area, score, embedding.
 
     Args:
-        instances: On the CPU, with ``pred_masks``; ``pred_embeddings`` (N, D) gives "embedding".
-        image_id: Of their image.
+        instances: Results on the CPU, with ``pred_masks``; ``pred_embeddings`` (N, D) gives "embedding".
+        image_id: COCO id of their image.
     """
     rows = instances_to_coco_json(instances, image_id)
     if not rows:
@@ -206,13 +206,13 @@ def annotations_of(instances: Instances, image_id: int) -> list[dict]:
 
 
 def select_all(instances: Instances) -> Instances:
-    """Every prediction is a label."""
+    """Selects every prediction."""
     return instances
 
 
 @dataclass(frozen=True)
 class Totals:
-    """What a label file holds: counts of images, masks and images that could not be read."""
+    """Counts of a label file: images, masks, and images that could not be read."""
 
     images: int
     masks: int
@@ -223,8 +223,8 @@ def count_labels(store: ShardStore) -> Totals:
     """Adds up the finished shards.
 
     Raises:
-        InputError: If more images could not be read than a training would put up with; the shards that lack
-            some are then forgotten, so that the next call reads these again.
+        InputError: If more images could not be read than training tolerates. Shards with such images are then
+            deleted, so that the next call reads them again.
     """
     images = masks = skipped = 0
     incomplete = []

@@ -1,4 +1,4 @@
-"""The stages of FreeSOLO: pre-training, free masks, training, labels, training again (section 6.2)."""
+"""The stages of FreeSOLO: pre-training, free masks, training, labels, retraining (section 6.2)."""
 
 import os
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from solo_d2.utils.hashing import hash_value
 from .files import digest_of_file, flatten
 from .stages import Stage
 
-# Keys that results do not depend on: output folder and device. Weights count by their content, in stages that
+# Keys that do not change results: output folder and device. Weights are compared by content, in stages that
 # read any.
 _NOT_SETTINGS = (
     "OUTPUT_DIR", "MODEL.DEVICE", "MODEL.WEIGHTS", "DATALOADER.NUM_WORKERS", "PSEUDO_LABELS.BATCH_SIZE"
@@ -38,11 +38,11 @@ class Method:
 
     @property
     def weights(self) -> str:
-        """The weights it starts from."""
+        """The initial weights."""
         return str(flatten(self.cfg)["MODEL.WEIGHTS"])
 
     def settings(self, labels: bool = False) -> dict[str, object]:
-        """Returns the keys, flat, without ``_NOT_SETTINGS``; ``PSEUDO_LABELS`` only for what makes labels."""
+        """Returns flat keys without ``_NOT_SETTINGS``; ``PSEUDO_LABELS`` only for stages that make labels."""
         return {
             key: value
             for key, value in flatten(self.cfg).items()
@@ -52,15 +52,15 @@ class Method:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """One run of the driver: its inputs, and the stages that follow from them.
+    """One run of the driver: its inputs and the resulting stages.
 
     Attributes:
         output: Folder of the run.
         images: Folder, text list or COCO JSON of images without labels.
-        listed: Those images; file names in labels are relative to its root, too.
-        densecl: Pre-training; None with ``backbone``.
-        free_mask: Coarse masks.
-        segmenter: Both trainings, and self-training's labels.
+        listed: Those images; file names in labels are relative to its root.
+        densecl: Config of the pre-training; None with ``backbone``.
+        free_mask: Config of the coarse masks.
+        segmenter: Config of the trainings and of self-training's labels.
         backbone: Weights to use instead of pre-training.
         masks: Labels to use instead of free masks.
         trained: Weights of a segmenter to use instead of free masks and the first training.
@@ -90,7 +90,7 @@ class Pipeline:
 
     @cached_property
     def stages(self) -> tuple[Stage, ...]:
-        """All stages, in the order in which they run."""
+        """All stages in the order in which they run."""
         stages = [*self._backbone(), *self._first_training()]
         for number in range(1, self.rounds + 1):
             before = "train" if number == 1 else f"train_{number - 1}"
@@ -136,7 +136,7 @@ class Pipeline:
 
     @property
     def _training_settings(self) -> dict[str, object]:
-        """Settings of every training besides its config."""
+        """Settings of every training other than its config."""
         return {"--seed": self.seed, "--num-gpus": self.num_gpus}
 
     @property
@@ -148,12 +148,12 @@ class Pipeline:
         return self.masks or self._file("masks", "labels.json")
 
     def _weights_of(self, training: str) -> str:
-        """Returns the weights of a training, or those that were given instead of the first."""
+        """Returns the weights of a training, or the given weights instead of the first training's."""
         given = self.trained if training == "train" else ""
         return given or self._file(training, "model_final.pth")
 
     def _made_by(self, training: str) -> tuple[tuple[str, ...], dict[str, str]]:
-        """Returns the stage that makes these weights, or the digest of the given ones."""
+        """Returns the stage that produces these weights, or the digest of given weights."""
         if training == "train" and self.trained:
             return (), {"segmenter (SHA-256)": digest_of_file(self.trained)}
         return (training,), {}
@@ -164,7 +164,7 @@ class Pipeline:
     def _backbone(self) -> list[Stage]:
         method = self.densecl
         if self.backbone or method is None or (self.trained and not self.rounds):
-            return []  # it is given, or nothing is trained from it
+            return []  # it is given, or no training starts from it
         trained, backbone = (self._file("densecl", name) for name in ("model_final.pth", "backbone.pth"))
         data = ["--train-unlabelled", self.images, "--train-images", self.image_root]
         train = self._train("densecl", method, data)
@@ -174,7 +174,7 @@ class Pipeline:
         return [Stage("densecl", [train, export], settings, ["model_final.pth", "backbone.pth"])]
 
     def _first_training(self) -> list[Stage]:
-        """Free masks and the training on them, or the evaluation of the segmenter given instead."""
+        """Returns the free masks and the training on them, or the evaluation of the given segmenter."""
         if self.trained:
             weights, (after, given) = self._weights_of("train"), self._made_by("train")
             return self._evaluation("train", self.segmenter, weights, after, given)
@@ -191,7 +191,7 @@ class Pipeline:
         return [stage, *self._evaluation("masks", self.free_mask, self._weights, after, given)]
 
     def _training(self, name: str, labels: str) -> list[Stage]:
-        """Trains from the backbone, as the first training does, whichever labels it is given."""
+        """Returns a training from the backbone, like the first one, on the given labels."""
         data = ["--train-json", labels, "--train-images", self.image_root]
         command = self._train(name, self.segmenter, data, [*_EVALUATION, "MODEL.WEIGHTS", self._weights])
         settings = self.segmenter.settings() | self._training_settings | self._root_setting

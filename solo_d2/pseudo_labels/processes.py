@@ -15,7 +15,7 @@ from solo_d2.engine.cli import killed_by
 from solo_d2.engine.interruption import FORWARDED_ENV, Interrupted
 from solo_d2.utils.errors import InputError
 
-# Variable that all processes of a stage inherit; its value marks the run.
+# Environment variable that all processes of a stage inherit; its value marks the run.
 _MARK = "SOLO_D2_RUN"
 # Seconds in which a stopped or killed process ends; it may save a checkpoint, or wait for a disk or a GPU.
 _PATIENCE = 30.0
@@ -23,20 +23,20 @@ _PR_SET_PDEATHSIG = 1
 
 
 def run_mark(lock_file: IO) -> str:
-    """Returns a mark that only this run has on this machine: device and inode of its open lock file."""
+    """Returns a mark that is unique to this run on this machine: device and inode of its lock file."""
     status = os.fstat(lock_file.fileno())
     return f"{status.st_dev}:{status.st_ino}"
 
 
 def run_script(command: Sequence[str], lock_file: IO) -> None:
-    """Runs a Python process to its end.
+    """Runs a Python process until it ends.
 
-    On Linux it ends with this process, however this one ends. Processes that it spawned may outlive a kill:
-    :func:`end_leftovers` ends them before another run works in the folder.
+    On Linux it ends with this process, even if this one is killed. Processes that it spawned may survive a
+    kill; :func:`end_leftovers` ends them before another run uses the folder.
 
     Args:
         command: Arguments of Python: a script's path, or -m and a module, then its own arguments.
-        lock_file: The run's lock; the process holds it, too.
+        lock_file: The run's lock, which the process inherits.
 
     Raises:
         InputError: The process failed.
@@ -89,13 +89,13 @@ def _end_with_parent() -> None:
 
 
 def end_leftovers(mark: str) -> None:
-    """Kills the processes of a run on this machine and waits until they are gone, if there is a /proc.
+    """Kills the processes of a run on this machine and waits until they are gone; needs /proc.
 
     Args:
         mark: Result of :func:`run_mark`; only the run's driver may call this, under the lock.
 
     Raises:
-        InputError: A process does not end.
+        InputError: If a process does not end.
     """
     deadline = time.monotonic() + _PATIENCE
     while left := _marked(mark):
@@ -115,7 +115,7 @@ def _marked(mark: str) -> list[int]:
     for path in Path("/proc").glob("[0-9]*"):
         try:
             inherited = (path / "environ").read_bytes().split(b"\0")
-        except OSError:  # ended, or another user's
+        except OSError:  # the process has ended or belongs to another user
             continue
         if entry in inherited and int(path.name) != os.getpid():
             found.append(int(path.name))

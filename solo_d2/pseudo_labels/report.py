@@ -1,4 +1,4 @@
-"""One page about a run of the pipeline: numbers, times and pictures of each stage."""
+"""A report on a run of the pipeline: numbers, times and pictures of each stage."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -20,9 +20,9 @@ logger = logging.getLogger(__name__)
 
 _PAGE = "report.md"
 _SHEET = "pictures.jpg"
-# Pixels of a picture in the sheet, whose own height JPEG limits to 65,535.
+# Pixels of a picture's side in the sheet, whose height JPEG limits to 65,535.
 _MAX_SIDE = 640
-# Evaluators' keys in the order of the table's columns; those that no stage has are left out.
+# Evaluators' keys in the order of the table's columns; those that no stage has are omitted.
 _METRICS = (
     "segm/AP50", "segm/AP75", "segm/AP", "segm/AR1", "segm/AR10", "segm/AR100", "bbox/AP50", "bbox/AP"
 )  # fmt: skip
@@ -37,10 +37,10 @@ def write_report(
     """Writes ``report.md`` and its picture into the pipeline's output folder.
 
     Args:
-        pipeline: What was run, all of it or a part.
-        runner: That ran it.
-        command: The command line that makes the run again.
-        read_picture: File -> RGB uint8 (H, W, 3); None leaves pictures out, whose label files may be large.
+        pipeline: The pipeline, which may have run partly.
+        runner: The runner of its stages.
+        command: The command line that repeats the run.
+        read_picture: Maps a file to RGB uint8 (H, W, 3); None omits pictures, whose label files may be large.
 
     Returns:
         The page.
@@ -57,7 +57,7 @@ def write_report(
 
 
 def _numbers(pipeline: Pipeline) -> list[str]:
-    """Class-agnostic results of each evaluated stage."""
+    """Formats the class-agnostic results of each evaluated stage."""
     if not pipeline.measured:
         return ["No labels were given to evaluate with (--val-json).", ""]
     found = {}
@@ -75,7 +75,7 @@ def _percent(value: float | None) -> str:
 
 
 def _times(pipeline: Pipeline, runner: StageRunner) -> list[str]:
-    """Wall time of each finished stage; of one that was killed, the time of its last attempt."""
+    """Formats the wall time of each finished stage; after a kill, only that of the last attempt."""
     rows = []
     for stage in pipeline.stages:
         done = runner.result(stage.name)
@@ -88,7 +88,7 @@ def _times(pipeline: Pipeline, runner: StageRunner) -> list[str]:
 
 
 def _label_counts(labels: Path, done: Mapping[str, float]) -> list[str]:
-    """Cells of a stage that makes labels; after a kill part of them was made in no known time."""
+    """Formats the counts of a stage that makes labels; after a kill their rate is unknown."""
     counts = read_counts(labels) if labels.is_file() else None
     if counts is None:
         return ["-"] * 5
@@ -107,7 +107,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 def _draw(
     pipeline: Pipeline, label_files: Sequence[str], read_picture: Callable[[Path], np.ndarray]
 ) -> list[list[np.ndarray]]:
-    """A row per image that can be drawn: as it is, then with the labels of each file."""
+    """Draws a row per readable image: the image itself, then with the labels of each file."""
     listed = pipeline.listed.first(pipeline.sample)
     labels = [read_labels(path, listed.names) for path in label_files]
     rows = []

@@ -10,7 +10,7 @@ from solo_d2.utils.settings import build
 
 @dataclass(frozen=True)
 class ConfidentPredictions:
-    """Chooses labels; see ``solo_d2.methods.free_mask.config``."""
+    """Selects predictions as labels; see ``solo_d2.methods.free_mask.config``."""
 
     update_thr: float
     max_per_img: int
@@ -22,7 +22,7 @@ class ConfidentPredictions:
         return build(cls, cfg, "PSEUDO_LABELS")
 
     def __call__(self, instances: Instances) -> Instances:
-        """Returns the predictions of an image that become labels, best first; they have not to be sorted."""
+        """Returns an image's predictions that become labels, best first; inputs need not be sorted."""
         order = instances.scores.argsort(descending=True, stable=True)[: self.max_per_img]
         best = instances[order]
         return drop_wide(best[best.scores >= self.update_thr], self.max_box_width)

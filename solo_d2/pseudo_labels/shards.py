@@ -1,4 +1,4 @@
-"""Labels of many images as shards: each is written once, whole, and knows when it was damaged."""
+"""Labels of many images in shards that are written atomically and detect damage."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 CATEGORY = {"id": 1, "name": "object"}
 _SETTINGS = "settings.json"
-# What a merged file ends with.
+# End of a merged file.
 _END = b"]}\n"
 
 
@@ -44,9 +44,9 @@ class ShardStore:
     """A folder with the settings and the finished shards.
 
     Attributes:
-        folder: Where it is.
-        settings: What the labels follow from, the list of images included.
-        num_shards: How many there will be.
+        folder: Path of the store.
+        settings: Everything that the labels depend on, including the list of images.
+        num_shards: Total number of shards.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class ShardStore:
     def open(
         cls, folder: str | os.PathLike, settings: Mapping[str, object], images: ImagePaths, shard_size: int
     ) -> "ShardStore":
-        """Opens the store of these settings, or makes it.
+        """Opens the store of these settings, or creates it.
 
         Raises:
             InputError: If the folder was made with other settings.
@@ -81,18 +81,18 @@ class ShardStore:
         return store
 
     def images_of(self, shard: int) -> list[tuple[int, str]]:
-        """COCO id and file name of each of a shard's images."""
+        """Returns the COCO id and file name of each of a shard's images."""
         part = slice(shard * self._shard_size, (shard + 1) * self._shard_size)
         return list(zip(self._images.ids[part], self._images.names[part], strict=True))
 
     def write(self, shard: int, content: Shard) -> None:
-        """Puts a finished shard into the store, with the digest of its bytes in front."""
+        """Writes a finished shard, preceded by the digest of its bytes."""
         body = json.dumps(vars(content), separators=(",", ":"))
         header = {"settings": self._key, "sha256": hashlib.sha256(body.encode()).hexdigest()}
         write_text(self._file(shard), [json.dumps(header), "\n", body])
 
     def read(self, shard: int) -> Shard | None:
-        """A finished shard; None if it is absent, damaged, half written or of other settings."""
+        """Reads a finished shard; None if it is missing, damaged, incomplete, or of other settings."""
         try:
             header, _, body = self._file(shard).read_bytes().partition(b"\n")
             head = json.loads(header)
@@ -102,17 +102,17 @@ class ShardStore:
             return None
 
     def missing(self, part: int = 0, parts: int = 1) -> list[int]:
-        """Shards still to be made, of those whose number is ``part`` modulo ``parts``; damaged ones count."""
+        """Returns missing or damaged shards among those whose number is ``part`` modulo ``parts``."""
         missing = []
         for shard in range(part, self.num_shards, parts):
             if self.read(shard) is None:
                 missing.append(shard)
                 if self._file(shard).exists():
-                    logger.warning("%s is damaged and will be made again", self._file(shard))
+                    logger.warning("%s is damaged and will be rebuilt", self._file(shard))
         return missing
 
     def forget(self, shards: Iterable[int]) -> None:
-        """Deletes finished shards, so that they are missing."""
+        """Deletes finished shards, which are then missing."""
         for shard in shards:
             self._file(shard).unlink(missing_ok=True)
 
@@ -120,8 +120,8 @@ class ShardStore:
         """Writes all shards as one COCO JSON, one shard in memory at a time; annotation ids count from 1.
 
         Args:
-            output: The file.
-            counts: What is in it, for :func:`read_counts`.
+            output: The file to write.
+            counts: Its counts, for :func:`read_counts`.
         """
         write_text(output, self._coco_text({"settings": self.settings, "counts": dict(counts or {})}))
 
@@ -133,10 +133,10 @@ class ShardStore:
         return self.folder / f"{shard:06d}.json"
 
     def contents(self) -> Iterator[Shard]:
-        """All shards in order, one in memory at a time.
+        """Yields all shards in order, one in memory at a time.
 
         Raises:
-            InputError: If one is absent or damaged.
+            InputError: If a shard is missing or damaged.
         """
         for shard in range(self.num_shards):
             content = self.read(shard)
@@ -145,7 +145,7 @@ class ShardStore:
             yield content
 
     def _coco_text(self, info: dict) -> Iterator[str]:
-        """The file piece by piece; its first line has the settings, see :func:`read_settings`."""
+        """Yields the file piece by piece; its first line has the settings, see :func:`read_settings`."""
         yield json.dumps({"info": info})[:-1] + ",\n"
         yield f'"categories": {json.dumps([CATEGORY])},\n"images": ['
         yield from _listed(image for shard in self.contents() for image in shard.images)
@@ -156,15 +156,15 @@ class ShardStore:
 
 
 def read_settings(labels: str | os.PathLike) -> dict[str, object] | None:
-    """The settings a finished label file was made with; None if it has none or is cut short.
+    """Returns the settings of a finished label file; None if it has none or is truncated.
 
-    Reads its first line and its end only.
+    Reads only its first line and its end.
     """
     return _read_info(labels).get("settings")
 
 
 def read_counts(labels: str | os.PathLike) -> dict[str, int] | None:
-    """How many images, masks and skipped images a finished label file has; None if it does not say."""
+    """Returns the numbers of images, masks and skipped images in a finished label file; None if unknown."""
     return _read_info(labels).get("counts") or None
 
 
@@ -181,7 +181,7 @@ def _read_info(labels: str | os.PathLike) -> dict:
 
 
 def _listed(items: Iterator[dict]) -> Iterator[str]:
-    """JSON objects with commas between them, one per line."""
+    """Yields JSON objects with commas between them, one per line."""
     separator = "\n"
     for item in items:
         yield separator + json.dumps(item)

@@ -1,7 +1,7 @@
-"""Resumable stages, each in processes of its own.
+"""Resumable stages, each in its own processes.
 
-A stage has a folder. ``started.json`` states the settings and inputs that it was started with, ``done.json``
-the outputs of a finished stage. Both are written atomically, so the same command resumes a killed run.
+A stage has a folder. ``started.json`` records its settings and inputs, ``done.json`` the outputs of a
+finished stage. Both are written atomically, so the same command resumes a killed run.
 """
 
 import contextlib
@@ -28,19 +28,19 @@ logger = logging.getLogger(__name__)
 
 _LOCK = "driver.lock"
 _FORGOTTEN = ".forgotten"
-# Seconds in which leftovers of a killed driver end by themselves; loader processes check every five.
+# Seconds in which leftovers of a killed driver exit by themselves; loader processes check every five.
 _PATIENCE = 30.0
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One step.
+    """One step of a pipeline.
 
     Attributes:
         name: Name of the stage and of its folder.
         commands: Arguments of Python, one list per process; each process can be run again after a kill.
         settings: Everything that the result depends on, except outputs of other stages.
-        outputs: Files that it leaves in its folder.
+        outputs: Files that it writes to its folder.
         after: Names of the stages whose outputs it reads.
     """
 
@@ -52,7 +52,7 @@ class Stage:
 
 
 class StageRunner:
-    """Runs stages below one folder, each once.
+    """Runs each stage once, in a folder per stage.
 
     Attributes:
         folder: Parent of the stages' folders.
@@ -66,14 +66,14 @@ class StageRunner:
     def run(self, stage: Stage) -> bool:
         """Runs a stage unless it is done.
 
-        A stage whose outputs have changed, or that was started from other outputs of the stages before it, is
-        rerun from nothing.
+        A stage is rerun from scratch if its outputs have changed, or if it was started from other outputs of
+        the stages before it.
 
         Returns:
-            Whether it was run.
+            True if the stage was run.
 
         Raises:
-            InputError: See :meth:`check`; or a command failed, or an output is missing.
+            InputError: See :meth:`check`; also if a command failed or an output is missing.
         """
         self.check([stage])
         inputs = {name: self._made[name] for name in stage.after}
@@ -92,7 +92,7 @@ class StageRunner:
         """Checks the folders of stages.
 
         Raises:
-            InputError: A stage was started with other settings, or its folder has files of something else.
+            InputError: If a stage was started with other settings, or its folder has foreign files.
         """
         changes = {}
         for stage in stages:
@@ -111,10 +111,10 @@ class StageRunner:
 
     def _check_empty(self, folder: Path) -> None:
         if folder.exists() and not all(path.match(UNFINISHED) for path in folder.iterdir()):
-            raise InputError(f"{folder} has files of something else: name another --output, or remove them")
+            raise InputError(f"{folder} has foreign files: name another --output, or remove them")
 
     def _outdated(self, name: str, inputs: Mapping[str, str]) -> str:
-        """Returns why a stage cannot be resumed; "" if it can."""
+        """Returns the reason why a stage cannot be resumed; "" if it can."""
         started, done = self._started(name), self.result(name)
         if started and started.get("inputs") != inputs:
             return "its inputs changed"
@@ -155,27 +155,27 @@ class StageRunner:
         return read_object(self.folder / name / "done.json")
 
     def forget(self, names: Sequence[str]) -> None:
-        """Deletes stages' folders, last first, so that a crash leaves none without what it depends on."""
+        """Deletes stages' folders, last first, so that after a crash no stage lacks its inputs."""
         for name in reversed(names):
             if (self.folder / name).exists():
-                # Renamed first: a half deleted folder must not be taken for a stage to resume.
+                # Renamed first, because a partly deleted folder must not look like a stage to resume.
                 forgotten = tempfile.mkdtemp(_FORGOTTEN, ".", self.folder)
                 os.replace(self.folder / name, forgotten)
                 shutil.rmtree(forgotten, ignore_errors=True)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Locks the folder for this process and its children, after ending what a killed driver left running.
+        """Locks the folder for this process and its children, and cleans up orphans of a killed driver.
 
         Raises:
-            InputError: Another run still works in the folder, or a process of an earlier one does not end.
+            InputError: If another run still uses the folder, or a process of an earlier run does not end.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with open(self.folder / _LOCK, "a") as file:
             if not lock_file(file, inherited=True, patience=_PATIENCE):
                 raise InputError(f"another run still works in {self.folder}: wait for it or end it")
             end_leftovers(run_mark(file))
-            for leftover in self.folder.glob(UNFINISHED):  # not below: a folder there may be of another run
+            for leftover in self.folder.glob(UNFINISHED):  # not below: a subfolder may be another run's
                 leftover.unlink()
             for leftover in self.folder.glob(f".*{_FORGOTTEN}"):
                 shutil.rmtree(leftover, ignore_errors=True)
@@ -184,7 +184,7 @@ class StageRunner:
 
 
 def resting_on(names: Collection[str], stages: Sequence[Stage]) -> list[str]:
-    """Returns these stages and all that depend on them, directly or not, in the stages' order."""
+    """Returns these stages and all that depend on them, directly or indirectly, in the stages' order."""
     found: list[str] = []
     for stage in stages:
         if stage.name in names or set(stage.after) & set(found):
@@ -193,7 +193,7 @@ def resting_on(names: Collection[str], stages: Sequence[Stage]) -> list[str]:
 
 
 def changed_outputs(folder: Path, outputs: Mapping[str, str]) -> str:
-    """Returns the names of outputs that are missing or have other bytes, with commas; "" if none."""
+    """Returns the names of missing or changed outputs, separated by commas; "" if none."""
     changed = [
         name
         for name, digest in outputs.items()

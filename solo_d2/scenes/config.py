@@ -1,4 +1,4 @@
-"""What the built-in scenes look like: the classes, and one frozen dataclass of distributions."""
+"""Classes and distributions of the built-in scenes."""
 
 from dataclasses import dataclass
 
@@ -13,29 +13,29 @@ MAX_OBJECTS = 20
 
 @dataclass(frozen=True)
 class SceneConfig:
-    """Distributions the scenes are drawn from.
+    """The distributions of the scenes.
 
     Lengths are fractions of the image side, so that the same scenes appear at every ``size``; the
     numbers in brackets are pixels at the default 128.
 
     Attributes:
-        objects: Least and most objects in an image that has any; every count is equally likely.
+        objects: Minimum and maximum number of objects in an image that is not empty, uniform.
         empty_fraction: Probability of an image without any object.
         diameter: Longer side of an ordinary object's box, uniform [19..77 px].
         tiny_diameter: The same for tiny objects [8..12 px].
         tiny_fraction: Probability that an object is tiny.
         border_fraction: Probability that an object is placed across an image border.
-        min_visible: Least part of an object's own area that occlusion and the border may leave.
-        min_area: Fewest visible pixels an object may be left with.
-        attempts: Tries to place an object before it is given up.
+        min_visible: Minimum visible fraction of an object's area after occlusion and cropping.
+        min_area: Minimum visible pixels of an object.
+        attempts: Maximum number of attempts to place an object.
         soft_fraction: Probability of a soft (defocused) edge.
         softness: Width of a soft edge as a fraction of the object's diameter.
         hue_spread: How far a color's hue may lie from its class's, in turns of the color circle; classes
             are 0.2 turns apart, so that above 0.1 their colors overlap.
         contrast: Least color distance (sum of absolute 8-bit channel differences) between an
             object and what it covers, where a few draws can reach it.
-        stuff_regions: Least and most stuff regions in an image.
-        pixel_noise: Amplitude of the uniform noise on the finished image, in 8-bit steps.
+        stuff_regions: Minimum and maximum number of stuff regions in an image.
+        pixel_noise: Amplitude of the uniform noise on the final image, in 8-bit steps.
     """
 
     objects: tuple[int, int] = (1, 5)

@@ -1,4 +1,4 @@
-"""A short film for trying out video: a camera pans over one wide scene."""
+"""A short film to try out video: a camera pans over one wide scene."""
 
 import math
 from dataclasses import replace
@@ -13,7 +13,7 @@ from .config import SceneConfig
 from .scene import compose_scene
 
 FPS = 12.0
-# The scene's side over the frame's; object counts and sizes follow, so that frames look like images.
+# Ratio of the scene's side to the frame's; object counts and sizes scale, so frames look like images.
 _WIDTH = 1.6
 
 
@@ -21,9 +21,9 @@ def film_frames(num_frames: int = 48, size: int = 128, seed: int = 0) -> np.ndar
     """Renders the film.
 
     Args:
-        num_frames: Frames of one round of the camera.
+        num_frames: Number of frames in one round of the camera.
         size: Side of a frame in pixels.
-        seed: Of the scene.
+        seed: Seed of the scene.
 
     Returns:
         (num_frames, size, size, 3) uint8 BGR.
@@ -51,7 +51,7 @@ def write_film(path: str | Path, size: int = 128, seed: int = 0) -> None:
     """Writes the film as an mp4 file, atomically.
 
     Raises:
-        InputError: ``path`` does not end in .mp4, or OpenCV cannot encode it.
+        InputError: If ``path`` does not end in .mp4, or OpenCV cannot encode it.
     """
     path = Path(path)
     if path.suffix != ".mp4":

@@ -1,4 +1,4 @@
-"""Writes a set of scenes as a COCO data set: all of it, or nothing."""
+"""Writes a set of scenes as a COCO data set, atomically."""
 
 import json
 import logging
@@ -24,11 +24,10 @@ from .scene import compose_scene
 logger = logging.getLogger(__name__)
 
 MANIFEST = "scenes.json"
-# Changes whenever the same parameters give other scenes, so that an older set is not taken for a
-# new one.
+# Must change whenever the same parameters give other scenes, so that an older set is not reused.
 VERSION = 1
 SMALLEST_SIZE = 64
-_CHUNK = 25  # scenes handed to a worker process at a time
+_CHUNK = 25  # scenes sent to a worker process at a time
 
 
 def generate_scenes(
@@ -40,7 +39,7 @@ def generate_scenes(
     workers: int | None = None,
     config: SceneConfig | None = None,
 ) -> Path:
-    """Makes the built-in data under ``root``, or reuses it when it is there already.
+    """Creates the built-in data under ``root``, or reuses existing data.
 
     Layout: ``{train,val}/images/*.png``, ``instances_{train,val}.json`` (COCO; ``alpha_file``
     names the annotation's matte), ``panoptic_{train,val}.json`` with
@@ -48,19 +47,19 @@ def generate_scenes(
     and ``scenes.json`` (the parameters). Pixels and JSON are the same on every machine.
 
     Args:
-        root: Folder to make.
-        num_train: Training images.
-        num_val: Validation images.
+        root: Folder to create.
+        num_train: Number of training images.
+        num_val: Number of validation images.
         size: Side of the square images in pixels, at least 64.
-        seed: Of the whole set; with more images, the first ones stay the same.
-        workers: Processes; default as many as there are cores, but no more than are worth starting.
+        seed: Seed of the whole set; with more images, the first ones stay the same.
+        workers: Number of processes; by default one per core, fewer for few images.
         config: Distributions of the scenes.
 
     Returns:
         ``root``.
 
     Raises:
-        InputError: A parameter is out of range, or ``root`` holds something else.
+        InputError: If a parameter is out of range, or ``root`` holds other data.
     """
     root, config = Path(root), config or SceneConfig()
     counts = {"train": num_train, "val": num_val}
@@ -93,7 +92,7 @@ def generate_scenes(
 
 
 def _is_finished(root: Path, manifest: dict) -> bool:
-    """Whether ``root`` holds exactly this set; refuses to touch anything else that is there."""
+    """Returns True if ``root`` holds exactly this set; raises ``InputError`` for any other content."""
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
     advice = "remove that folder or choose another one"
@@ -125,7 +124,7 @@ def _move(source: Path, root: Path, manifest: dict) -> None:
 def _make_scene(
     root: Path, config: SceneConfig, size: int, seed: int, split: str, index: int
 ) -> SceneRecords:
-    """Makes one scene, writes its pictures and returns its records without them."""
+    """Composes one scene, writes its pictures, and returns its records without them."""
     scene = compose_scene(config, size, seed, split, index)
     records = scene_records(scene, index)
     name = records.image["file_name"]

@@ -26,7 +26,7 @@ PANOPTIC_STEP = (1, 3, 2)
 
 @dataclass
 class SceneRecords:
-    """What a scene contributes to a data set's files.
+    """A scene's entries in a data set's files.
 
     Attributes:
         image: Entry of ``images``.
@@ -61,10 +61,10 @@ def scene_records(scene: Scene, index: int) -> SceneRecords:
 
     Args:
         scene: The scene.
-        index: From 0. Image and annotation ids follow from it alone.
+        index: Index of the scene from 0; it determines the image and annotation ids.
 
     Returns:
-        Its records. Objects without a visible pixel have none.
+        Its records. Objects without visible pixels are omitted.
     """
     height, width = scene.owner.shape
     image_id = index + 1
@@ -118,7 +118,7 @@ def _add_segment(records: SceneRecords, mask: np.ndarray, category_id: int, colo
 
 
 def _tight_box(mask: np.ndarray) -> list[int]:
-    """[x, y, width, height] of a mask with at least one pixel."""
+    """Returns [x, y, width, height] of a mask with at least one pixel."""
     columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
     return [
         int(columns[0]),

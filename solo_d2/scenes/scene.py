@@ -1,7 +1,7 @@
-"""Composition of one scene: stuff regions at the back, objects painted over them one by one.
+"""Composes one scene: stuff regions at the back, and objects painted over them one by one.
 
-Everything random comes from one generator seeded with (seed, split, index): a scene does not
-depend on how many others are made, in which order, or by which process.
+All randomness comes from one generator seeded with (seed, split, index), so a scene does not depend on the
+number or order of the others or on the process.
 """
 
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ class SceneObject:
         alpha: (H, W) uint8, visible matte: the object's own alpha times what later objects let
             through.
         color: (H, W, 3) uint8 BGR, the object's own unmixed colors.
-        full_area: Pixels its mask had before the image border and later objects cut it.
+        full_area: Pixels of its mask before cropping and occlusion.
     """
 
     kind: int
@@ -51,19 +51,19 @@ class Scene:
     objects: list[SceneObject] = field(default_factory=list)
 
     def mask(self, index: int) -> np.ndarray:
-        """(H, W) bool, visible pixels of an object. Masks of a scene never overlap."""
+        """Returns the visible pixels of an object, (H, W) bool. Masks of a scene never overlap."""
         return self.owner == index + 1
 
 
 def compose_scene(config: SceneConfig, size: int, seed: int, split: str, index: int) -> Scene:
-    """Makes scene ``index`` of a split.
+    """Composes scene ``index`` of a split.
 
     Args:
         config: Distributions to draw from.
         size: Side of the image in pixels.
-        seed: Of the whole set.
+        seed: Seed of the whole set.
         split: One of ``SPLITS``.
-        index: From 0.
+        index: Index of the scene, from 0.
 
     Returns:
         The scene, the same for the same arguments.
@@ -84,7 +84,7 @@ def compose_scene(config: SceneConfig, size: int, seed: int, split: str, index: 
 
 
 def _stuff_map(config: SceneConfig, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Bands with wavy borders; the sky is always the topmost."""
+    """Draws bands with wavy borders; the sky is always at the top."""
     count = int(rng.integers(config.stuff_regions[0], config.stuff_regions[1] + 1))
     kinds = sorted(int(kind) for kind in rng.permutation(len(STUFF_CLASSES))[:count])
     stuff = np.full((size, size), kinds[0], np.uint8)
@@ -99,7 +99,7 @@ def _stuff_map(config: SceneConfig, size: int, rng: np.random.Generator) -> np.n
 
 
 def _add_object(scene: Scene, config: SceneConfig, rng: np.random.Generator) -> None:
-    """Paints one more object where it leaves enough of itself and of the others, or gives up."""
+    """Paints one more object where it and the others stay visible enough, or gives up."""
     size = len(scene.image)
     kind = int(rng.integers(len(THING_CLASSES)))
     tiny = rng.random() < config.tiny_fraction
@@ -129,7 +129,7 @@ def _place(config: SceneConfig, size: int, diameter: float, rng: np.random.Gener
 
 
 def _fits(scene: Scene, config: SceneConfig, alpha: np.ndarray, full_area: int) -> bool:
-    """Whether the object and everything it would cover keep enough visible pixels."""
+    """Returns True if the object and all objects that it covers keep enough visible pixels."""
     covered = alpha >= 128
 
     def enough(left: int, whole: int) -> bool:

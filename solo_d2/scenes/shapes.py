@@ -1,8 +1,8 @@
 """Outlines of the thing classes and their anti-aliased rasters.
 
-A shape is one outer polygon and at most one hole, rotated and scaled so that the longer side of
-its box is a given diameter. Coverage is counted on a 4x finer grid in integer arithmetic, so that
-it is the same everywhere.
+A shape is one outer polygon and at most one hole, rotated and scaled so that the longer side of its box is a
+given diameter. Coverage is counted on a 4x finer grid in integer arithmetic, so it is the same on every
+machine.
 """
 
 import math
@@ -90,7 +90,7 @@ def make_outline(kind: str, diameter: float, rng: np.random.Generator) -> Outlin
 
 
 def rasterize(outline: Outline, center: tuple[float, float], size: int) -> tuple[np.ndarray, int]:
-    """Coverage of every pixel by an outline.
+    """Computes the coverage of every pixel by an outline.
 
     Args:
         outline: Polygons relative to ``center``.
@@ -109,7 +109,7 @@ def rasterize(outline: Outline, center: tuple[float, float], size: int) -> tuple
         if polygon is not None:
             points = (polygon + center - (left, top)) * SUPERSAMPLING - 0.5
             cv2.fillPoly(fine, [np.rint(points).astype(np.int32)], value)
-    # Means of 4 x 4 values 0 and 255 are exact in float32, so this resize is the same everywhere.
+    # Means of 4 x 4 values 0 and 255 are exact in float32, so this resize is the same on every machine.
     local = cv2.resize(fine, (width, height), interpolation=cv2.INTER_AREA)
     alpha = np.zeros((size, size), np.uint8)
     rows = slice(max(0, top), max(0, min(size, top + height)))
@@ -128,7 +128,7 @@ def soften(alpha: np.ndarray, width: int) -> np.ndarray:
         width: Odd side of the box in pixels; 1 changes nothing.
 
     Returns:
-        (H, W) uint8. Beyond the border the matte is continued by its edge value.
+        (H, W) uint8. Beyond the border the matte continues with its edge value.
     """
     if width <= 1:
         return alpha

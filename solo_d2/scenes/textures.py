@@ -1,7 +1,6 @@
 """Textures of stuff and things: value noise, gradients and patterns in integer arithmetic.
 
-Integers make the pixels the same on every machine, whatever its vector instructions. Images are
-BGR.
+Integers make the pixels the same on every machine, whatever its vector instructions. Images are BGR.
 """
 
 import colorsys
@@ -16,13 +15,13 @@ _NOISE = 128  # value noise is in [-_NOISE, _NOISE]
 
 
 def value_noise(size: int, cells: tuple[int, int], rng: np.random.Generator, channels: int = 1) -> np.ndarray:
-    """Random values on a coarse grid, smoothly interpolated.
+    """Draws random values on a coarse grid and interpolates them smoothly.
 
     Args:
         size: Side of the result in pixels.
         cells: Grid cells (down, across); as many cells as pixels give white noise.
         rng: Source of the grid values.
-        channels: Independent fields.
+        channels: Number of independent fields.
 
     Returns:
         (channels, size, size) int32 in [-128, 128].
@@ -35,9 +34,9 @@ def value_noise(size: int, cells: tuple[int, int], rng: np.random.Generator, cha
 
 
 def _interpolation(size: int, cells: int) -> np.ndarray:
-    """(size, cells + 1) weights of smooth interpolation; every row sums to ``_UNIT``.
+    """Returns (size, cells + 1) weights of smooth interpolation; every row sums to ``_UNIT``.
 
-    Whole numbers in float64: sums of such products are exact in any order, and matmul is fast.
+    Integers in float64: sums of their products are exact in any order, and matmul is fast.
     """
     positions = np.arange(size) * cells
     left = positions // size
@@ -56,7 +55,7 @@ def _shade(color: tuple[int, int, int], *offsets: np.ndarray) -> np.ndarray:
 
 
 def _mix(first: np.ndarray, second: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """``first`` where the (size, size) weight is 0, ``second`` where it is 256."""
+    """Blends ``first`` (weight 0) and ``second`` (weight 256) by (size, size) weights."""
     return first + ((second - first) * weight[..., None] >> _UNIT_BITS)
 
 
@@ -101,7 +100,7 @@ def stuff_texture(kind: str, size: int, rng: np.random.Generator) -> np.ndarray:
     Args:
         kind: One of ``STUFF_CLASSES``.
         size: Side in pixels.
-        rng: Source of everything random in it.
+        rng: Source of its randomness.
 
     Returns:
         (size, size, 3) uint8 BGR.
@@ -118,13 +117,13 @@ def vivid_color(rng: np.random.Generator, hue: float, spread: float) -> tuple[in
 
 
 def _wave(phase: np.ndarray, period: int) -> np.ndarray:
-    """A triangle wave through [0, 256], steepened to soft-edged bands."""
+    """Returns a triangle wave through [0, 256], steepened to soft-edged bands."""
     triangle = np.abs(phase % (2 * period) - period) * _UNIT // period
     return np.clip((triangle - _UNIT // 2) * 3 + _UNIT // 2, 0, _UNIT)
 
 
 def _rotated_grid(size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Pixel coordinates along and across a random direction, in 1/256 pixels."""
+    """Returns pixel coordinates along and across a random direction, in 1/256 pixels."""
     angle = rng.uniform(0, math.pi)
     cosine, sine = round(_UNIT * math.cos(angle)), round(_UNIT * math.sin(angle))
     across = np.arange(size, dtype=np.int32)
@@ -193,7 +192,7 @@ def thing_texture(
 
 
 def _light(size: int, center: tuple[float, float], diameter: float, rng: np.random.Generator) -> np.ndarray:
-    """Brightness that changes by 44 steps over the diameter, along a random direction."""
+    """Returns brightness that changes by 44 steps over the diameter, along a random direction."""
     angle = rng.uniform(0, 2 * math.pi)
     cosine, sine = round(_UNIT * math.cos(angle)), round(_UNIT * math.sin(angle))
     across = np.arange(size, dtype=np.int32) - round(center[0])

@@ -1,1 +1,1 @@
-"""Small helpers that know nothing of models."""
+"""Helpers that do not depend on models."""

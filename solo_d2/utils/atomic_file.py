@@ -1,4 +1,4 @@
-"""Atomic writes: a file is complete or absent, whatever happens while it is written."""
+"""Atomic writes: after a crash a file is complete or absent."""
 
 import os
 import secrets
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .errors import InputError
 
-# Names of files that are being written; a killed process leaves such files.
+# Pattern of temporary files; a killed process leaves them behind.
 UNFINISHED = ".*.partial*"
 _REASON_LENGTH = 120
 
@@ -22,21 +22,21 @@ def atomic_write(
     sync: bool = True,
     keep_suffix: bool = False,
 ) -> Iterator[Path]:
-    """Yields a temporary path next to a file; what is written there replaces the file at the end.
+    """Yields a temporary path next to a file; its content replaces the file at the end.
 
-    If the block fails, the temporary file is removed and the former file stays. Every call has a temporary
-    name of its own, so several processes and machines may write the same file at once.
+    If the block fails, the temporary file is removed and the old file stays. Every call has its own temporary
+    name, so several processes and machines may write the same file at the same time.
 
     Args:
         path: The file.
-        causes: What a writer raises, besides ``OSError``, if the file cannot be written.
-        make_folder: Makes the file's folder.
-        sync: Waits until the bytes are on the disk, so that the file survives a power failure. Sets of many
-            files that can be made again do without.
-        keep_suffix: The temporary name ends like the file's, for writers that go by it.
+        causes: Exceptions, besides ``OSError``, that a writer raises if the file cannot be written.
+        make_folder: Whether to create the file's folder.
+        sync: Whether to wait until the bytes are on the disk, so that the file survives a power failure. Not
+            needed for large sets of reproducible files.
+        keep_suffix: Whether the temporary name keeps the file's suffix, for writers that depend on it.
 
     Raises:
-        InputError: The disk is full, the folder is missing or read-only, or the path is a folder.
+        InputError: If the disk is full, the folder is missing or read-only, or the path is a folder.
     """
     path = Path(path)
     suffix = path.suffix if keep_suffix else ""
@@ -61,7 +61,7 @@ def atomic_write(
 
 
 def write_text(path: str | os.PathLike, parts: Iterable[str]) -> None:
-    """Writes UTF-8 text piece by piece, see :func:`atomic_write`; makes its folder."""
+    """Writes UTF-8 text piece by piece, see :func:`atomic_write`; creates its folder."""
     with (
         atomic_write(path, make_folder=True) as temporary,
         open(temporary, "w", encoding="utf-8", newline="\n") as file,
@@ -70,6 +70,6 @@ def write_text(path: str | os.PathLike, parts: Iterable[str]) -> None:
 
 
 def write_bytes(path: str | os.PathLike, content: bytes, *, sync: bool = True) -> None:
-    """Writes bytes, see :func:`atomic_write`; makes their folder."""
+    """Writes bytes, see :func:`atomic_write`; creates the folder."""
     with atomic_write(path, make_folder=True, sync=sync) as temporary:
         temporary.write_bytes(content)

@@ -1,4 +1,4 @@
-"""The one exception for mistakes that the person at the keyboard can fix."""
+"""The exception for mistakes that the user can fix."""
 
 
 class InputError(ValueError):

@@ -1,4 +1,4 @@
-"""The one place where image files are opened: whatever is wrong with one becomes one line."""
+"""The only place where image files are opened; any problem becomes a one-line error."""
 
 import os
 import struct
@@ -16,7 +16,7 @@ from .addresses import refuse_unsafe_address
 from .errors import InputError
 
 _REASON_LENGTH = 160
-# Pillow's modes of 16-bit, 32-bit and float grays are "I;16", "I", "F" and the like.
+# Pillow's modes for 16-bit, 32-bit and float grays are "I;16", "I", "F" and similar.
 _DEEP = ("I", "F")
 # EXIF orientations that swap height and width.
 _LYING = (5, 6, 7, 8)
@@ -24,11 +24,11 @@ _EXIF_OF_PNG = {"exif", "Raw profile type exif"}
 
 
 class UnreadableImage(InputError):
-    """An image that cannot be used; the message names the file and says why."""
+    """An image that cannot be used; the message gives the file and the reason."""
 
 
-# What mappers raise at an image that cannot be used. Mappers of users raise what Pillow raises; anything else
-# is a bug and is not caught.
+# Exceptions of mappers for an unusable image. Users' own mappers raise Pillow's exceptions; any other
+# exception is a bug and is not caught.
 UNREADABLE = (
     UnreadableImage, SizeMismatchError, OSError, EOFError, SyntaxError, struct.error, zlib.error,
     Image.DecompressionBombError,
@@ -37,7 +37,7 @@ UNREADABLE = (
 
 @contextmanager
 def open_image(path: str | os.PathLike) -> Iterator[Image.Image]:
-    """Opens an image file with Pillow; the block must do nothing but use the image.
+    """Opens an image file with Pillow; every exception in the block counts as a damaged image.
 
     Args:
         path: A local file, or an address that Detectron2's PathManager knows.
@@ -57,17 +57,17 @@ def open_image(path: str | os.PathLike) -> Iterator[Image.Image]:
             yield image
     except UnidentifiedImageError as error:
         raise UnreadableImage(f"image {path} cannot be read: it is no image or of an unknown kind") from error
-    except Exception as error:  # decoders raise whatever damaged bytes lead them to
+    except Exception as error:  # on damaged bytes decoders raise any exception
         reason = " ".join((str(error) or type(error).__name__).split())[:_REASON_LENGTH]
         raise UnreadableImage(f"image {path} cannot be read: {reason}") from error
 
 
 def read_image(path: str | os.PathLike, format: str = "RGB") -> np.ndarray:
-    """Reads an image file, turned upright as its EXIF orientation says.
+    """Reads an image file, rotated upright by its EXIF orientation.
 
     Args:
         path: See :func:`open_image`.
-        format: "RGB", "BGR", "L" or another one that Detectron2 knows.
+        format: "RGB", "BGR", "L" or another format that Detectron2 knows.
 
     Returns:
         (H, W, C) uint8; "L" has C = 1.
@@ -80,25 +80,25 @@ def read_image(path: str | os.PathLike, format: str = "RGB") -> np.ndarray:
 
 
 def read_size(path: str | os.PathLike) -> tuple[int, int]:
-    """Reads (height, width) of an image, upright, from its header; the pixels may still be damaged.
+    """Reads (height, width) of an upright image from its header; the pixels may still be damaged.
 
     Raises:
         UnreadableImage: See :func:`open_image`.
     """
     with open_image(path) as image:
-        if image.format == "TIFF":  # which Pillow turns itself, some versions when it is loaded
+        if image.format == "TIFF":  # Pillow rotates TIFF itself, in some versions on loading
             image.load()
         if image.format == "PNG" and not _EXIF_OF_PNG & image.info.keys():
-            return image.height, image.width  # Pillow would decode the file to look for EXIF at its end
+            return image.height, image.width  # Pillow would decode the file to find EXIF at its end
         width, height = image.size
         return (width, height) if _orientation(image) in _LYING else (height, width)
 
 
 def image_to_array(image: Image.Image, format: str = "RGB") -> np.ndarray:
-    """Converts an open image, see :func:`read_image`; it is not changed.
+    """Converts an open image without changing it; see :func:`read_image`.
 
     Raises:
-        ValueError: Its grays have more than 8 bits; Pillow would cut them off, which makes them white.
+        ValueError: If its grays have more than 8 bits; Pillow would clip them to white.
     """
     if image.mode.startswith(_DEEP):
         raise ValueError(
@@ -109,7 +109,7 @@ def image_to_array(image: Image.Image, format: str = "RGB") -> np.ndarray:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Returns the image as its EXIF orientation says; a damaged EXIF block counts as none."""
+    """Returns the image rotated by its EXIF orientation; a damaged EXIF block is ignored."""
     try:
         return image if _orientation(image) == 1 else ImageOps.exif_transpose(image)
     except Exception:  # as in open_image
@@ -117,7 +117,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF's orientation; 1, upright, where it says none."""
+    """Returns EXIF's orientation; 1, upright, by default."""
     try:
         return image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:  # as in open_image

@@ -1,4 +1,4 @@
-"""JSON files: one reader whose errors are one line, and one atomic writer."""
+"""Reads JSON files with one-line errors, and writes them atomically."""
 
 import json
 import os
@@ -14,13 +14,13 @@ def read_json(path: str | os.PathLike, what: str) -> Any:
 
     Args:
         path: The file.
-        what: What the file is, such as "annotation file"; error messages begin with it.
+        what: Kind of file, such as "annotation file", for error messages.
 
     Returns:
         The content.
 
     Raises:
-        InputError: The file is missing, cannot be read, or is not JSON.
+        InputError: If the file is missing, cannot be read, or is not JSON.
     """
     try:
         return json.loads(Path(path).read_bytes())
@@ -35,7 +35,7 @@ def read_json(path: str | os.PathLike, what: str) -> Any:
 
 
 def write_json(path: str | os.PathLike, content: object, indent: int | None = None) -> None:
-    """Writes JSON atomically, see :func:`solo_d2.utils.atomic_file.atomic_write`; makes the file's folder.
+    """Writes JSON atomically, see :func:`solo_d2.utils.atomic_file.atomic_write`; creates the folder.
 
     Args:
         path: The file.

@@ -1,4 +1,4 @@
-"""Output files named after inputs: always below the output folder, never two of one name."""
+"""Names output files after inputs: always below the output folder, and unique."""
 
 import os
 import unicodedata
@@ -7,22 +7,22 @@ from pathlib import Path, PurePath
 
 from .errors import InputError
 
-_OUTSIDE = "__"  # stands for ".." and for the root of an absolute path
-# Unicode categories of control characters, line breaks and paragraph breaks; a terminal obeys them.
+_OUTSIDE = "__"  # replaces ".." and the root of an absolute path
+# Unicode categories of control characters, line breaks and paragraph breaks, which terminals interpret.
 _CONTROL = frozenset(("Cc", "Zl", "Zp"))
-# Marks that reorder the text around them, so that a printed name reads as another.
+# Marks that reorder the text around them and can make a printed name look like another.
 _REORDERING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def output_paths(folder: str | os.PathLike, names: Iterable[str | PurePath]) -> list[Path]:
     """Returns one path below a folder per name.
 
-    A name keeps its subfolders. ``..`` and the root of an absolute name become the folder ``__``. Names that
-    occur again get ``_2``, ``_3``, ... before their suffix.
+    A name keeps its subfolders. ``..`` and the root of an absolute name become the folder ``__``. Repeated
+    names get ``_2``, ``_3``, ... before their suffix.
 
     Args:
         folder: The output folder.
-        names: File names of inputs, in any order; from anywhere, also from a stranger's file.
+        names: File names of inputs, in any order; they may come from untrusted files.
 
     Raises:
         InputError: A name is empty, not text, or has control characters.
@@ -31,7 +31,7 @@ def output_paths(folder: str | os.PathLike, names: Iterable[str | PurePath]) -> 
 
 
 def path_below(folder: str | os.PathLike, name: str) -> Path:
-    """Returns the path of a file that must have exactly this name below a folder.
+    """Returns the path of a file with exactly this name below a folder.
 
     Raises:
         InputError: The name leaves the folder, is empty, not text, or has control characters.

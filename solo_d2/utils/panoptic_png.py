@@ -42,14 +42,14 @@ def read_ids(path: str | os.PathLike) -> np.ndarray:
 
 
 def segment_indices(ids: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
-    """Finds each pixel's place in a list of segments.
+    """Returns each pixel's index into a list of segments.
 
     Args:
         ids: (H, W) segment ids.
-        numbers: Ids of the segments listed, 1 to 256^3 - 1, all different.
+        numbers: Distinct ids of the listed segments, 1 to 256^3 - 1.
 
     Returns:
-        (H, W) uint16: 1 + the place in ``numbers``, 0 for void and ids not listed.
+        (H, W) uint16: 1 + the index into ``numbers``, 0 for void and unlisted ids.
     """
     table = np.zeros(LARGEST_ID + 1, np.uint16)
     table[np.asarray(numbers, np.int64)] = np.arange(1, len(numbers) + 1)
@@ -57,7 +57,7 @@ def segment_indices(ids: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
 
 
 def encode_ids(ids: np.ndarray) -> bytes:
-    """Returns (H, W) segment ids as the content of a panoptic PNG."""
+    """Encodes (H, W) segment ids as the content of a panoptic PNG."""
     with io.BytesIO() as content:
         Image.fromarray(ids_to_rgb(ids)).save(content, format="PNG")
         return content.getvalue()

@@ -1,4 +1,4 @@
-"""A function over many items, on as many cores as that is worth."""
+"""Maps a function over many items in parallel."""
 
 import multiprocessing
 import os
@@ -22,12 +22,13 @@ def map_in_processes(
     """Yields ``function(item)`` in the items' order.
 
     Args:
-        function: Importable, or a ``functools.partial`` of such.
-        items: What to call it with.
-        workers: Processes; 1 or fewer runs in this one. Default: one per core, but none without a chunk.
-        chunk: Items handed to a process at a time.
-        start_method: How processes start, "fork" or "spawn"; default Python's. A GPU needs "spawn".
-        initializer: Called once in each process that is started; importable.
+        function: An importable function, or a ``functools.partial`` of one.
+        items: Arguments, one per call.
+        workers: Number of processes; up to 1 runs in this process. By default one per core, limited by
+            chunks.
+        chunk: Items sent to a process at a time.
+        start_method: "fork" or "spawn"; by default Python's. A GPU needs "spawn".
+        initializer: An importable function, called once in each started process.
     """
     if workers is None:
         workers = min(os.cpu_count() or 1, len(items) // chunk)

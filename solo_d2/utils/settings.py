@@ -1,6 +1,6 @@
-"""Settings of components, taken by name from the config: each has its default and its comment in one place.
+"""Passes config keys to components by name, so that each setting is written once.
 
-A component takes plain arguments named like the keys in lower case; ``mask_loss`` gets the key ``MASK_LOSS``.
+Arguments are named like the keys in lower case: ``mask_loss`` gets the key ``MASK_LOSS``.
 """
 
 import inspect
@@ -16,16 +16,16 @@ Component = TypeVar("Component")
 
 
 def build(component: Callable[..., Component], cfg: Mapping, *nodes: str, **others) -> Component:
-    """Calls a component with the keys of config nodes that its parameters are named after.
+    """Calls a component with the config keys named like its parameters.
 
     Args:
-        component: A class, whose bases' parameters count where it passes on ``**kwargs``, or a function.
+        component: A function or a class; parameters of bases count if the class passes on ``**kwargs``.
         cfg: The whole config.
-        *nodes: Full names, such as "MODEL.SOLOV2.LOSS"; the first node that has a key decides.
-        **others: Further arguments; they override keys.
+        *nodes: Full names, such as "MODEL.SOLOV2.LOSS"; the first node with the key wins.
+        **others: Other arguments, which override keys.
 
     Raises:
-        InputError: As the component does, with the key's full name in the place of the argument's.
+        InputError: The component's errors, with the key's full name in place of the argument's.
     """
     keys = _find_keys(component, cfg, nodes)
     with naming_keys({name: key for name, key in keys.items() if name not in others}):
@@ -33,14 +33,14 @@ def build(component: Callable[..., Component], cfg: Mapping, *nodes: str, **othe
 
 
 def arguments(component: Callable, cfg: Mapping, *nodes: str, **others) -> dict[str, Any]:
-    """Returns the arguments that :func:`build` would call the component with, for a ``from_config``."""
+    """Returns the arguments that :func:`build` passes to the component, for a ``from_config``."""
     keys = _find_keys(component, cfg, nodes)
     return {name: _get(cfg, key) for name, key in keys.items()} | others
 
 
 @contextmanager
 def naming_keys(keys: Mapping[str, str]) -> Iterator[None]:
-    """Replaces names of arguments by names of config keys in the messages of ``InputError``s that pass."""
+    """Replaces argument names by config keys in the messages of ``InputError``."""
     try:
         yield
     except InputError as error:
@@ -49,7 +49,7 @@ def naming_keys(keys: Mapping[str, str]) -> Iterator[None]:
 
 
 def _find_keys(component: Callable, cfg: Mapping, nodes: tuple[str, ...]) -> dict[str, str]:
-    """Maps the component's parameters to full names of keys. A key that is a node itself is no setting."""
+    """Maps the component's parameters to full names of keys. A key that is itself a node is ignored."""
     found: dict[str, str] = {}
     for node in nodes:
         settings = _get(cfg, node)

@@ -1,4 +1,4 @@
-"""mp4 files, written frame by frame and atomically."""
+"""Writes mp4 files frame by frame and atomically."""
 
 import os
 from collections.abc import Iterator
@@ -40,21 +40,21 @@ class VideoSink:
         self.num_frames += 1
 
     def close(self) -> None:
-        """Writes what is left in memory."""
+        """Writes the frames that are still in memory."""
         if self._writer is not None:
             self._writer.release()
 
 
 @contextmanager
 def open_sink(path: str | os.PathLike, fps: float) -> Iterator[VideoSink]:
-    """Yields a sink; the file appears at the end or, with the frames so far, on Ctrl-C. An error leaves none.
+    """Yields a sink; the file appears at the end, or on Ctrl-C with the frames so far, but not on an error.
 
     Args:
-        path: The ``.mp4`` file; its folder is made.
+        path: The ``.mp4`` file; its folder is created.
         fps: Frames per second.
 
     Raises:
-        InputError: There were no frames, or the file cannot be written.
+        InputError: If there were no frames, or the file cannot be written.
     """
     path, interrupt = Path(path), None
     with atomic_write(path, make_folder=True, keep_suffix=True) as temporary:

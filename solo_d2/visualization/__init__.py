@@ -1,1 +1,1 @@
-"""Every picture: results, labels, activations and validation sheets."""
+"""Pictures: results, labels, activations, and validation sheets."""

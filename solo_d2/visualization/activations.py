@@ -16,21 +16,21 @@ from solo_d2.methods.grid.activations import Activations
 
 from .sheets import WHITE, make_sheet, split_rows
 
-_SHEET_SIDE = 840  # pixels, roughly, of a sheet's longer side
+_SHEET_SIDE = 840  # approximate pixels of a sheet's longer side
 _SMALLEST_TILE = 24
 _SMALLEST_WITH_TEXT = 150
 _GAP = 2
 _CELL_COLOR = (255, 60, 0)
 _BLACK, _WHITE = (0, 0, 0), (WHITE,) * 3
-_MAX_OVERLAP = 0.5  # of the smaller mask; cells that share more show the same object
-_CANDIDATES = 100  # cells looked at for objects
+_MAX_OVERLAP = 0.5  # of the smaller mask; cells with more overlap show the same object
+_CANDIDATES = 100  # cells considered as objects
 _NUM_CHANNELS = 3  # channels shown per kernel
 _CAPTION_HEIGHT = 18
 
 
 @dataclass(frozen=True)
 class View:
-    """The image that activations belong to.
+    """The image of some activations.
 
     Attributes:
         picture: RGB uint8 of the network input without padding, (h, w, 3).
@@ -41,7 +41,7 @@ class View:
     padded_size: tuple[int, int]
 
     def crop(self, maps: Tensor) -> Tensor:
-        """Cuts the padding off maps (..., H, W) of any resolution."""
+        """Crops the padding of maps (..., H, W) of any resolution."""
         size = [
             math.ceil(side * length / padded)
             for side, length, padded in zip(
@@ -63,17 +63,17 @@ class View:
 def draw_all(
     activations: Activations, view: View, level: int, count: int, threshold: float
 ) -> dict[str, np.ndarray]:
-    """Draws every picture that the model has something to show for.
+    """Draws all pictures that the model supports.
 
     Args:
-        activations: Of the image.
+        activations: Activations of the image.
         view: The image.
-        level: Whose cells :func:`draw_masks` shows.
-        count: Objects that :func:`draw_kernels` shows, at most.
+        level: Level whose cells :func:`draw_masks` shows.
+        count: Maximum number of objects in :func:`draw_kernels`.
         threshold: Category score above which a cell fires.
 
     Returns:
-        The pictures by name: "activations" and, where the model has them, "channels" and "kernels".
+        The pictures by name: "activations" and, if the model has them, "channels" and "kernels".
     """
     pictures = {"activations": draw_masks(activations, view, level, threshold)}
     if activations.mask_feature is not None:
@@ -84,12 +84,12 @@ def draw_all(
 
 
 def draw_masks(activations: Activations, view: View, level: int, threshold: float) -> np.ndarray:
-    """Draws the soft masks of one level, each at its cell's place; cells that fire have a frame.
+    """Draws the soft masks of one level, each at its cell's position; cells that fire have a frame.
 
     Args:
-        activations: Of the image.
+        activations: Activations of the image.
         view: The image.
-        level: Whose cells are shown.
+        level: Level whose cells are shown.
         threshold: Category score above which a cell fires.
     """
     num_grid = activations.layout.levels[level].num_grid
@@ -114,17 +114,17 @@ def draw_channels(mask_feature: Tensor, view: View) -> np.ndarray:
 
 
 def draw_kernels(activations: Activations, view: View, count: int, threshold: float) -> np.ndarray:
-    """Draws for the surest objects: the cell, where its kernel recurs, what it reads, and the mask it makes.
+    """Draws the cell, similar kernels, kernel inputs, and mask of the highest-scoring objects.
 
     Columns: the cell; cosine similarity of its kernel to those of all cells of the level (black -1,
     bright 1); the channels whose weighted values differ most between mask and background, with their
     weights; the soft mask.
 
     Args:
-        activations: Of the image; with kernels.
+        activations: Activations of the image, with kernels.
         view: The image.
-        count: Objects shown, at most.
-        threshold: Category score an object needs; the surest is shown in any case.
+        count: Maximum number of objects.
+        threshold: Minimum category score of an object; the best object is always shown.
     """
     size = _tile_size(view, _NUM_CHANNELS + 3)
     captions = ["cell", "similar kernels", *(f"channel {i + 1}" for i in range(_NUM_CHANNELS)), "mask"]
@@ -160,12 +160,12 @@ def _telling_channels(weighted: Tensor, inside: Tensor) -> list[int]:
 
 
 def surest_cells(activations: Activations, count: int, threshold: float) -> list[int]:
-    """Returns the cells with the best category scores, one per object: their masks overlap little.
+    """Returns the cells with the best category scores whose masks overlap little: one per object.
 
     Args:
-        activations: Of the image.
-        count: Cells returned, at most.
-        threshold: Score that all but the first need.
+        activations: Activations of the image.
+        count: Maximum number of cells.
+        threshold: Minimum score of all but the first cell.
     """
     chosen: list[int] = []
     masks: list[Tensor] = []
@@ -201,14 +201,14 @@ def _shrink(maps: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _enlarge(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resizes a picture, showing its own pixels where it grows."""
+    """Resizes a picture; enlarged pixels stay sharp."""
     grows = size[0] >= picture.shape[0]
     method = cv2.INTER_NEAREST if grows else cv2.INTER_AREA
     return cv2.resize(picture, (size[1], size[0]), interpolation=method)
 
 
 def _readable(tile: np.ndarray) -> tuple[int, int]:
-    """Returns a size, a multiple of the tile's, at which text on it can be read."""
+    """Returns a multiple of the tile's size that is large enough for readable text."""
     factor = max(1, math.ceil(_SMALLEST_WITH_TEXT / max(tile.shape[:2])))
     return tile.shape[0] * factor, tile.shape[1] * factor
 
@@ -220,7 +220,7 @@ def _stretch(values: Tensor) -> Tensor:
 
 
 def _grid_map(view: View, values: Tensor, num_grid: int) -> Tensor:
-    """Spreads one value per cell, (S * S,), over the image without padding."""
+    """Expands one value per cell, (S * S,), to the image without padding."""
     height, width = view.padded_size
     rows = torch.arange(view.picture.shape[0], device=values.device) * num_grid // height
     columns = torch.arange(view.picture.shape[1], device=values.device) * num_grid // width
@@ -232,6 +232,6 @@ def _caption(text: str, width: int) -> np.ndarray:
 
 
 def _write(picture: np.ndarray, text: str, color: tuple[int, ...] = _WHITE) -> np.ndarray:
-    """Writes into the lower left corner, in place."""
+    """Writes text into the lower left corner, in place."""
     place = (3, picture.shape[0] - 5)
     return cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, color, 1, cv2.LINE_AA)

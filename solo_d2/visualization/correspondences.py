@@ -1,4 +1,4 @@
-"""Which cells of two views of a picture a pre-trained backbone takes for the same thing."""
+"""Pictures of the cells that a pre-trained backbone matches between two views."""
 
 from collections.abc import Sequence
 
@@ -28,7 +28,7 @@ def match_views(model: DenseCL, views: Sequence[Tensor], threshold: float) -> tu
     Args:
         model: In evaluation mode.
         views: Two float tensors (3, S, S) in the model's channel order, values 0 to 255.
-        threshold: Lowest cosine of a pair.
+        threshold: Minimum cosine of a pair.
 
     Returns:
         The pairs, and the number of cells along a side of a view.
@@ -41,11 +41,11 @@ def match_views(model: DenseCL, views: Sequence[Tensor], threshold: float) -> tu
 
 
 def draw_correspondences(views: Sequence[np.ndarray], pairs: Sequence[Pair], side: int) -> np.ndarray:
-    """Draws two views side by side and joins the cells of each pair by a line.
+    """Draws two views side by side, with a line between the cells of each pair.
 
     Args:
         views: Two pictures, RGB uint8 (S, S, 3).
-        pairs: As of :func:`match_views`.
+        pairs: Result of :func:`match_views`.
         side: Cells along a side of a view.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Labels in COCO format, of data sets or made by a model, drawn over their images."""
+"""Draws labels in COCO format, from data sets or models, over their images."""
 
 import logging
 import os
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 _MIN_SIDE = 256  # pixels; smaller images are drawn enlarged, so that numbers do not cover the objects
 _GAP = 4  # pixels between the pictures of a sheet
-# Corners of the color cube that stand out from photographs; labels of an image take them in turn.
+# Corners of the color cube that stand out in photographs; the labels of an image use them in turn.
 _COLORS = (
     (0.9, 0.1, 0.3),
     (0.2, 0.9, 0.2),
@@ -46,7 +46,7 @@ class LabelFile:
     annotations: Mapping[int, Sequence[Mapping]]
 
     def of(self, name: str) -> Sequence[Mapping]:
-        """Returns the annotations of an image; none if the file does not list it."""
+        """Returns the annotations of an image; an empty list if the file does not list it."""
         return self.annotations.get(self.images[name]["id"], ()) if name in self.images else ()
 
 
@@ -55,10 +55,10 @@ def read_labels(path: str | os.PathLike, names: Container[str] | None = None) ->
 
     Args:
         path: The file.
-        names: File names of the images that are wanted; the others are not kept in memory. None keeps all.
+        names: File names of the images to keep in memory; None keeps all.
 
     Raises:
-        InputError: The file cannot be read as COCO.
+        InputError: If the file is not in COCO format.
     """
     content = read_json(path, "label file")
     try:
@@ -81,9 +81,9 @@ def draw_labels(picture: np.ndarray, annotations: Iterable[Mapping], with_scores
 
     Args:
         picture: RGB uint8 (H, W, 3).
-        annotations: COCO annotations with polygons or RLE. If one has no "score", no score is written. An
-            annotation without a mask is not drawn; a mask that cannot be read gives a warning.
-        with_scores: Writes scores.
+        annotations: COCO annotations with polygons or RLE. Annotations without "score" get no number; those
+            without a mask are not drawn; an unreadable mask gives a warning.
+        with_scores: Whether to write scores.
 
     Returns:
         RGB uint8 (k * H, k * W, 3); k enlarges pictures whose shorter side is below 256 pixels.
@@ -108,13 +108,13 @@ def draw_row(
     threshold: float = 0.0,
     with_scores: bool = True,
 ) -> list[np.ndarray]:
-    """Draws an image as it is, then with the labels that each file has for it.
+    """Draws the image itself, then the image with the labels of each file.
 
     Args:
         picture: RGB uint8 (H, W, 3).
         name: The image's file name in the labels.
-        label_files: As of :func:`read_labels`.
-        threshold: Lowest score drawn.
+        label_files: Results of :func:`read_labels`.
+        threshold: Minimum score to draw.
         with_scores: Writes scores.
     """
     row = [draw_labels(picture, [])]
@@ -125,7 +125,7 @@ def draw_row(
 
 
 def label_sheet(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
-    """Puts rows of :func:`draw_row` into one picture."""
+    """Joins rows of :func:`draw_row` to one picture."""
     return make_sheet(rows, gap=_GAP, edge=_GAP)
 
 

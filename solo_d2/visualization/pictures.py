@@ -1,4 +1,4 @@
-"""Pictures as arrays: saved, resized, and read back from a model's input. They are RGB uint8 (H, W, 3)."""
+"""Saves, resizes, and converts pictures. They are RGB uint8 (H, W, 3)."""
 
 import math
 import os
@@ -11,25 +11,25 @@ from torch import Tensor
 from solo_d2.utils.atomic_file import atomic_write
 from solo_d2.utils.errors import InputError
 
-# JPEG quality: results are kept, sheets are looked at once, activations have no fine detail.
+# JPEG quality: results are kept, sheets are viewed once, activations have no fine detail.
 RESULT_QUALITY = 95
 SHEET_QUALITY = 85
 ACTIVATIONS_QUALITY = 80
 _HAS_QUALITY = ("JPEG", "WEBP")
 _DEFAULT_SUFFIX = ".png"
-_LARGEST_SIDE = 4096  # pixels up to which a small picture is enlarged
+_LARGEST_SIDE = 4096  # maximum side in pixels of an enlarged picture
 
 
 def save_picture(picture: np.ndarray, path: str | os.PathLike, quality: int = SHEET_QUALITY) -> None:
-    """Writes a picture atomically in the format of the file's suffix; makes its folder.
+    """Writes a picture atomically in the format of the file's suffix; creates its folder.
 
     Args:
         picture: RGB uint8 (H, W, 3).
         path: The file.
-        quality: 1 to 95, of JPEG and WebP files.
+        quality: Quality of JPEG and WebP files, 1 to 95.
 
     Raises:
-        InputError: The suffix names no picture format that can be written, or the file cannot be written.
+        InputError: If the suffix is not a writable picture format, or the file cannot be written.
     """
     kind = _format_of(path)
     if kind is None:
@@ -40,7 +40,7 @@ def save_picture(picture: np.ndarray, path: str | os.PathLike, quality: int = SH
 
 
 def writable_name(name: PurePath) -> PurePath:
-    """Returns a name whose suffix :func:`save_picture` can write: as it is, or with ``.png`` after it."""
+    """Returns a name that :func:`save_picture` can write: unchanged, or with ``.png`` appended."""
     return name if _format_of(name) else name.with_name(name.name + _DEFAULT_SUFFIX)
 
 
@@ -50,7 +50,7 @@ def _format_of(path: str | os.PathLike) -> str | None:
 
 
 def enlargement(height: int, width: int, min_side: int) -> int:
-    """Returns the whole number to enlarge a small picture by, so that labels do not cover its objects.
+    """Returns the integer factor that enlarges a small picture, so that labels do not cover its objects.
 
     The shorter side reaches ``min_side``, unless the longer one would exceed 4,096 pixels.
     """

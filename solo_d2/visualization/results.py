@@ -1,4 +1,4 @@
-"""Instances or panoptic segments drawn over pictures and video frames."""
+"""Draws instances or panoptic segments over pictures and video frames."""
 
 import cv2
 import numpy as np
@@ -35,13 +35,13 @@ def choose_parts(instances: Instances, parts: str) -> Instances:
 
 
 def draw_picture(picture: np.ndarray, result: dict, metadata: Metadata, parts: str = "both") -> np.ndarray:
-    """Draws masks and boxes, class names and scores; of a panoptic result things and stuff.
+    """Draws masks, boxes, class names and scores, or the things and stuff of a panoptic result.
 
     Args:
         picture: RGB uint8 (H, W, 3).
-        result: Of the picture, on the CPU; "panoptic_seg" is drawn if it exists, else "instances".
+        result: Result of the picture, on the CPU; "panoptic_seg" is drawn if it exists, else "instances".
         metadata: Class names and colors.
-        parts: Parts of an instance that are drawn, one of ``PARTS``.
+        parts: Parts of an instance to draw, one of ``PARTS``.
 
     Returns:
         RGB uint8 (k * H, k * W, 3), a new array; k enlarges pictures whose shorter side is below 320 pixels.
@@ -55,7 +55,7 @@ def draw_picture(picture: np.ndarray, result: dict, metadata: Metadata, parts: s
 
 
 class FrameDrawer:
-    """Draws successive frames of one video; an object keeps its color while it is followed."""
+    """Draws successive frames of one video; an object keeps its color while it is tracked."""
 
     def __init__(self, metadata: Metadata, parts: str = "both"):
         self._visualizer = VideoVisualizer(metadata, ColorMode.IMAGE)
@@ -70,7 +70,7 @@ class FrameDrawer:
         return self._draw_instances(rgb, result["instances"])
 
     def _draw_instances(self, rgb: np.ndarray, instances: Instances) -> np.ndarray:
-        # The visualizer follows objects by their boxes, but draws no boxes next to masks.
+        # The visualizer tracks objects by their boxes, but draws no boxes next to masks.
         chosen = choose_parts(instances, "boxes" if self._parts == "boxes" else "both")
         drawn = self._visualizer.draw_instance_predictions(rgb, chosen)
         picture = np.ascontiguousarray(drawn.get_image()[:, :, ::-1])

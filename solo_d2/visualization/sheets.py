@@ -1,4 +1,4 @@
-"""The one tile sheet: pictures in rows and columns on white."""
+"""Sheets of pictures in rows and columns on white."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ WHITE = 255
 
 
 def make_sheet(rows: Sequence[Sequence[np.ndarray]], gap: int, edge: int = 0) -> np.ndarray:
-    """Puts pictures into a table; cells of a row share a height, those of a column a width.
+    """Arranges pictures in a table; a row has one height, a column one width.
 
     Args:
         rows: Pictures, RGB uint8 (H, W, 3) of any size, each in the upper left corner of its cell. Rows may

@@ -1,4 +1,4 @@
-"""Ground truth next to prediction, in TensorBoard, after each evaluation."""
+"""Pictures of ground truth next to prediction for TensorBoard, after each evaluation."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +19,7 @@ _MAX_SIDE = 640  # pixels of a picture's longer side
 
 
 class ValidationPictures:
-    """Pictures of a few validation images; call ``draw`` while an ``EventStorage`` is open."""
+    """Draws a few validation images; call ``draw`` inside an ``EventStorage``."""
 
     def __init__(
         self,
@@ -32,10 +32,10 @@ class ValidationPictures:
         """
         Args:
             model: The evaluated model, not wrapped.
-            mapper: Makes the model's input of a record, as in the evaluation.
-            dataset_name: Registered data set that the images come from.
+            mapper: Maps a record to the model's input, as in evaluation.
+            dataset_name: Registered data set of the images.
             count: Number of images, spread evenly over the data set.
-            prediction_metadata: Names of the predicted classes; None takes those of the data set.
+            prediction_metadata: Names of the predicted classes; None for those of the data set.
         """
         self._model = model
         self._mapper = mapper
@@ -55,7 +55,7 @@ class ValidationPictures:
         for record in self._records:
             try:
                 sample = self._mapper(dict(record))
-            except UNREADABLE:  # the evaluation names it
+            except UNREADABLE:  # the evaluation reports it
                 continue
             output = self._model([sample])[0]
             picture = self._side_by_side(record, output)

@@ -99,7 +99,7 @@ def test_missing_and_foreign_files(tmp_path):
         with pytest.raises(InputError, match=f"{name} does not exist"):
             checkpointer.load(str(tmp_path / name))
     torch.save([1, 2], tmp_path / "list.pth")
-    with pytest.raises(InputError, match="no checkpoint: it holds a list"):
+    with pytest.raises(InputError, match="not a checkpoint: it holds a list"):
         checkpointer.load(str(tmp_path / "list.pth"))
     torch.save({"model": {"other.weight": torch.ones(1)}}, tmp_path / "other.pth")
     with pytest.raises(InputError, match="made for another model"):

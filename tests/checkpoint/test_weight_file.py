@@ -229,5 +229,5 @@ def test_missing_files_and_lists(tmp_path):
         with pytest.raises(InputError, match=f"{name} does not exist"):
             read_weight_file(str(tmp_path / name))
     torch.save([1, 2], tmp_path / "list.pth")
-    with pytest.raises(InputError, match="no checkpoint: it holds a list"):
+    with pytest.raises(InputError, match="not a checkpoint: it holds a list"):
         read_weight_file(str(tmp_path / "list.pth"))

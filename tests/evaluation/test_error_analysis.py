@@ -109,7 +109,7 @@ def test_mistakes_are_one_line(analyze, tmp_path):
             analyze(results)
     with pytest.raises(InputError, match="results file .* does not exist"):
         analyze_errors(tmp_path / "truth.json", tmp_path / "gone.json")
-    with pytest.raises(InputError, match="no COCO annotation file"):
+    with pytest.raises(InputError, match="not a COCO annotation file"):
         analyze_errors(tmp_path / "results.json", tmp_path / "results.json")
     (tmp_path / "broken.json").write_text("{")
     with pytest.raises(InputError, match="cannot be read as JSON"):

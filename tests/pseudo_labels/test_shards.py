@@ -61,7 +61,7 @@ def test_damaged_shards_are_made_again(store, caplog, damage):
     )
     with caplog.at_level(logging.WARNING):
         assert store.missing() == [1]
-    assert "000001.json is damaged and will be made again" in caplog.text
+    assert "000001.json is damaged and will be rebuilt" in caplog.text
     with pytest.raises(InputError, match="missing or damaged"):
         store.merge(store.folder / "out.json")
     assert not (store.folder / "out.json").exists()

@@ -112,7 +112,7 @@ def test_a_folder_of_something_else_is_left_alone(runner, make_stage):
     (folder / ".started.json.0a.partial").write_text("{")
     runner.check([make_stage()])  # as a kill at the right moment leaves it
     (folder / "model_final.pth").write_text("another training's")
-    with pytest.raises(InputError, match="one has files of something else"):
+    with pytest.raises(InputError, match="one has foreign files"):
         runner.run(make_stage())
     assert (folder / "model_final.pth").exists()
 

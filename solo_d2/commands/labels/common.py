@@ -1,4 +1,4 @@
-"""What the commands that write pseudo-labels share: flags, resuming, and the summary."""
+"""Shared parts of the commands that write pseudo-labels: flags, resuming, and the summary."""
 
 import argparse
 import logging
@@ -20,7 +20,7 @@ from solo_d2.utils.hashing import hash_value
 
 logger = logging.getLogger(__name__)
 
-# Keys of MODEL that labels do not depend on: weights count by their content, devices agree.
+# Keys of MODEL that do not change labels: weights are compared by content, and devices agree.
 _NOT_SETTINGS = ("MODEL.WEIGHTS", "MODEL.DEVICE")
 _INPUT_KEYS = ("FORMAT", "MIN_SIZE_TEST", "MAX_SIZE_TEST")
 

@@ -75,7 +75,7 @@ def build_parser(commands: str = COMMANDS) -> argparse.ArgumentParser:
 
 
 def check_arguments(args: argparse.Namespace) -> None:
-    """Raises ``InputError`` for flags that do not go together."""
+    """Raises ``InputError`` for flags that exclude each other."""
     sources = [bool(args.input), bool(args.video_input), args.webcam]
     if sum(sources) != 1:
         raise InputError("name one of --input, --video-input and --webcam (-h shows commands)")
@@ -87,7 +87,7 @@ def check_arguments(args: argparse.Namespace) -> None:
 
 
 def choose_devices(num_gpus: int) -> list[str | None]:
-    """Returns one device name per process; [None] leaves the choice to the predictor."""
+    """Returns one device name per process; [None] lets the predictor choose."""
     available = torch.cuda.device_count()
     if num_gpus > available and num_gpus > 1:
         used = f"{available} GPUs" if available > 1 else "one process"

@@ -18,7 +18,7 @@ Item = TypeVar("Item")
 
 
 def segment_video(source: VideoSource, target: Path, job: Job, device: str | None) -> Outcome:
-    """Segments every frame and writes them as one video; Ctrl-C ends it and keeps what is done.
+    """Segments every frame and writes one video; Ctrl-C ends it and keeps the frames so far.
 
     Args:
         source: Video file or camera.

@@ -1,4 +1,4 @@
-"""Pictures that a command line names by files, globs and folders."""
+"""Finds the pictures of a command line's files, globs and folders."""
 
 import re
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ class InputImage:
 
     Attributes:
         path: Its file.
-        name: Its name below the output folder, unique in a run; keeps subfolders of a given folder.
+        name: Its name below the output folder, unique in a run, with the subfolders of a given folder.
         image_id: COCO image id: the file stem if that is a number, else a running number.
     """
 
@@ -63,7 +63,7 @@ def _expand(argument: Path) -> list[tuple[Path, Path]]:
 
 
 def _matches(pattern: Path) -> list[Path]:
-    """Paths that match a pattern; ``**`` does not follow links, which may lead in circles."""
+    """Returns the paths that match a pattern; ``**`` does not follow links, which may form cycles."""
     below = pattern.relative_to(pattern.anchor)
     parts = [part if part == "**" else re.sub(r"\*+", "*", part) for part in below.parts]
     if parts[-1] == "**":

@@ -27,7 +27,7 @@ class Job:
         cfg: Config with the weights in ``MODEL.WEIGHTS``.
         score_threshold: Results below it are neither drawn nor written.
         batch_size: Pictures per forward pass.
-        parts: What is drawn, one of ``visualization.results.PARTS``.
+        parts: Parts to draw, one of ``visualization.results.PARTS``.
     """
 
     cfg: CfgNode
@@ -96,7 +96,7 @@ def segment_pictures(
 
 
 def _segment_share(share: tuple[int, str | None, Sequence[tuple[InputImage, Path]]], job: Job) -> Outcome:
-    """Segments one process's share: its rank, which is the line of its progress bar, device and pictures."""
+    """Segments one process's share: rank (the line of its progress bar), device, and pictures."""
     rank, device, pairs = share
     predictor = job.predictor(device)
     outcome = Outcome()
@@ -109,7 +109,7 @@ def _segment_share(share: tuple[int, str | None, Sequence[tuple[InputImage, Path
 
 
 def _segment_batch(batch: Sequence[tuple[InputImage, Path]], predictor: Predictor, parts: str) -> Outcome:
-    """Segments a batch in one forward pass; unreadable pictures are reported and left out."""
+    """Segments a batch in one forward pass; unreadable pictures are reported and skipped."""
     outcome = Outcome()
     readable = []
     for image, target in batch:

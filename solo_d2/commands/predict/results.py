@@ -15,7 +15,7 @@ def coco_rows(
     Args:
         instances: Results of one picture, on the CPU.
         image_id: The picture's COCO id.
-        file_name: The picture's name, which every row states next to the id.
+        file_name: The picture's name, which every row has next to the id.
         category_ids: From contiguous class index to the data set's category id; a missing index becomes its
             number plus one, as COCO counts from one.
 
@@ -32,6 +32,6 @@ def coco_rows(
 
 
 def category_ids(metadata: Metadata) -> dict[int, int]:
-    """Contiguous class index to data set category id, as far as the metadata knows."""
+    """Maps contiguous class indices to category ids of the data set, as far as the metadata has them."""
     from_dataset = metadata.get("thing_dataset_id_to_contiguous_id", {})
     return {index: category for category, index in from_dataset.items()}

@@ -19,8 +19,8 @@ class VideoSource:
 
     Attributes:
         name: Its name in messages and result files.
-        fps: Frames per second; ``DEFAULT_FPS`` if the source does not say.
-        num_frames: Length as the file's header says; None for a camera or a header that does not say.
+        fps: Frames per second; ``DEFAULT_FPS`` if unknown.
+        num_frames: Length according to the file's header; None for a camera or if unknown.
     """
 
     def __init__(self, source: str | int):
@@ -29,7 +29,7 @@ class VideoSource:
             source: Path of a video file, or number of a camera.
 
         Raises:
-            InputError: The file or camera does not exist or cannot be read.
+            InputError: If the file or camera does not exist or cannot be read.
         """
         silence_opencv()
         if isinstance(source, int):
@@ -66,7 +66,7 @@ class VideoSource:
 
 
 def silence_opencv() -> None:
-    """Keeps OpenCV's and FFmpeg's own messages off the terminal; ``InputError`` says what is wrong."""
+    """Silences OpenCV's and FFmpeg's own messages; ``InputError`` describes the problem."""
     logging = getattr(cv2.utils, "logging", cv2)  # OpenCV 5, or 4
     logging.setLogLevel(0)  # silent
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", FFMPEG_QUIET)

@@ -1,4 +1,4 @@
-"""Draws which cells of two random views of a picture a pre-trained backbone takes for the same thing.
+"""Draws the cells that a pre-trained backbone matches between two random views of a picture.
 
 solo-d2 visualize correspondences --config-file configs/quick/densecl_tiny.yaml \\
     --input datasets/scenes/val/images/000001.png --opts MODEL.WEIGHTS output/model_final.pth

@@ -1,5 +1,4 @@
-"""Data: the built-in scenes, dataset registration, the resumable training loader, dataset
-statistics."""
+"""Data: dataset registration, mappers, augmentations, the resumable training loader, and statistics."""
 
 from solo_d2.scenes import generate_scenes
 

@@ -1,4 +1,4 @@
-"""Images without labels: a folder, a text list or a COCO JSON of which only the image list is looked at."""
+"""Lists images without labels from a folder, a text file, or the image list of a COCO JSON."""
 
 import os
 from collections import deque
@@ -12,7 +12,7 @@ from solo_d2.utils.json_file import read_json
 IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".gif")
 )
-# Digits of an id that a float holds exactly, as evaluation tools need it.
+# Maximum digits of an id that a float holds exactly, which evaluation tools need.
 _LONGEST_ID = 15
 
 
@@ -21,8 +21,8 @@ class ImagePaths:
     """Image files below one folder.
 
     Attributes:
-        root: the folder.
-        names: file names relative to it, each once.
+        root: The folder.
+        names: File names relative to it, each once.
         ids: COCO image ids, in the order of ``names``.
     """
 
@@ -34,20 +34,20 @@ class ImagePaths:
         return len(self.names)
 
     def first(self, count: int) -> "ImagePaths":
-        """The list cut after ``count`` images."""
+        """Returns the first ``count`` images."""
         return ImagePaths(self.root, self.names[:count], self.ids[:count])
 
 
 def list_images(source: str | os.PathLike, root: str | os.PathLike = "") -> ImagePaths:
-    """Lists images in an order that depends on nothing but their names.
+    """Lists images in an order that depends only on their names.
 
     Args:
-        source: a folder, with its subfolders; a ``.json`` in COCO format; or a text file with one file name
+        source: A folder, with its subfolders; a ``.json`` in COCO format; or a text file with one file name
             per line.
-        root: folder that a list's names are relative to; by default the one the list is in.
+        root: Folder that a list's names are relative to; by default the list's own folder.
 
     Raises:
-        InputError: if there is no such thing, it is no list, or no image is in it.
+        InputError: If the source does not exist, is not a list, or has no image.
     """
     source = Path(source).expanduser()
     if source.is_dir():
@@ -65,7 +65,7 @@ def list_images(source: str | os.PathLike, root: str | os.PathLike = "") -> Imag
 
 
 def number_images(paths: Sequence[Path]) -> list[int]:
-    """COCO image ids: a numeric stem is the id (of equal ones the first), the others fill the gaps from 1."""
+    """Assigns COCO image ids: a numeric stem is the id (first come), the others fill the gaps from 1."""
     ids: dict[int, int] = {}
     for index, path in enumerate(paths):
         if path.stem.isdecimal() and path.stem.isascii() and len(path.stem) <= _LONGEST_ID:
@@ -84,8 +84,8 @@ def number_images(paths: Sequence[Path]) -> list[int]:
 def walk_images(folder: str | os.PathLike) -> Iterator[Path]:
     """Yields the image files of a folder and its subfolders.
 
-    Links are followed, but each folder is visited once, under its own name if it is below ``folder``: links
-    may lead in circles.
+    Links are followed, but each folder is visited once, under its own name if it is below ``folder``, because
+    links may form cycles.
     """
     visited: set[tuple[int, int]] = set()
     waiting = deque([os.fspath(folder)])
@@ -103,7 +103,7 @@ def walk_images(folder: str | os.PathLike) -> Iterator[Path]:
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a file is an image by its name; the companions ``._*`` that macOS adds are none."""
+    """Returns True if a file is an image by its name, except for macOS's companion files ``._*``."""
     return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and not name.startswith("._")
 
 

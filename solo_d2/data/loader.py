@@ -1,4 +1,4 @@
-"""The training loader: what it yields is a pure function of data, seed and iteration."""
+"""The training loader, whose batches are a pure function of data, seed and iteration."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -37,9 +37,9 @@ class Failure:
     """A data set entry that gave no sample.
 
     Attributes:
-        file_name: of its image.
-        reason: in words.
-        unreadable: whether the image cannot be read; otherwise the mapper left it out.
+        file_name: File name of its image.
+        reason: The reason in words.
+        unreadable: Whether the image cannot be read; otherwise the mapper rejected it.
     """
 
     file_name: str
@@ -49,11 +49,11 @@ class Failure:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one stream item came to.
+    """The result of one stream item.
 
     Attributes:
-        sample: the mapper's result; None when too many entries in a row failed.
-        failures: entries that failed before the one that gave the sample.
+        sample: The mapper's result; None when too many entries in a row failed.
+        failures: Entries that failed before the one that gave the sample.
     """
 
     sample: dict | None
@@ -61,7 +61,7 @@ class Outcome:
 
 
 class _MappedStream(Dataset):
-    """Stream item -> :class:`Outcome`, an entry that fails replaced by the next of the data set."""
+    """Maps a stream item to an :class:`Outcome`; the next entry of the data set replaces a failed one."""
 
     def __init__(self, records: Records, mapper: Callable[[dict], dict | None], seed: int):
         self._records = records
@@ -91,9 +91,9 @@ class TrainLoader:
     """An endless iterable of batches (lists of mapped samples) for this process.
 
     Attributes:
-        seed: of order and augmentation, the same on all ranks. Saved and set again by whoever
-            resumes.
-        start_iter: batches to skip at the start of the next iteration over the loader.
+        seed: Seed of order and augmentation, the same on all ranks. The caller saves and restores it to
+            resume.
+        start_iter: Batches to skip at the start of the next iteration over the loader.
     """
 
     @configurable
@@ -111,17 +111,17 @@ class TrainLoader:
     ):
         """
         Args:
-            records: the data set in Detectron2's format.
-            mapper: record -> sample; None or an unreadable image is replaced by the next record.
-            total_batch_size: images per iteration over all processes.
-            seed: below 0 for a random one, agreed on by all processes.
-            num_workers: processes that read and map; 0 does so in this one.
-            aspect_ratio_grouping: whether a batch holds only upright or only lying images.
-            repeat_factors: (N,) how often each record appears per epoch; None for once.
-            copy_paste: pastes objects of other records onto samples; None for not.
+            records: The data set in Detectron2's format.
+            mapper: Maps a record to a sample; the next record replaces None or an unreadable image.
+            total_batch_size: Images per iteration over all processes.
+            seed: Below 0 for a random one, agreed on by all processes.
+            num_workers: Number of processes that read and map; 0 uses this process.
+            aspect_ratio_grouping: Whether a batch holds only portrait or only landscape images.
+            repeat_factors: (N,) appearances of each record per epoch; None for one.
+            copy_paste: Pastes objects of other records onto samples; None pastes nothing.
 
         Raises:
-            InputError: no record, or a batch that the processes cannot share evenly.
+            InputError: If there is no record, or the batch cannot be split evenly over the processes.
         """
         self._rank, self._world_size = comm.get_rank(), comm.get_world_size()
         if not records:
@@ -189,10 +189,10 @@ class TrainLoader:
         return build(CopyPaste, cfg, name) if cfg.INPUT.COPY_PASTE.ENABLED else None
 
     def __iter__(self) -> Iterator[list[dict]]:
-        """Yields batches from iteration ``start_iter`` on, without end.
+        """Yields batches endlessly, from iteration ``start_iter``.
 
         Raises:
-            InputError: too many images cannot be read.
+            InputError: If too many images cannot be read.
         """
         stream = BatchStream(
             self._make_sampler,
@@ -202,7 +202,7 @@ class TrainLoader:
             groups=self._groups,
             skip=self.start_iter,
         )
-        # The stream has no end, so the worker processes live as long as the iterator.
+        # The stream is endless, so the worker processes live as long as the iterator.
         batches = DataLoader(
             _MappedStream(self._records, self._mapper, self.seed),
             batch_sampler=stream,
@@ -242,7 +242,7 @@ class TrainLoader:
 
 
 def _orientations(records: list[dict]) -> list[int] | None:
-    """1 per lying and 0 per upright image; None where the records do not tell their sizes."""
+    """Returns 1 per landscape and 0 per portrait image; None if the records have no sizes."""
     if all("width" in record and "height" in record for record in records):
         return [int(record["width"] > record["height"]) for record in records]
     logger.warning("Batches mix upright and lying images: the data set does not tell the images' sizes")
@@ -254,17 +254,17 @@ def _as_list(outcomes: list[Outcome]) -> list[Outcome]:
 
 
 def default_mapper(cfg: CfgNode, records: list[dict]) -> InstanceMapper:
-    """Returns the mapper that suits the records: from panoptic PNG files, or from instance annotations."""
+    """Returns the mapper for the records: from panoptic PNG files, or from instance annotations."""
     panoptic = any("pan_seg_file_name" in record for record in records)
     return (PanopticMapper if panoptic else InstanceMapper)(cfg, True)
 
 
 def build_train_loader(cfg: CfgNode, mapper: Callable[[dict], dict | None] | None = None) -> TrainLoader:
-    """Builds the training loader a config asks for.
+    """Builds the training loader of a config.
 
     Args:
-        cfg: the config.
-        mapper: record -> sample; default :func:`default_mapper`'s.
+        cfg: The config.
+        mapper: Maps a record to a sample; by default :func:`default_mapper`'s.
 
     Returns:
         The loader; set its ``start_iter`` (and the ``seed`` of the interrupted run) to resume.

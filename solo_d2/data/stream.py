@@ -1,8 +1,8 @@
 """The order of training samples: an endless stream of indices, batched without reading images.
 
-A sample's position is its place in the stream of all ranks together. Batches can be skipped by
-replaying indices, and whatever is random about a sample is seeded by its position, so that where a
-run resumed and how many worker processes read the images cannot change what is trained on.
+A sample's position is its index in the stream of all ranks together. Batches are skipped by replaying
+indices, and a sample's randomness is seeded by its position. So neither resuming nor the number of worker
+processes changes the samples.
 """
 
 import random
@@ -19,8 +19,8 @@ class StreamItem:
     """One sample to be read.
 
     Attributes:
-        position: in the stream of all ranks together, from 0.
-        index: into the data set.
+        position: Index in the stream of all ranks together, from 0.
+        index: Index into the data set.
     """
 
     position: int
@@ -41,13 +41,13 @@ class BatchStream:
     ):
         """
         Args:
-            make_sampler: makes an endless sampler that yields this rank's indices, which are every
-                ``world_size``-th of all ranks' indices from ``rank`` on.
-            batch_size: of this rank.
-            rank: of this process.
-            world_size: number of processes.
-            groups: per data set index, the group whose samples share a batch; None for no grouping.
-            skip: batches to leave out at the start.
+            make_sampler: Returns an endless sampler of this rank's indices: every ``world_size``-th of all
+                ranks' indices, starting at ``rank``.
+            batch_size: Batch size of this rank.
+            rank: Rank of this process.
+            world_size: Number of processes.
+            groups: Group of each data set index; a batch has samples of one group. None: no grouping.
+            skip: Number of batches to skip at the start.
         """
         self._make_sampler = make_sampler
         self._batch_size = batch_size
@@ -74,11 +74,11 @@ class BatchStream:
 
 @contextmanager
 def seeded_by_position(seed: int, position: int) -> Iterator[None]:
-    """Seeds ``random``, numpy and torch (CPU) from a position, and puts them back after.
+    """Seeds ``random``, numpy and torch (CPU) from a position, and restores their states afterwards.
 
     Args:
-        seed: of the run.
-        position: of the sample.
+        seed: Seed of the run.
+        position: Position of the sample.
     """
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     numbers = np.random.SeedSequence([seed, position]).generate_state(3)

@@ -1,1 +1,1 @@
-"""Training: trainer, hooks, launching, and the command line's checks."""
+"""Training: trainer, hooks, launching, and checks of the command line."""

@@ -1,4 +1,4 @@
-"""Command lines: parsers, and errors as one line without a traceback."""
+"""Command-line parsers and one-line errors without a traceback."""
 
 import argparse
 import io
@@ -26,7 +26,7 @@ EXIT_FAILURE = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
-# OSError: the system refused something, such as a missing file or a full disk; its text says which.
+# OSError: the system reports a missing file, a full disk, or similar; its text gives the details.
 USER_ERRORS = (InputError, OSError)
 EXPLAINED_ERRORS = (*USER_ERRORS, FloatingPointError)
 
@@ -44,7 +44,7 @@ Result = TypeVar("Result")
 
 
 def traceback_wanted() -> bool:
-    """Returns whether ``--traceback`` or ``SOLO_D2_TRACEBACK=1`` asked for full tracebacks."""
+    """Returns True if ``--traceback`` or ``SOLO_D2_TRACEBACK=1`` requests full tracebacks."""
     return os.environ.get(TRACEBACK_ENV, "") not in ("", "0")
 
 
@@ -78,7 +78,7 @@ def build_parser(description: str | None) -> argparse.ArgumentParser:
 
 
 def command_line() -> list[str]:
-    """Returns the words that start this program again."""
+    """Returns the command that starts this program again."""
     script = Path(sys.argv[0])
     if script.name == "__main__.py":
         return ["python", "-m", script.parent.name, *sys.argv[1:]]
@@ -134,7 +134,7 @@ def explanation(error: BaseException) -> str:
 
 
 def run_reporting_errors(main: Callable[..., Result], *args: object) -> Result:
-    """Calls ``main(*args)``; an explained error becomes one line on stderr and ``SystemExit``.
+    """Calls ``main(*args)``; an expected error becomes one line on stderr and ``SystemExit``.
 
     Args:
         main: Function to run; in a distributed job every rank runs this wrapper.
@@ -203,7 +203,7 @@ def _report_thread(failure: threading.ExceptHookArgs) -> None:
 
 
 def _is_unexplained(record: logging.LogRecord) -> bool:
-    """Returns whether the training loop may log an exception; those that become one line here stay out."""
+    """Returns True if the training loop may log an exception; expected ones become one line here."""
     error = record.exc_info[1] if record.exc_info else None
     return traceback_wanted() or error is None or not explanation(error)
 

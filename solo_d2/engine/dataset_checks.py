@@ -1,4 +1,4 @@
-"""What can be wrong between a config and its datasets, found before training starts."""
+"""Checks of a config against its datasets before training starts."""
 
 import logging
 import os
@@ -24,9 +24,9 @@ def method_name(cfg: CfgNode) -> str:
 
 
 def drop_unmeasurable(cfg: CfgNode) -> None:
-    """Takes data sets out of ``DATASETS.TEST`` that say nothing of such a model, and logs which.
+    """Removes data sets from ``DATASETS.TEST`` that cannot measure the model, and logs the change.
 
-    A meta-architecture with ``evaluator_types`` can be evaluated on data sets of these types only: one that
+    A meta-architecture with ``evaluator_types`` can only be evaluated on data sets of these types: one that
     finds no instances has no AP.
     """
     types = meta_architecture(cfg).evaluator_types
@@ -35,7 +35,7 @@ def drop_unmeasurable(cfg: CfgNode) -> None:
     kept = [name for name in cfg.DATASETS.TEST if MetadataCatalog.get(name).get("evaluator_type") in types]
     if len(kept) != len(cfg.DATASETS.TEST):
         logging.getLogger(__name__).warning(
-            "%s finds no instances: DATASETS.TEST is %s now instead of %s",
+            "%s finds no instances: DATASETS.TEST is now %s instead of %s",
             cfg.MODEL.META_ARCHITECTURE,
             tuple(kept),
             tuple(cfg.DATASETS.TEST),
@@ -44,20 +44,20 @@ def drop_unmeasurable(cfg: CfgNode) -> None:
 
 
 def method_node(cfg: CfgNode) -> CfgNode:
-    """The meta-architecture's keys; an empty node if it has none."""
+    """Returns the meta-architecture's node; an empty node if it has none."""
     node = cfg.MODEL.get(method_name(cfg))
     return node if isinstance(node, CfgNode) else CfgNode()
 
 
 def class_count_key(cfg: CfgNode) -> str:
-    """The full name of the meta-architecture's ``NUM_CLASSES``; "" if it has none."""
+    """Returns the full name of the meta-architecture's ``NUM_CLASSES``; "" if it has none."""
     if "NUM_CLASSES" not in method_node(cfg):
         return ""
     return f"MODEL.{method_name(cfg)}.NUM_CLASSES"
 
 
 def class_agnostic_metadata(cfg: CfgNode) -> Metadata:
-    """Names for what a class-agnostic evaluation shows: whatever the model's classes are, an object."""
+    """Returns the class names of a class-agnostic evaluation: every class is an object."""
     count = method_node(cfg).get("NUM_CLASSES", 1)
     return Metadata(
         thing_classes=["object"] * count,
@@ -66,14 +66,14 @@ def class_agnostic_metadata(cfg: CfgNode) -> Metadata:
 
 
 def check_datasets(cfg: CfgNode, training: bool) -> None:
-    """Checks that the datasets exist and have the classes the model is built for.
+    """Checks that the datasets exist and have the model's classes.
 
     Args:
-        cfg: the config.
-        training: whether ``DATASETS.TRAIN`` is used.
+        cfg: The config.
+        training: Whether ``DATASETS.TRAIN`` is used.
 
     Raises:
-        InputError: naming the dataset and the remedy.
+        InputError: If a dataset is missing or does not fit; the message says what to do.
     """
     if training and not cfg.DATASETS.TRAIN:
         raise InputError(
@@ -123,7 +123,7 @@ def _check_stuff(names: list[str], expected: int) -> None:
 
 
 def _check_measurable(name: str, architecture: str, panoptic: bool) -> None:
-    """Checks that a model's kind of result can be measured on a dataset."""
+    """Checks that a dataset can measure a model's kind of result."""
     metadata = MetadataCatalog.get(name)
     if metadata.get("evaluator_type") != "coco_panoptic_seg":
         return
@@ -140,7 +140,7 @@ def _check_measurable(name: str, architecture: str, panoptic: bool) -> None:
 
 
 def _check_has_instances(name: str, cfg: CfgNode) -> None:
-    """Checks that a model which finds instances is not to be measured on classes of images."""
+    """Checks that a model that finds instances is not evaluated on an image classification dataset."""
     kind = MetadataCatalog.get(name).get("evaluator_type")
     if kind == "class_folders" and kind not in (meta_architecture(cfg).evaluator_types or ()):
         raise InputError(
@@ -182,13 +182,13 @@ def _check_exists(name: str, tested: bool) -> None:
         if path and not os.path.exists(path):
             _load_for_advice(name)
             raise InputError(
-                f"Dataset {name} is not there: {path} does not exist; put it there, or set "
+                f"Dataset {name} is missing: {path} does not exist; put it there, or set "
                 "DETECTRON2_DATASETS to the folder that holds it"
             )
 
 
 def _load_for_advice(name: str) -> None:
-    """Lets a dataset's own loader say how to get its files; most only say that one is missing."""
+    """Runs a dataset's own loader, whose error may say how to get the files."""
     try:
         DatasetCatalog.get(name)
     except OSError:
@@ -196,7 +196,7 @@ def _load_for_advice(name: str) -> None:
 
 
 def _thing_classes(name: str) -> list[str]:
-    """Class names of a dataset; datasets that only know them once loaded are loaded."""
+    """Returns a dataset's class names; loads the dataset if it has none before."""
     metadata = MetadataCatalog.get(name)
     if metadata.get("thing_classes") is None and metadata.get("evaluator_type") in ("coco", "lvis"):
         DatasetCatalog.get(name)

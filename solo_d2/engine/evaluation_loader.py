@@ -1,4 +1,4 @@
-"""The evaluation loader: images that cannot be read are skipped, named and counted, up to a share."""
+"""The evaluation loader, which skips and reports unreadable images up to a limit."""
 
 import logging
 import math
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SkippedImage:
-    """Stands for an image that cannot be used.
+    """Placeholder of an image that cannot be used.
 
     Attributes:
         reason: One line that names the file.
@@ -46,18 +46,18 @@ class SkippingMapper:
 
 
 class EvaluationLoader:
-    """Batches of a data set, once and in order, without the images that cannot be used.
+    """Batches of a data set, once and in order, without unusable images.
 
-    Evaluators measure on the other images. A share that would make the numbers those of another data set
-    ends the evaluation.
+    Evaluators measure on the other images. If too many images are unusable for a meaningful result, the
+    evaluation ends with an error.
     """
 
     def __init__(self, batches: DataLoader, dataset_name: str, num_images: int):
         """
         Args:
-            batches: Lists of what :class:`SkippingMapper` returns.
-            dataset_name: For messages.
-            num_images: Of this process.
+            batches: Lists of :class:`SkippingMapper`'s results.
+            dataset_name: Name for messages.
+            num_images: Number of images of this process.
         """
         self._batches = batches
         self._dataset_name = dataset_name
@@ -71,7 +71,7 @@ class EvaluationLoader:
         """Yields batches.
 
         Raises:
-            InputError: More than a tenth of the images, and more than one, or all of them cannot be used.
+            InputError: If more than a tenth of the images, and more than one, or all images cannot be used.
         """
         skipped = 0
         for batch in self._batches:
@@ -87,7 +87,7 @@ class EvaluationLoader:
                 yield usable
         if skipped:
             logger.warning(
-                "%s: %d of %d images could not be used; the results are those of the others",
+                "%s: %d of %d images could not be used; the results are for the others",
                 self._dataset_name,
                 skipped,
                 self._num_images,
@@ -97,12 +97,12 @@ class EvaluationLoader:
         if skipped > max(1, MAX_UNREADABLE_FRACTION * self._num_images) or skipped == self._num_images:
             raise InputError(
                 f"{skipped} of {self._num_images} images of {self._dataset_name} cannot be evaluated, "
-                f"the last: {last.reason}; replace them, or take them out of the annotation file"
+                f"the last: {last.reason}; replace them, or remove them from the annotation file"
             )
 
 
 def build_test_loader(cfg: CfgNode, dataset_name: str) -> EvaluationLoader:
-    """Returns the loader that goes once over a registered dataset, in order."""
+    """Returns a loader that iterates once over a registered dataset, in order."""
     batches = build_detection_test_loader(cfg, dataset_name, mapper=SkippingMapper(cfg))
     share = math.ceil(len(batches.dataset) / comm.get_world_size())
     return EvaluationLoader(batches, dataset_name, share)

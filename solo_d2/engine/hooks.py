@@ -1,4 +1,4 @@
-"""Hooks beside Detectron2's: averaged weights; a best checkpoint and statistics that survive resuming."""
+"""Hooks for averaged weights, the best checkpoint, and batch-norm statistics, all exact after resuming."""
 
 import contextlib
 import copy
@@ -86,17 +86,17 @@ class Checkpoints(hooks.PeriodicCheckpointer):
 class EMAHook(HookBase):
     """Keeps an exponential moving average of the weights, and saves it at the end.
 
-    The decay grows from 1/10 to its value as (1 + n) / (10 + n) over the updates n, so that short
-    runs are not held back by their random start. Buffers (batch-norm statistics) are averaged too.
+    The decay grows from 1/10 to its value as (1 + n) / (10 + n) over the updates n, so that short runs are
+    not dominated by their random start. Buffers (batch-norm statistics) are averaged, too.
     Checkpoints hold the average as this hook's state; ``model_final_ema.pth`` holds it as weights.
 
     Args:
-        model: the live model, not wrapped.
-        decay: share of the old average that a step keeps, in [0, 1).
-        output_dir: where ``model_final_ema.pth`` goes; "" saves nothing.
+        model: The live, unwrapped model.
+        decay: Fraction of the old average that a step keeps, in [0, 1).
+        output_dir: Folder of ``model_final_ema.pth``; "" saves nothing.
 
     Attributes:
-        averaged: the model with averaged weights, in evaluation mode.
+        averaged: The model with averaged weights, in evaluation mode.
     """
 
     def __init__(self, model: torch.nn.Module, decay: float, output_dir: str = ""):
@@ -107,13 +107,13 @@ class EMAHook(HookBase):
         self._checkpointer = Checkpointer(self.averaged, output_dir, resumable=False)
 
     def before_train(self) -> None:
-        """Starts the average at the weights that training starts from."""
+        """Initializes the average with the initial weights of training."""
         if self._updates == 0:
             self.averaged.load_state_dict(self._live.state_dict())
 
     @torch.no_grad()
     def after_step(self) -> None:
-        """Moves the average towards the weights after the optimizer's step."""
+        """Moves the average toward the weights after the optimizer's step."""
         decay = min(self.decay, (1 + self._updates) / (10 + self._updates))
         self._updates += 1
         live = self._live.state_dict()
@@ -124,12 +124,12 @@ class EMAHook(HookBase):
                 average.copy_(live[name])
 
     def after_train(self) -> None:
-        """Saves the average as weights when training came to its end."""
+        """Saves the average as weights if training reached its end."""
         if self.trainer.iter + 1 >= self.trainer.max_iter:
             self._checkpointer.save("model_final_ema")
 
     def state_dict(self) -> dict:
-        """Returns the average and how often it was updated."""
+        """Returns the average and the number of its updates."""
         return {"updates": self._updates, "weights": self.averaged.state_dict()}
 
     def load_state_dict(self, state_dict: dict) -> None:
@@ -139,7 +139,7 @@ class EMAHook(HookBase):
 
 
 class PreciseBN(hooks.PreciseBN):
-    """Detectron2's hook, over the same batches at every measurement: a resumed run measures the same.
+    """Detectron2's hook with the same batches at every measurement, also in a resumed run.
 
     Arguments are Detectron2's.
     """
@@ -151,13 +151,13 @@ class PreciseBN(hooks.PreciseBN):
 
 
 class BestCheckpoint(hooks.BestCheckpointer):
-    """Keeps ``model_best.pth``, and remembers its score beside it for resumed runs.
+    """Keeps ``model_best.pth`` and records its score for resumed runs.
 
     Args:
-        eval_period: the period of the evaluation hook registered before this one.
-        model: the evaluated model, not wrapped.
-        output_dir: where ``model_best.pth`` and ``model_best.json`` go.
-        metric: evaluation result to follow, e.g. "segm/AP"; higher is better.
+        eval_period: Period of the evaluation hook that is registered before this one.
+        model: The evaluated, unwrapped model.
+        output_dir: Folder of ``model_best.pth`` and ``model_best.json``.
+        metric: Evaluation result to follow, e.g. "segm/AP"; higher is better.
     """
 
     def __init__(self, eval_period: int, model: torch.nn.Module, output_dir: str, metric: str):
@@ -167,7 +167,7 @@ class BestCheckpoint(hooks.BestCheckpointer):
         self._record = os.path.join(output_dir, f"{BEST_NAME}.json")
 
     def before_train(self) -> None:
-        """Takes up the best score of the run that is resumed."""
+        """Restores the best score of a resumed run."""
         if self.trainer.start_iter == 0 or not os.path.isfile(self._record):
             return
         record = read_json(self._record, "record of the best model")
@@ -175,13 +175,13 @@ class BestCheckpoint(hooks.BestCheckpointer):
             self.best_metric, self.best_iter = record["value"], record["iteration"]
 
     def after_step(self) -> None:
-        """Saves the model if the evaluation just made is the best."""
+        """Saves the model if the latest evaluation is the best."""
         before = self.best_iter
         super().after_step()
         self._write_record(before)
 
     def after_train(self) -> None:
-        """As ``after_step``, for the last evaluation."""
+        """Does the same for the last evaluation."""
         before = self.best_iter
         super().after_train()
         self._write_record(before)

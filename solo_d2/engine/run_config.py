@@ -28,7 +28,7 @@ from .dataset_checks import (
     meta_architecture,
 )
 
-# What own data replaces, its name in the catalogs, and its keys below DATASETS.CUSTOM, which are flags too.
+# Key that custom data replaces, its name in the catalogs, and its keys below DATASETS.CUSTOM, also flags.
 _CUSTOM_SETS = (
     ("TRAIN", "custom_train", "TRAIN_JSON", "TRAIN_IMAGES", "TRAIN_PANOPTIC"),
     ("TEST", "custom_val", "VAL_JSON", "VAL_IMAGES", "VAL_PANOPTIC"),
@@ -68,7 +68,7 @@ def build_parser(description: str | None = None) -> argparse.ArgumentParser:
 
 
 def build_cfg(args: argparse.Namespace) -> CfgNode:
-    """Builds the config, registers the datasets and checks both before time is spent.
+    """Builds the config, registers the datasets, and checks both.
 
     Args:
         args: Parsed by ``build_parser``.
@@ -77,7 +77,7 @@ def build_cfg(args: argparse.Namespace) -> CfgNode:
         The frozen config.
 
     Raises:
-        InputError: A key is unknown, a value has the wrong type, a file or dataset is missing, or class
+        InputError: If a key is unknown, a value has the wrong type, a file or dataset is missing, or class
             counts contradict each other.
     """
     cfg = read_cfg(args)
@@ -93,7 +93,7 @@ def build_cfg(args: argparse.Namespace) -> CfgNode:
 
 
 def read_cfg(args: argparse.Namespace) -> CfgNode:
-    """Reads config file, flags and KEY VALUE, in this order; the part of ``build_cfg`` that reads no data."""
+    """Reads config file, flags and KEY VALUE pairs, in this order; reads no data."""
     cfg = load_config(args.config_file)
     for key in cfg.DATASETS.CUSTOM:
         if getattr(args, key.lower(), None):
@@ -131,7 +131,7 @@ def _register_bare_images(cfg: CfgNode) -> list[str]:
         if meta_architecture(cfg).train_mapper is None:
             raise InputError(
                 f"{cfg.MODEL.META_ARCHITECTURE} learns from labels, which --train-unlabelled "
-                "(DATASETS.CUSTOM.TRAIN_UNLABELLED) has not: give --train-json and --train-images"
+                "(DATASETS.CUSTOM.TRAIN_UNLABELLED) does not have: give --train-json and --train-images"
             )
         register_unlabelled("custom_train", custom.TRAIN_UNLABELLED, custom.TRAIN_IMAGES or None)
         cfg.DATASETS.TRAIN = ("custom_train",)

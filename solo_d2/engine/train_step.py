@@ -1,4 +1,4 @@
-"""One training step: mixed precision on any device, and a full stop at the first bad loss."""
+"""A training step with mixed precision on any device that stops at the first non-finite loss."""
 
 import os
 import sys
@@ -18,16 +18,16 @@ _MAX_FILES_SHOWN = 8
 
 
 class TrainStep(SimpleTrainer):
-    """Forward, backward, check, record, step.
+    """Runs forward, backward, check, logging, and step.
 
-    The losses cross to the host once per step, together, after the backward pass has been
-    queued: the check costs nothing that logging would not cost. It comes before the optimizer's
-    step, so the dumped weights are the ones that produced the bad loss.
+    All losses are copied to the host once per step, after the backward pass has been queued, so the check
+    costs no more than logging. It precedes the optimizer's step, so the dumped weights are those that
+    produced the bad loss.
 
     Args:
-        model: maps a batch (list[dict]) to a dict of scalar losses in training mode.
-        data_loader: endless iterable of batches.
-        optimizer: of the model's parameters.
+        model: Maps a batch (list[dict]) to a dict of scalar losses in training mode.
+        data_loader: Endless iterable of batches.
+        optimizer: Optimizer of the model's parameters.
         autocast_dtype: ``torch.float16`` (with loss scaling), ``torch.bfloat16``, or None for
             full precision.
         dump_dir: folder for ``nonfinite_iter_*.pth``.
@@ -63,11 +63,11 @@ class TrainStep(SimpleTrainer):
         """Trains on one batch.
 
         Raises:
-            FloatingPointError: if a loss is NaN or infinite; one line with losses, iteration,
+            FloatingPointError: If a loss is NaN or infinite; one line with losses, iteration,
                 pictures, advice and the path of the dump.
         """
         if self._batches is None:
-            self._batches = iter(self.data_loader)  # late: the loader's start is set by --resume
+            self._batches = iter(self.data_loader)  # created late, because --resume sets the loader's start
         start = time.perf_counter()
         batch = next(self._batches)
         data_time = time.perf_counter() - start
@@ -126,7 +126,7 @@ class TrainStep(SimpleTrainer):
         )
 
     def _dump(self, losses: dict, batch: list, names: list[str]) -> str:
-        """Saves what is needed to look at the bad loss; tensors and plain values only."""
+        """Saves the state for inspecting the bad loss, as tensors and plain values only."""
         rank = comm.get_rank()
         suffix = f"_rank{rank}" if rank else ""
         path = os.path.join(self.dump_dir, f"nonfinite_iter_{self.iter:07d}{suffix}.pth")
@@ -154,7 +154,7 @@ class TrainStep(SimpleTrainer):
     def load_state_dict(self, state_dict: dict) -> None:
         """Restores optimizer and loss scale."""
         super().load_state_dict(state_dict)
-        if state_dict["grad_scaler"]:  # empty where the run had no loss scaling
+        if state_dict["grad_scaler"]:  # empty if the run had no loss scaling
             self.grad_scaler.load_state_dict(state_dict["grad_scaler"])
 
 
@@ -163,7 +163,7 @@ def _image_name(item: dict) -> str:
 
 
 def _targets(item: dict, field: str) -> torch.Tensor | None:
-    """A ground-truth field as a tensor; None where the item has none."""
+    """Returns a ground-truth field as a tensor; None if the item has none."""
     instances = item.get("instances")
     if instances is None or not instances.has(field):
         return None

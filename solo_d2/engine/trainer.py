@@ -1,4 +1,4 @@
-"""``DefaultTrainer`` for CPUs and GPUs, with AMP in either precision, EMA and exact resuming."""
+"""``DefaultTrainer`` for CPUs and GPUs, with AMP in two precisions, EMA, and exact resuming."""
 
 import errno
 import os
@@ -35,13 +35,13 @@ _WRITER_PERIOD = 20  # iterations between two lines of metrics, as in Detectron2
 
 
 class Trainer(DefaultTrainer):
-    """Trains what a config describes; the ``build_*`` class methods are there to be overridden.
+    """Trains the model of a config; override the ``build_*`` class methods to change parts.
 
-    A resumed run sees the same batches as an uninterrupted one: the checkpoint holds the
-    loader's seed, and the loader's order is a function of seed and position.
+    A resumed run gets the same batches as an uninterrupted one: the checkpoint holds the loader's seed, and
+    the loader's order is a function of seed and position.
 
     Args:
-        cfg: config with this project's keys; scaled to the number of processes when
+        cfg: Config with this project's keys; scaled to the number of processes when
             ``SOLVER.REFERENCE_WORLD_SIZE`` is set.
     """
 
@@ -87,13 +87,13 @@ class Trainer(DefaultTrainer):
 
     @property
     def evaluated_model(self) -> torch.nn.Module:
-        """The model that evaluations measure: the averaged one where there is one."""
+        """The evaluated model: the averaged one if it exists."""
         return self.ema.averaged if self.ema else self.bare_model
 
     @classmethod
     def build_optimizer(cls, cfg, model):
         """Returns SGD or AdamW with Detectron2's weight-decay groups and gradient clipping."""
-        if clips_total_norm(cfg):  # the training step does it
+        if clips_total_norm(cfg):  # the training step clips instead
             cfg = cfg.clone()
             cfg.defrost()
             cfg.SOLVER.CLIP_GRADIENTS.ENABLED = False
@@ -115,18 +115,18 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_train_loader(cls, cfg):
-        """Returns the resumable loader of the samples that the model trains on."""
+        """Returns the resumable loader of the model's training samples."""
         name = meta_architecture(cfg).train_mapper
         return build_train_loader(cfg, TRAIN_MAPPERS[name](cfg) if name else None)
 
     @classmethod
     def build_test_loader(cls, cfg, dataset_name):
-        """Returns the loader that goes once over a dataset."""
+        """Returns a loader that iterates once over a dataset."""
         return build_test_loader(cfg, dataset_name)
 
     @classmethod
     def build_evaluator(cls, cfg, dataset_name, output_folder=None):
-        """Returns the evaluator that suits the dataset; results go to OUTPUT_DIR/inference.
+        """Returns the evaluator of the dataset; results go to OUTPUT_DIR/inference.
 
         As many results per image count as the model may give, and at least
         ``TEST.DETECTIONS_PER_IMAGE``.
@@ -143,7 +143,7 @@ class Trainer(DefaultTrainer):
         cfg = self.cfg
         result: list[HookBase | None] = [hooks.IterationTimer(), hooks.LRScheduler(), self.ema]
         if cfg.TEST.PRECISE_BN.ENABLED and get_bn_modules(self.bare_model):
-            # before what is saved and evaluated
+            # before saving and evaluation
             result.append(self._build_precise_bn())
         main = comm.is_main_process()
         # Before evaluation, which may fail, and after the average is up to date.
@@ -176,14 +176,14 @@ class Trainer(DefaultTrainer):
             )
         local = cfg.clone()
         local.defrost()
-        local.DATALOADER.NUM_WORKERS = 0  # it runs seldom: worker processes would only wait
+        local.DATALOADER.NUM_WORKERS = 0  # it runs rarely: worker processes would only wait
         loader = self.build_train_loader(local)
         loader.seed = self.seed
         return PreciseBN(cfg.TEST.EVAL_PERIOD, self.bare_model, loader, cfg.TEST.PRECISE_BN.NUM_ITER)
 
     def _evaluation_function(self):
-        """What the evaluation hook calls; it must not keep the trainer alive by itself."""
-        for name in self.cfg.DATASETS.TEST:  # what cannot be measured is said now, not after training
+        """Returns the evaluation hook's function, which must not keep the trainer alive."""
+        for name in self.cfg.DATASETS.TEST:  # fails now, not after training, if a dataset cannot be measured
             self.build_evaluator(self.cfg, name)
         pictures = None
         if comm.is_main_process() and self.cfg.TEST.VIS_IMAGES > 0:
@@ -211,11 +211,10 @@ class Trainer(DefaultTrainer):
         """Loads the last checkpoint of ``OUTPUT_DIR``, or else ``MODEL.WEIGHTS``.
 
         Args:
-            resume: whether a checkpoint in ``OUTPUT_DIR`` is continued, at the next iteration and
-                the next batch.
+            resume: Whether to continue a checkpoint in ``OUTPUT_DIR`` at the next iteration and batch.
 
         Raises:
-            InputError: if a weight file is missing, damaged or does not fit.
+            InputError: If a weight file is missing, damaged or does not fit.
         """
         fresh = FreshWeights(self.bare_model, self.cfg.MODEL.FRESH_WEIGHTS)
         try:
@@ -287,9 +286,9 @@ class Trainer(DefaultTrainer):
 
 
 def evaluated_tasks(cfg) -> tuple[str, ...]:
-    """What is measured of instances: boxes and masks; boxes alone with ``TEST.BOX_ONLY``, and of contours.
+    """Returns the evaluated tasks: boxes and masks; only boxes with ``TEST.BOX_ONLY`` and for contours.
 
-    The ground truth of masks is filled: AP of lines against it says nothing, AP of their boxes does.
+    Ground-truth masks are filled: AP of outlines against them is meaningless, AP of their boxes is not.
     """
     contours = method_node(cfg).get("MASK_TARGET", "mask") == "contour"
     return ("bbox",) if cfg.TEST.BOX_ONLY or contours else INSTANCE_TASKS
@@ -310,17 +309,17 @@ def _check_best_metric(cfg) -> None:
 
 
 def clips_total_norm(cfg) -> bool:
-    """Whether gradients are clipped by the norm over all parameters, as the original SOLO code does.
+    """Returns True if gradients are clipped by their norm over all parameters, as in the original SOLO.
 
     ``SOLVER.CLIP_GRADIENTS.CLIP_TYPE`` "full_model" means that; Detectron2's own "norm" and "value"
-    treat each parameter by itself.
+    treat each parameter separately.
     """
     clip = cfg.SOLVER.CLIP_GRADIENTS
     return clip.ENABLED and clip.CLIP_TYPE == "full_model"
 
 
 def autocast_dtype(cfg) -> torch.dtype | None:
-    """The dtype of mixed precision, or None where ``SOLVER.AMP.ENABLED`` is off."""
+    """Returns the dtype of mixed precision, or None if ``SOLVER.AMP.ENABLED`` is off."""
     if not cfg.SOLVER.AMP.ENABLED:
         return None
     name = cfg.SOLVER.AMP.PRECISION
@@ -330,7 +329,7 @@ def autocast_dtype(cfg) -> torch.dtype | None:
 
 
 def wrap_distributed(model: torch.nn.Module) -> torch.nn.Module:
-    """Wraps a model for several processes, on CPUs as well as GPUs; one process: as it is."""
+    """Wraps a model for several processes on CPUs or GPUs; a single process gets the model itself."""
     if comm.get_world_size() == 1:
         return model
     on_gpu = next(model.parameters()).is_cuda

@@ -1,4 +1,4 @@
-"""The weights a run starts from: loaded by a checkpointer that knows the config, some re-initialized."""
+"""The initial weights of a run: loaded by a checkpointer that knows the config, or re-initialized."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ _KEYS = {
 
 
 def preprocessing_of(cfg: CfgNode) -> Preprocessing:
-    """Returns what a config does to images before the model sees them."""
+    """Returns a config's preprocessing of images."""
     return Preprocessing(
         channels=cfg.INPUT.FORMAT,
         mean=tuple(cfg.MODEL.PIXEL_MEAN),
@@ -38,8 +38,8 @@ def build_checkpointer(cfg: CfgNode, model: torch.nn.Module, save_dir: str = "",
     Args:
         cfg: The model's config.
         model: The model.
-        save_dir: Folder of the checkpoints; "" if nothing is saved.
-        **kwargs: Further arguments of :class:`Checkpointer`.
+        save_dir: Folder of the checkpoints; "" to save nothing.
+        **kwargs: Other arguments of :class:`Checkpointer`.
     """
     return Checkpointer(
         model, save_dir, preprocessing=preprocessing_of(cfg), preprocessing_keys=_KEYS, **kwargs
@@ -47,13 +47,13 @@ def build_checkpointer(cfg: CfgNode, model: torch.nn.Module, save_dir: str = "",
 
 
 class FreshWeights:
-    """Initial weights that fine-tuning keeps, such as the last category layer's (FreeSOLO, section 6.2.1)."""
+    """Initial weights to keep in fine-tuning, such as the last category layer's (FreeSOLO, section 6.2.1)."""
 
     def __init__(self, model: torch.nn.Module, prefixes: Sequence[str]):
         """
         Args:
             model: Model with its initial weights.
-            prefixes: Beginnings of the names of weights to re-initialize.
+            prefixes: Name prefixes of weights to re-initialize.
 
         Raises:
             InputError: If no weight's name begins with one of them.
@@ -68,5 +68,5 @@ class FreshWeights:
         }
 
     def restore(self) -> None:
-        """Copies the initial weights back after others have been loaded."""
+        """Copies the initial weights back after loading."""
         self._model.load_state_dict(self._weights, strict=False)

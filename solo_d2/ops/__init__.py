@@ -1,4 +1,4 @@
-"""Custom operators: schema and PyTorch reference here, faster kernels in ``csrc/`` where they were built."""
+"""Custom operators: schemas and PyTorch references here, optional compiled kernels in ``csrc/``."""
 
 from ._extension import load_extension
 from .box_nms import box_nms

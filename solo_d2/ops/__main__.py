@@ -1,4 +1,4 @@
-"""Which kernels are active, and whether they compute what the references do: ``python -m solo_d2.ops``."""
+"""Prints the active kernels and checks them against the references: ``python -m solo_d2.ops``."""
 
 import argparse
 import sys
@@ -21,12 +21,12 @@ from .restore_masks import MaskCrops, restore_masks
 from .restore_masks import reference as restore_masks_reference
 
 TOLERANCE = 1e-6
-# Share of pixels that a GPU's own roundings may turn.
+# Fraction of pixels that may differ on a GPU because of rounding.
 _GPU_ROUNDINGS = 1e-5
 
 
 def report() -> list[tuple[str, str]]:
-    """(what, value) rows: the kernels of every operator and device, why there are none, the CPU's variant."""
+    """Returns (name, value) rows: kernels of every operator and device, why any are missing, CPU variant."""
     rows = []
     for operator in OPERATORS:
         kinds = active_kernels(operator)
@@ -54,7 +54,7 @@ def differences(device: str) -> Iterator[tuple[str, float]]:
 
 
 def _restoring_differences(soft: Tensor) -> Iterator[tuple[str, float]]:
-    """As :func:`differences`, of the way from soft masks to files; 1 for another text."""
+    """Yields :func:`differences` of the operators from soft masks to files; 1 if encoded texts differ."""
     frame = (0.5, (180, 331), (270, 400), 4)
     restored, expected = restore_masks(soft, *frame), restore_masks_reference(soft, *frame)
     # On a GPU a value may round to the other side of the threshold.
@@ -70,7 +70,7 @@ def _restoring_differences(soft: Tensor) -> Iterator[tuple[str, float]]:
 
 
 def _example(device: str) -> tuple[Tensor, Tensor, Tensor]:
-    """Overlapping soft discs: (60, 47, 83) masks, labels and descending scores."""
+    """Returns overlapping soft discs: (60, 47, 83) masks, labels and descending scores."""
     generator = torch.Generator().manual_seed(0)
     y, x = torch.meshgrid(torch.arange(47.0), torch.arange(83.0), indexing="ij")
     center = torch.rand(60, 2, 1, 1, generator=generator) * torch.tensor([47.0, 83.0]).view(2, 1, 1)

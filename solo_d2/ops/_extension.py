@@ -20,10 +20,10 @@ OPERATORS = (
 
 @cache
 def load_extension() -> str:
-    """Registers the kernels of ``solo_d2/_C*`` with the schemas that exist by now.
+    """Registers the kernels of ``solo_d2/_C*`` with the existing schemas.
 
     Returns:
-        "" if they were loaded, else why not, in words. Logged once.
+        "" if they were loaded, else the reason. Logged once.
     """
     package = Path(__file__).resolve().parents[1]
     found = sorted([*package.glob("_C*.so"), *package.glob("_C*.pyd")])
@@ -44,7 +44,7 @@ def load_extension() -> str:
 
 
 def active_kernels(operator: str) -> dict[str, str]:
-    """Returns what runs an operator of :data:`OPERATORS`, by device type: "compiled" or "reference"."""
+    """Returns the kernels of an operator of :data:`OPERATORS` by device type: "compiled" or "reference"."""
     name = f"solo_d2::{operator}"
     compiled = {
         device: torch._C._dispatch_has_kernel_for_dispatch_key(name, key)

@@ -8,22 +8,22 @@ from torch import Tensor
 
 from .checks import check_boxes, check_number
 
-# Boxes that are compared with each other at once.
+# Number of boxes that are compared with each other at a time.
 _BLOCK = 512
 
 
 def box_nms(boxes: Tensor, labels: Tensor, iou_threshold: float, max_kept: int | None = None) -> Tensor:
     """Returns the indices of boxes kept by greedy per-class NMS.
 
-    Boxes are taken in blocks. A block loses what overlaps a box kept before it; inside the block, suppression
-    is repeated from "all are kept" until nothing changes, and what then stands is what one box at a time
-    would have left.
+    Boxes are processed in blocks. First, boxes of the block that overlap an already kept box are removed.
+    Then suppression inside the block is iterated, starting from "all are kept", until nothing changes. The
+    result equals that of greedy NMS, one box at a time.
 
     Args:
         boxes: (N, 4) float XYXY, in descending order of score.
         labels: (N,) int64.
         iou_threshold: A larger IoU suppresses.
-        max_kept: Stop when this many are kept; None: never.
+        max_kept: Maximum number of kept boxes; None: no limit.
 
     Returns:
         Indices of the kept boxes, ascending, (n,) int64.
@@ -48,7 +48,7 @@ def box_nms(boxes: Tensor, labels: Tensor, iou_threshold: float, max_kept: int |
 def _greedy(suppresses: Tensor) -> Tensor:
     """Solves alive[j] = no alive i < j suppresses j, given the upper triangle (n, n): (n,) bool.
 
-    After t rounds the first t entries are final, so n rounds are enough; chains are short, so few are needed.
+    After t rounds the first t entries are final, so n rounds suffice; usually a few are enough.
     """
     alive = torch.ones(len(suppresses), dtype=torch.bool, device=suppresses.device)
     while True:
@@ -59,7 +59,7 @@ def _greedy(suppresses: Tensor) -> Tensor:
 
 
 def _suppresses(boxes: Tensor, labels: Tensor, by: Tensor, whom: Tensor, iou_threshold: float) -> Tensor:
-    """Whether the IoU of same-class boxes exceeds the threshold: (len(by), len(whom)) bool."""
+    """Returns True where the IoU of same-class boxes exceeds the threshold: (len(by), len(whom)) bool."""
     a, b = boxes[by], boxes[whom]
     corner = torch.minimum(a[:, None, 2:], b[None, :, 2:]) - torch.maximum(a[:, None, :2], b[None, :, :2])
     intersection = corner.clamp(min=0).prod(-1)

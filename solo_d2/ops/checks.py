@@ -1,7 +1,7 @@
-"""What the operators refuse, in one line each. Kernels in ``csrc/checks.h`` refuse the same.
+"""Checks of the operators' inputs, with one-line errors. ``csrc/checks.h`` has the same checks.
 
-The wrappers, references and shape functions all call these, so an operator called directly, on any device,
-with or without compiled kernels, never reads or writes past its inputs.
+Wrappers, references and shape functions all call them. So an operator that is called directly, on any device,
+with or without compiled kernels, never reads or writes out of bounds.
 """
 
 import math
@@ -14,7 +14,7 @@ from solo_d2.utils.errors import InputError
 
 DECAY_KERNELS = ("gaussian", "linear")
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
-# Coordinates whose areas float32 holds with room to spare.
+# Maximum coordinate, whose areas float32 holds easily.
 _LARGEST_COORDINATE = 1e9
 # float32 counts pixels exactly up to here.
 _LARGEST_SIDE = 1 << 24
@@ -79,7 +79,7 @@ def check_number(name: str, value: float) -> None:
 
 
 def check_boxes(boxes: Tensor, labels: Tensor) -> None:
-    """Raises an InputError unless boxes are (N, 4) floating XYXY, in order and of sane size, with labels."""
+    """Raises an InputError unless boxes are (N, 4) floating XYXY, ordered and of sane size, with labels."""
     if boxes.dim() != 2 or boxes.shape[1] != 4 or boxes.dtype not in FLOATS:
         raise InputError(f"boxes must be (N, 4) and floating, not {tuple(boxes.shape)} {boxes.dtype}")
     check_labels(labels, boxes, "boxes")
@@ -94,7 +94,7 @@ def check_boxes(boxes: Tensor, labels: Tensor) -> None:
 def check_restoring(
     masks: Tensor, threshold: float, image_size: Sequence[int], output_size: Sequence[int], stride: int
 ) -> None:
-    """Raises an InputError unless masks are (N, h, w) floating and the sizes are ones that they can have."""
+    """Raises an InputError unless masks are (N, h, w) floating and the sizes are possible for them."""
     check_dense_masks(masks, FLOATS)
     check_number("threshold", threshold)
     if stride < 1:
@@ -121,7 +121,7 @@ def check_encoding(masks: Tensor, boxes: Tensor | None) -> None:
 
 
 def check_crops(words: Tensor, frames: Tensor, height: int, width: int) -> None:
-    """Raises an InputError unless words and frames are those of crops of such a size."""
+    """Raises an InputError unless words and frames are valid crops of this size."""
     _check_pixels(height, width)
     if words.dim() != 1 or words.dtype != torch.int64:
         raise InputError(f"words must be (K,) int64, not {tuple(words.shape)} {words.dtype}")

@@ -19,7 +19,7 @@ def mask_iou(masks: Tensor, labels: Tensor | None = None, threshold: float = 0.5
     Args:
         masks: (N, H, W) bool, uint8 or floating as in :func:`pack_masks`, or (N, W) int64, its bits.
         labels: (N,) int32 or int64; pairs of different labels get 0. None: one class.
-        threshold: As in :func:`pack_masks`; without meaning for bits.
+        threshold: As in :func:`pack_masks`; ignored for bits.
 
     Returns:
         (N, N) float32, entry [i, j] the IoU of masks i < j, 0 elsewhere and where the union is empty.
@@ -48,7 +48,7 @@ def _fake(masks: Tensor, labels: Tensor | None = None, threshold: float = 0.5) -
 
 
 def _no_gradient(ctx: Any, inputs: tuple, output: Tensor) -> None:
-    """An IoU of thresholded masks is piecewise constant: autograd refuses to go through it."""
+    """Marks the output as non-differentiable: an IoU of thresholded masks is piecewise constant."""
     ctx.mark_non_differentiable(output)
 
 
@@ -71,7 +71,7 @@ def jaccard_distance(masks: Tensor, labels: Tensor | None, threshold: float) -> 
 
 
 def _intersections(masks: Tensor, threshold: float) -> Tensor:
-    """Common pixels of every pair: (N, N) float64, exact."""
+    """Counts the common pixels of every pair exactly: (N, N) float64."""
     packed = masks.dtype == torch.int64
     pixels = masks if packed else masks.flatten(1)
     total = torch.zeros(len(masks), len(masks), dtype=torch.float64, device=masks.device)

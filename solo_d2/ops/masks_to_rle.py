@@ -1,4 +1,4 @@
-"""COCO's run-length encoding without a column-major copy of the masks, and of their frames alone.
+"""COCO's run-length encoding, without a column-major copy and only inside the masks' frames.
 
 N: masks; H, W: their size.
 """
@@ -28,8 +28,8 @@ def masks_to_rle(masks: Tensor | MaskCrops, boxes: Tensor | None = None) -> list
 
     Args:
         masks: (N, H, W) bool or uint8 (anything but 0 is inside), or crops.
-        boxes: (N, 4) XYXY in pixels; only pixels inside are read, all others count as false. None: all are
-            read, once. Not for crops, which have their own.
+        boxes: (N, 4) XYXY in pixels; only pixels inside are read, all others count as false. None reads all
+            pixels once. Not allowed for crops, which have their own frames.
 
     Returns:
         N dicts of "size", [H, W], and "counts", bytes.
@@ -56,7 +56,7 @@ def masks_to_rle(masks: Tensor | MaskCrops, boxes: Tensor | None = None) -> list
 
 
 def _frames(boxes: Tensor, height: int, width: int) -> Tensor:
-    """Returns the whole pixels around (N, 4) boxes, on the CPU; NaN becomes the border."""
+    """Rounds (N, 4) boxes outward to whole pixels, on the CPU; NaN becomes the border."""
     limit = torch.tensor([width, height, width, height])
     corners = boxes.detach().cpu().double()
     outward = torch.cat(

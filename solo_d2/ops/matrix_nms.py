@@ -32,12 +32,12 @@ def matrix_nms(
     scores; the thresholded masks have no gradient.
 
     Args:
-        masks: Best score first: (N, H, W) bool, uint8 or floating (inside where above ``threshold``), or
+        masks: Best score first: (N, H, W) bool, uint8 or floating (inside if above ``threshold``), or
             the (N, W) int64 bits of :func:`pack_masks`.
         labels: (N,) int32 or int64; only masks with equal labels suppress each other. None: all do.
         scores: (N,) floating, descending.
         kernel: "gaussian", f(iou) = exp(-sigma * iou^2), or "linear", f(iou) = 1 - iou.
-        sigma: Of the gaussian; 2 is the paper's exp(-iou^2 / 0.5).
+        sigma: Parameter of the gaussian; 2 is the paper's exp(-iou^2 / 0.5).
         threshold: In the units of floating ``masks``: a probability, or 0 for logits.
 
     Returns:
@@ -71,13 +71,13 @@ def reference(
     if not len(masks):
         return scores.clone()
     distance = jaccard_distance(masks, labels, threshold)
-    # How far each mask is from its closest better one: 1 minus the paper's compensation.
+    # Each mask's distance to its closest better one: 1 minus the paper's compensating IoU.
     gap = distance.amin(0)[:, None]
     if decay_kernel == "gaussian":
         excess = (1 - distance) ** 2 - (1 - gap) ** 2
         decay = torch.exp(-sigma * excess.amax(0))
     else:
-        # 0 / 0 is the limit that suppresses; x / 0 is no suppression.
+        # 0 / 0: identical to a fully suppressed mask, so suppressed, too. x / 0: no suppression.
         decay = torch.where(distance == 0, 0, distance / gap).amin(0)
     # Row j of column j has IoU 0 and so a factor of at least 1; the clamp makes it exactly 1.
     return (scores * decay.clamp(max=1)).to(scores.dtype)
@@ -105,7 +105,7 @@ def _save_inputs(ctx: Any, inputs: tuple, output: Tensor) -> None:
 
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    """A new score is the old one times its decay, and the decay of thresholded masks is constant."""
+    """Multiplies the gradient by the decay, which is constant for thresholded masks."""
     masks, labels, scores = ctx.saved_tensors
     decay = torch.ops.solo_d2.matrix_nms(masks, labels, torch.ones_like(scores), *ctx.settings)
     return None, None, grad * decay, None, None, None

@@ -12,7 +12,7 @@ from torch import Tensor
 from .checks import FLOATS, check_dense_masks, check_number
 
 WORD_BITS = 64
-# Pixels that the reference unpacks or thresholds at once.
+# Pixels that the reference unpacks or thresholds at a time.
 PIXELS_PER_BLOCK = 1 << 14
 
 torch.library.define(
@@ -21,12 +21,12 @@ torch.library.define(
 
 
 def pack_masks(masks: Tensor, threshold: float = 0.5) -> tuple[Tensor, Tensor, Tensor]:
-    """Binarises and packs masks: everything Matrix NMS and mask scoring need to know of them.
+    """Binarizes and packs masks; the result is all that Matrix NMS and mask scoring need.
 
     Args:
         masks: (N, H, W) bool or uint8, where anything but 0 is inside; or floating (probabilities or
             logits), inside where strictly above ``threshold``, compared in float32.
-        threshold: In the units of ``masks``; without meaning for bool and uint8.
+        threshold: In the units of ``masks``; ignored for bool and uint8.
 
     Returns:
         bits: (N, W) int64, pixel p of the flattened mask in bit p % 64 of word p // 64, the rest 0.
@@ -35,7 +35,7 @@ def pack_masks(masks: Tensor, threshold: float = 0.5) -> tuple[Tensor, Tensor, T
             ``soft_sum / area`` is the maskness (SOLO paper, section 3.4). Differentiable.
 
     Raises:
-        InputError: If the shape or dtype is another.
+        InputError: If the shape or dtype is not supported.
     """
     _check(masks, threshold)
     return torch.ops.solo_d2.pack_masks(masks, threshold)
@@ -81,7 +81,7 @@ def _save_bits(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor, Tensor]) -
 
 
 def _backward(ctx: Any, grad_bits: None, grad_area: None, grad_soft_sum: Tensor) -> tuple[Tensor, None]:
-    """The soft sum adds the values inside: each of them has the gradient 1, the others 0."""
+    """Passes the soft sum's gradient to the pixels inside; the others have gradient 0."""
     (bits,) = ctx.saved_tensors
     _, height, width = ctx.shape
     inside = unpack_bits(bits)[:, : height * width].view(ctx.shape)
@@ -92,17 +92,18 @@ torch.library.register_autograd("solo_d2::pack_masks", _backward, setup_context=
 
 
 def pack_bits(inside: Tensor) -> Tensor:
-    """Turns (N, P) bool into (N, ceil(P / 64)) int64 words, the bits after P 0."""
+    """Packs (N, P) bool into (N, ceil(P / 64)) int64 words; bits after P are 0."""
     if not inside.numel():
         return inside.new_zeros(len(inside), -(-inside.shape[1] // WORD_BITS), dtype=torch.int64)
     padded = F.pad(inside.to(torch.uint8), (0, -inside.shape[1] % WORD_BITS))
+    # Bytes of eight bits, viewed as words: on little-endian machines bit p of a word is pixel p.
     weights = 2 ** torch.arange(8, dtype=torch.uint8, device=inside.device)
     octets = (padded.unflatten(1, (-1, 8)) * weights).sum(2, dtype=torch.uint8)
     return octets.contiguous().view(torch.int64)
 
 
 def unpack_bits(bits: Tensor) -> Tensor:
-    """Turns (N, W) int64 words into (N, 64 * W) uint8 of 0 and 1."""
+    """Unpacks (N, W) int64 words to (N, 64 * W) uint8 of 0 and 1."""
     shifts = torch.arange(8, dtype=torch.uint8, device=bits.device)
     octets = bits.contiguous().view(torch.uint8)
     return octets.unsqueeze(2).bitwise_right_shift(shifts).bitwise_and_(1).flatten(1)

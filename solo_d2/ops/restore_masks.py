@@ -1,4 +1,4 @@
-"""Soft masks at feature size to binary masks at output size, in one pass and only where they are.
+"""Restores soft masks at feature size to binary masks at output size, in one pass and only where needed.
 
 N: masks; h, w: their feature size; H, W: the output's size; K: words of all crops.
 """
@@ -59,7 +59,7 @@ class MaskCrops:
         return masks
 
 
-# Bytes of float32 soft masks at output size that the reference holds at once.
+# Maximum bytes of float32 soft masks at output size that the reference holds at a time.
 _CHUNK_BYTES = 1 << 26
 _ARGUMENTS = (
     "(Tensor masks, float threshold, SymInt[2] image_size, SymInt[2] output_size, int stride, "
@@ -73,7 +73,7 @@ torch.library.define(
 
 
 class RestoredMasks(NamedTuple):
-    """Binary masks of an image with what is measured on the way.
+    """Binary masks of an image with their measures.
 
     ``masks`` are (N, H, W) bool, or :class:`MaskCrops`; ``boxes`` (N, 4) float32 XYXY, those of
     :func:`solo_d2.structures.boxes_from_masks`; ``areas`` (N,) int64 pixels.
@@ -96,20 +96,20 @@ def restore_masks(
     """Upsamples masks to the padded network input, crops the padding, resizes to the output and thresholds.
 
     The steps are those of :func:`solo_d2.layers.restore_size`, in float32 and, on CPUs, with the same
-    roundings. Pixels are computed only where their support meets a value above the threshold. Memory
-    is needed for the results alone, and on Linux not even for those pages of them that have no pixel.
+    rounding. Pixels are computed only where their support has a value above the threshold. Memory is needed
+    for the results only, and on Linux not even for pages of the results without a pixel.
 
     Args:
         masks: (N, h, w) floating, probabilities or logits, over the padded network input.
-        threshold: A pixel belongs to its mask strictly above it.
+        threshold: Mask pixels are strictly above it.
         image_size: Height and width of the network input without padding.
         output_size: H and W of the results.
         stride: Network-input pixels per mask pixel.
-        aligned: Whether masks are upsampled with aligned corners, else with half-pixel centers.
-        crops: Return packed crops, which need an eighth of the boxes' pixels in bytes, not (N, H, W) masks.
+        aligned: Whether to upsample with aligned corners instead of half-pixel centers.
+        crops: Whether to return packed crops, one bit per pixel of the boxes, instead of (N, H, W) masks.
 
     Returns:
-        The binary masks with boxes and areas. No gradients.
+        The binary masks with boxes and areas, without gradients.
 
     Raises:
         InputError: If the shape, dtype or a size does not fit.
@@ -163,7 +163,7 @@ def _binary_chunks(
     stride: int,
     aligned: bool,
 ) -> Iterator[Tensor]:
-    """Yields the masks at output size, (n, H, W) bool, a chunk after the other."""
+    """Yields the masks at output size, (n, H, W) bool, chunk by chunk."""
     pixels = max(masks.shape[1] * masks.shape[2] * stride**2, output_size[0] * output_size[1])
     if not masks.shape[0]:
         yield masks.new_zeros(0, *output_size, dtype=torch.bool)
@@ -209,7 +209,7 @@ def _fake_crops(
 
 
 def _no_gradient(ctx: Any, inputs: tuple, output: tuple[Tensor, ...]) -> None:
-    """Binary masks are piecewise constant, and so are their boxes: autograd refuses to go through them."""
+    """Marks the outputs as non-differentiable: binary masks and their boxes are piecewise constant."""
     ctx.mark_non_differentiable(*output)
 
 

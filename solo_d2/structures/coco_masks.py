@@ -35,7 +35,7 @@ class Measures:
         segmentation: The segmentation in a form that COCO's own tools accept.
         area: Area in pixels.
         box: (x, y, width, height) in pixels.
-        fixed: What had to be changed, in words; "" if nothing.
+        fixed: Description of the repair; "" if nothing was changed.
     """
 
     segmentation: list | dict

@@ -1,1 +1,1 @@
-"""Statistics of a data set, and the settings that suit it."""
+"""Statistics of a data set, and recommended settings."""

@@ -1,4 +1,4 @@
-"""Input size, scale ranges and grids that suit a data set's instances."""
+"""Recommends input size, scale ranges and grids for a data set's instances."""
 
 from dataclasses import dataclass
 
@@ -8,8 +8,8 @@ from .statistics import DEFAULT_GRIDS, DEFAULT_RANGES, InstanceTable, input_scal
 
 _GRID_CHOICES = (12, 16, 24, 36, 40, 48, 64, 80, 96)
 _SMALLEST_CELL = 4.0  # pixels; one pixel of the mask feature
-_MOST_COLLISIONS = 0.01  # of a level's instances, for a grid to be recommended
-# Lower bound of the second level's range; the others double it. Default 48, light models 28 to 32.
+_MOST_COLLISIONS = 0.01  # maximum share of a level's instances in a recommended grid
+# Lower bound of the second level's range, doubled for each next level. Default 48, light models 28 to 32.
 _RANGE_BASES = (16, 24, 32, 48)
 _SIZE_FACTORS = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0)  # of the images' own short side
 _SIZE_LIMITS = (128, 800)
@@ -42,15 +42,15 @@ def recommend(
 ) -> Recommendation:
     """Chooses input size, scale ranges and grids.
 
-    The input is the smallest that shows the 5th percentile of the scales at 16 px, within twice
-    the images' own size. The ranges start low enough that large instances reach the upper levels.
-    A grid grows until at most 1% of its level's instances collide or a cell is 4 px wide.
+    The input is the smallest one that shows the 5th percentile of the scales at 16 px, up to twice the
+    images' own size. The ranges start low enough for large instances to reach the upper levels. A grid grows
+    until at most 1% of its level's instances collide or a cell is 4 px wide.
 
     Args:
-        table: the instances.
-        levels: how many pyramid levels, 1 to 5.
-        min_size: short side to use; default chosen.
-        max_size: longest side to use; default 5/3 of the short side, as 1333 for 800.
+        table: The instances.
+        levels: Number of pyramid levels, 1 to 5.
+        min_size: Short side to use; chosen by default.
+        max_size: Maximum long side; by default 5/3 of the short side, as 1333 for 800.
 
     Returns:
         The recommendation.

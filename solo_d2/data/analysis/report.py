@@ -1,4 +1,4 @@
-"""The text that ``solo-d2 analyze dataset`` prints."""
+"""Formats the report of ``solo-d2 analyze dataset``."""
 
 from collections.abc import Sequence
 
@@ -21,8 +21,8 @@ def format_report(table: InstanceTable, advice: Recommendation) -> str:
     """Describes a data set at the recommended input size.
 
     Args:
-        table: its instances.
-        advice: settings for it.
+        table: The instances.
+        advice: The recommended settings.
 
     Returns:
         Lines of text; the last block is YAML to paste into a config file.
@@ -45,7 +45,7 @@ def format_report(table: InstanceTable, advice: Recommendation) -> str:
 
 
 def yaml_snippet(advice: Recommendation) -> str:
-    """The recommendation as a config file's text."""
+    """Formats the recommendation as a config file."""
     ranges = ", ".join(f"[{low}, {high}]" for low, high in advice.ranges)
     return "\n".join(
         [

@@ -1,8 +1,7 @@
-"""How large a data set's instances are, and how many share a cell of SOLO's grids.
+"""Measures instance sizes, and how many instances share a cell of SOLO's grids.
 
-All sizes are in network-input pixels, after the resize of the short side. An instance's scale is
-sqrt(box width x height); its center is its mask's center of mass; both as in the SOLO paper,
-section 3.
+All sizes are in network-input pixels, after the short side is resized. An instance's scale is sqrt(box width
+x height), its center is its mask's center of mass, as in the SOLO paper, section 3.
 """
 
 from collections.abc import Sequence
@@ -30,7 +29,7 @@ class InstanceTable:
         scale: (N,) sqrt of the box area.
         center: (N, 2) center of mass (x, y) in pixel indices.
         image_size: (M, 2) width and height.
-        crowds: number of crowd annotations, which are in none of the above.
+        crowds: Number of crowd annotations, which are not in the table.
     """
 
     image: np.ndarray
@@ -45,10 +44,10 @@ class LevelStatistics:
     """One level at one input size.
 
     Attributes:
-        grid: cells per side.
-        scale_range: smallest and largest scale, inclusive, in pixels.
-        instances: number assigned to the level.
-        collisions: how many of those share their center cell with another one of the image.
+        grid: Cells per side.
+        scale_range: Smallest and largest scale, inclusive, in pixels.
+        instances: Number of instances assigned to the level.
+        collisions: Number of those that share their center cell with another instance of the image.
     """
 
     grid: int
@@ -61,13 +60,13 @@ def tabulate_instances(content: dict) -> InstanceTable:
     """Collects scales and centers from cleaned COCO annotations.
 
     Args:
-        content: as ``solo_d2.data.datasets.coco_cleaning.clean_coco`` returns it.
+        content: Result of ``solo_d2.data.datasets.coco_cleaning.clean_coco``.
 
     Returns:
         The table.
 
     Raises:
-        InputError: there is no instance.
+        InputError: If there is no instance.
     """
     index = {record["id"]: position for position, record in enumerate(content["images"])}
     sizes = np.array([(record["width"], record["height"]) for record in content["images"]], float)
@@ -88,7 +87,7 @@ def tabulate_instances(content: dict) -> InstanceTable:
 
 
 def pack(segmentation: list | dict, height: int, width: int) -> dict:
-    """A COCO segmentation, polygons or RLE, as compressed RLE."""
+    """Converts a COCO segmentation, polygons or RLE, to compressed RLE."""
     if isinstance(segmentation, list):
         return coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
     if isinstance(segmentation["counts"], list):
@@ -97,7 +96,7 @@ def pack(segmentation: list | dict, height: int, width: int) -> dict:
 
 
 def mass_center(segmentation: list | dict, height: int, width: int) -> tuple[float, float]:
-    """Center of mass (x, y) of a COCO segmentation, in pixel indices of the image."""
+    """Computes the center of mass (x, y) of a COCO segmentation, in pixel indices of the image."""
     packed = pack(segmentation, height, width)
     left, top, wide, high = (int(value) for value in coco_mask.toBbox(packed))
     mask = coco_mask.decode(packed)[top : top + high, left : left + wide]
@@ -108,12 +107,12 @@ def mass_center(segmentation: list | dict, height: int, width: int) -> tuple[flo
 
 
 def resize_factors(image_size: np.ndarray, min_size: int, max_size: int) -> np.ndarray:
-    """Factors that bring short sides to ``min_size`` unless the long one would pass ``max_size``.
+    """Computes factors that resize short sides to ``min_size``, but long sides at most to ``max_size``.
 
     Args:
         image_size: (M, 2).
-        min_size: in pixels.
-        max_size: in pixels.
+        min_size: Short side in pixels.
+        max_size: Maximum long side in pixels.
 
     Returns:
         (M,) factors.
@@ -122,7 +121,7 @@ def resize_factors(image_size: np.ndarray, min_size: int, max_size: int) -> np.n
 
 
 def input_scales(table: InstanceTable, min_size: int, max_size: int) -> np.ndarray:
-    """(N,) instance scales in network-input pixels."""
+    """Returns (N,) instance scales in network-input pixels."""
     return table.scale * resize_factors(table.image_size, min_size, max_size)[table.image]
 
 
@@ -133,14 +132,14 @@ def level_statistics(
     grids: Sequence[int] = DEFAULT_GRIDS,
     ranges: Sequence[tuple[int, int]] = DEFAULT_RANGES,
 ) -> list[LevelStatistics]:
-    """Instances and center-cell collisions of every level.
+    """Counts instances and center-cell collisions of every level.
 
     Args:
-        table: the instances.
-        min_size: short side of the input in pixels.
-        max_size: longest side of the input in pixels.
-        grids: cells per side, one per level.
-        ranges: inclusive scale bounds in pixels, one pair per level.
+        table: The instances.
+        min_size: Short side of the input in pixels.
+        max_size: Longest side of the input in pixels.
+        grids: Cells per side, one per level.
+        ranges: Inclusive scale bounds in pixels, one pair per level.
 
     Returns:
         One entry per level.
@@ -162,7 +161,7 @@ def collision_fraction(
     grids: Sequence[int] = DEFAULT_GRIDS,
     ranges: Sequence[tuple[int, int]] = DEFAULT_RANGES,
 ) -> float:
-    """Fraction of all instances that share their center cell on every level of theirs."""
+    """Returns the fraction of all instances that share their center cell on all of their levels."""
     scales = input_scales(table, min_size, max_size)
     assigned = np.zeros(len(scales), bool)
     free = np.zeros(len(scales), bool)
@@ -175,7 +174,7 @@ def collision_fraction(
 
 
 def _center_cells(table: InstanceTable, min_size: int, max_size: int, grid: int) -> np.ndarray:
-    """(N,) numbers that are equal for instances of one image with the same center cell."""
+    """Returns (N,) numbers that are equal for instances of one image with the same center cell."""
     factors = resize_factors(table.image_size, min_size, max_size)[:, None]
     padded = np.ceil(np.rint(table.image_size * factors) / _PADDING) * _PADDING
     cell = (table.center * factors[table.image] / padded[table.image] * grid).astype(np.int64)
@@ -183,6 +182,6 @@ def _center_cells(table: InstanceTable, min_size: int, max_size: int, grid: int)
 
 
 def _shared(cells: np.ndarray) -> np.ndarray:
-    """Whether each number occurs more than once."""
+    """Returns True for each number that occurs more than once."""
     _, inverse, counts = np.unique(cells, return_inverse=True, return_counts=True)
     return counts[inverse.reshape(-1)] > 1

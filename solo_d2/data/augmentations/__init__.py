@@ -1,1 +1,1 @@
-"""Augmentations of training images that Detectron2 lacks."""
+"""Augmentations of training images that Detectron2 does not have."""

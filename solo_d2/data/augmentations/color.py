@@ -1,4 +1,4 @@
-"""Strong random changes of color and sharpness, as contrastive learning makes them (MoCo-v2, section 3)."""
+"""Strong random changes of color and sharpness from contrastive learning (MoCo-v2, section 3)."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -17,12 +17,12 @@ _FORMATS = ("RGB", "BGR")
 
 
 class ColorTransform(T.Transform):
-    """Makes changes one after the other; coordinates and labels stay."""
+    """Applies changes one after the other; coordinates and labels stay the same."""
 
     def __init__(self, changes: Sequence[Change], image_format: str = "RGB"):
         """
         Args:
-            changes: In their order.
+            changes: Changes in their order.
             image_format: "RGB" or "BGR", of the images.
         """
         super().__init__()
@@ -30,7 +30,7 @@ class ColorTransform(T.Transform):
         self._channels = slice(None, None, -1 if image_format == "BGR" else 1)
 
     def apply_image(self, img: np.ndarray) -> np.ndarray:
-        """Maps (h, w, 3) uint8 to the same."""
+        """Maps (h, w, 3) uint8 to (h, w, 3) uint8."""
         if not self.changes:
             return img
         rgb = np.ascontiguousarray(img[..., self._channels])
@@ -46,7 +46,7 @@ class ColorTransform(T.Transform):
 
 
 class StrongColor(T.Augmentation):
-    """Random jitter, gray and blur from numpy's global generator, which the loader seeds for each sample."""
+    """Random jitter, gray and blur from numpy's global generator, which the loader seeds per sample."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class StrongColor(T.Augmentation):
             format: "RGB" or "BGR", of the images.
 
         Raises:
-            InputError: If the format is another one, or jitter or blur is out of range.
+            InputError: If the format is not supported, or jitter or blur is out of range.
         """
         super().__init__()
         if format not in _FORMATS:
@@ -86,7 +86,7 @@ class StrongColor(T.Augmentation):
         self.format = format
 
     def get_transform(self, image: np.ndarray) -> ColorTransform:
-        """Draws a transform; ``image`` is not looked at."""
+        """Draws a transform; ``image`` is ignored."""
         changes: list[Change] = []
         if _happens(self.jitter_prob):
             changes += self._draw_jitter()
@@ -97,7 +97,7 @@ class StrongColor(T.Augmentation):
         return ColorTransform(changes, self.format)
 
     def _draw_jitter(self) -> list[Change]:
-        """Brightness, contrast, saturation and hue, in random order; what cannot change is left out."""
+        """Draws brightness, contrast, saturation and hue in random order, without changes of strength 0."""
         *spreads, turns = self.jitter
         adjustments = (adjust_brightness, adjust_contrast, adjust_saturation)
         changes: list[Change] = [
@@ -111,7 +111,7 @@ class StrongColor(T.Augmentation):
 
 
 def check_range(key: str, limits: Sequence[float], greatest: float = math.inf) -> None:
-    """Raises ``InputError`` unless a key is two numbers in (0, ``greatest``], the lesser first."""
+    """Raises ``InputError`` unless a key is two ascending numbers in (0, ``greatest``]."""
     if len(limits) != 2 or not 0 < limits[0] <= limits[1] <= greatest:
         at_most = f" and at most {greatest:g}" if greatest < math.inf else ""
         raise InputError(f"{key} is two numbers above 0{at_most}, the lesser first, not {tuple(limits)}")

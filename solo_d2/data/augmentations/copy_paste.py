@@ -1,4 +1,4 @@
-"""Simple copy-paste (Ghiasi et al., CVPR 2021): objects of one image onto another.
+"""Simple copy-paste (Ghiasi et al., CVPR 2021): pastes objects of one image onto another.
 
 H, W: size of the image pasted onto; n: its instances; m: pasted ones.
 """
@@ -14,26 +14,26 @@ from detectron2.structures import BitMasks, Boxes, Instances
 from solo_d2.structures import boxes_from_masks
 from solo_d2.utils.errors import InputError
 
-# Fields that are neither merged by name nor pasted blindly.
+# Fields with special treatment in the merge.
 _GEOMETRY = ("gt_boxes", "gt_masks")
-# What an instance has where its image lacks the field, if not 0.
+# Defaults other than 0 for instances of an image without the field.
 _DEFAULTS = {"gt_has_mask": True}
 
 
 @dataclass(frozen=True)
 class CopyPaste:
-    """Pastes a random choice of a sample's instances; see ``INPUT.COPY_PASTE``.
+    """Pastes a random subset of a sample's instances; see ``INPUT.COPY_PASTE``.
 
     Attributes:
-        prob: Probability that anything is pasted.
-        max_covered: Instances of which more than this fraction gets covered are dropped.
+        prob: Probability of pasting.
+        max_covered: An instance is dropped if more than this fraction of it is covered.
     """
 
     prob: float
     max_covered: float
 
     def wanted(self) -> bool:
-        """Draws whether to paste."""
+        """Draws the decision to paste."""
         return np.random.rand() < self.prob
 
     def __call__(self, sample: dict, source: dict) -> dict:
@@ -41,7 +41,7 @@ class CopyPaste:
 
         Args:
             sample: "image" (3, H, W) uint8 and "instances" with bit masks.
-            source: Likewise, of any size; it is shifted at random so that as much of it as possible stays
+            source: The same, of any size; it is shifted at random so that as much of it as possible stays
                 inside.
 
         Returns:
@@ -78,14 +78,14 @@ def _check(sample: dict) -> None:
 
 
 def _pastable(instances: Instances) -> Instances:
-    """Instances with a mask of their own."""
+    """Returns the instances that have a mask."""
     if instances.has("gt_has_mask"):
         return instances[instances.gt_has_mask]
     return instances
 
 
 def _draw_shift(size: int, source_size: int) -> int:
-    """A random shift along one axis that leaves the smaller of the two within the larger."""
+    """Draws a shift along one axis that keeps the smaller of the two inside the larger."""
     low, high = sorted((0, size - source_size))
     return int(np.random.randint(low, high + 1))
 
@@ -98,13 +98,13 @@ def _shift(values: Tensor, shift: list[int], size: tuple[int, int]) -> Tensor:
 
 
 def _visible(before: Tensor, after: Tensor, max_covered: float) -> Tensor:
-    """Which masks keep enough of their pixels: (n,) bool."""
+    """Returns (n,) bool, whether each mask keeps enough of its pixels."""
     area, left = before.flatten(1).sum(1), after.flatten(1).sum(1)
     return (left > 0) & (left >= (1 - max_covered) * area)
 
 
 def _with_masks(instances: Instances, masks: Tensor, shift: list[int]) -> Instances:
-    """Moves instances; where a mask has lost pixels, its box is cut to what is left of the mask."""
+    """Moves instances; the box of a mask that lost pixels is clipped to the rest of the mask."""
     changed = masks.flatten(1).sum(1) < instances.gt_masks.tensor.flatten(1).sum(1)
     moved = instances.gt_boxes.tensor + torch.tensor([shift[1], shift[0]] * 2)
     result = Instances(tuple(masks.shape[1:]))
@@ -117,7 +117,7 @@ def _with_masks(instances: Instances, masks: Tensor, shift: list[int]) -> Instan
 
 
 def _merge(first: Instances, second: Instances) -> Instances:
-    """Joins instances of one image; a field that only one of them has gets its default for the other."""
+    """Joins instances of one image; a field that only one of them has gets its default in the other."""
     result = Instances(first.image_size)
     result.gt_boxes = Boxes.cat([first.gt_boxes, second.gt_boxes])
     result.gt_masks = BitMasks(torch.cat([first.gt_masks.tensor, second.gt_masks.tensor]))

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-# OpenCV's 8-bit hues are half degrees.
+# OpenCV's 8-bit hues are in units of two degrees.
 _HUE_TURN = 180
 _CROP_ATTEMPTS = 10
 
@@ -26,31 +26,30 @@ def adjust_saturation(image: np.ndarray, factor: float) -> np.ndarray:
 
 
 def adjust_hue(image: np.ndarray, turns: float) -> np.ndarray:
-    """Turns the hues by a share of the color circle."""
+    """Rotates the hues by a fraction of the color circle."""
     hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
     hsv[..., 0] = (hsv[..., 0].astype(np.int16) + round(turns * _HUE_TURN)) % _HUE_TURN
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
 
 
 def blur(image: np.ndarray, sigma: float) -> np.ndarray:
-    """Smooths by a Gaussian of standard deviation ``sigma`` pixels."""
+    """Blurs with a Gaussian of standard deviation ``sigma`` pixels."""
     return cv2.GaussianBlur(image, (0, 0), sigma)
 
 
 def random_crop_box(
     height: int, width: int, scale: tuple[float, float], aspect_ratio: tuple[float, float]
 ) -> tuple[int, int, int, int]:
-    """Draws a crop of random area and shape, anywhere in the image, with numpy's global generator.
+    """Draws a crop of random area, shape, and position with numpy's global generator.
 
     Args:
-        height: Of the image in pixels.
-        width: Likewise.
-        scale: Least and greatest share of the image's area.
-        aspect_ratio: Least and greatest width / height; its logarithm is uniform.
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
+        scale: Minimum and maximum fraction of the image's area.
+        aspect_ratio: Minimum and maximum width / height; its logarithm is uniform.
 
     Returns:
-        Top, left, height, width. Where no crop of that kind fits, the largest of a permitted shape, in the
-        middle.
+        Top, left, height, width. If no such crop fits, the largest one of a permitted shape, in the center.
     """
     for _ in range(_CROP_ATTEMPTS):
         area = height * width * np.random.uniform(*scale)
@@ -64,7 +63,7 @@ def random_crop_box(
 
 
 def crop_and_resize(image: np.ndarray, box: tuple[int, int, int, int], size: int) -> np.ndarray:
-    """Cuts a crop (top, left, height, width) out and scales it to (size, size, 3)."""
+    """Crops (top, left, height, width) and resizes to (size, size, 3)."""
     top, left, height, width = box
     crop = image[top : top + height, left : left + width]
     smaller = size < height and size < width
@@ -72,7 +71,7 @@ def crop_and_resize(image: np.ndarray, box: tuple[int, int, int, int], size: int
 
 
 def _table(values: np.ndarray) -> np.ndarray:
-    """What each of the 256 values becomes, as OpenCV wants it."""
+    """Returns OpenCV's lookup table of the 256 values."""
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 

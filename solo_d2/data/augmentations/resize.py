@@ -1,4 +1,4 @@
-"""Resizing that leaves something of very long images."""
+"""Resizing that keeps very long images at least one pixel wide."""
 
 import numpy as np
 
@@ -6,9 +6,9 @@ from detectron2.data import transforms as T
 
 
 class KeepOnePixel(T.Augmentation):
-    """A resizing augmentation after which both sides have a pixel at least.
+    """A resizing augmentation that keeps both sides at least one pixel long.
 
-    Detectron2's own rounds the short side of, say, a 1 x 5000 image to 0.
+    Detectron2's own rounds the short side of a 1 x 5000 image, for example, to 0.
     """
 
     def __init__(self, resize: T.Augmentation):

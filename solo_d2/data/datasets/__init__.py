@@ -1,4 +1,4 @@
-"""Dataset registration: the built-in scenes, standard names, anybody's COCO-format files and bare images."""
+"""Dataset registration: built-in scenes, standard data sets, custom COCO files, and unlabeled images."""
 
 from .builtin import register_all
 from .class_folders import register_class_folders

@@ -1,8 +1,8 @@
-"""Names that configs may use without further ado: the built-in scenes, COCO 2017, LVIS, Cityscapes, ImageNet.
+"""Registers standard names for configs: the built-in scenes, COCO 2017, LVIS, Cityscapes, ImageNet.
 
 ``scenes_*``, ``coco_2017_*``, ``lvis_v0.5_*``, ``lvis_v1_*`` and ``cityscapes_instances_*``, each with
-``train`` and ``val``; ``imagenet_train`` is images alone; ``builtin_panoptic.py`` has the panoptic ones.
-Registration reads no file; one that is missing is reported when the data set is first used.
+``train`` and ``val``; ``imagenet_train`` has images only; ``builtin_panoptic.py`` has the panoptic names.
+Registration reads no file; a missing file is reported when the data set is first used.
 """
 
 import os
@@ -34,8 +34,8 @@ def register_all(root: str | Path | None = None) -> None:
     """Registers the built-in names that are not registered yet.
 
     Args:
-        root: folder that holds ``scenes/``, ``coco/``, ``lvis/``, ``cityscapes/`` and ``imagenet/``; default
-            ``$DETECTRON2_DATASETS``, else ``datasets``.
+        root: Folder with ``scenes/``, ``coco/``, ``lvis/``, ``cityscapes/`` and ``imagenet/``; by default
+            ``$DETECTRON2_DATASETS`` or else ``datasets``.
     """
     root = Path(root if root is not None else os.environ.get(ROOT_ENV, DEFAULT_ROOT)).expanduser()
     register_panoptic(root)
@@ -76,7 +76,7 @@ def _register_images(name: str, folder: Path) -> None:
 
 
 def _register_lvis(name: str, root: Path) -> None:
-    """Registers an LVIS split; Detectron2's own entry, which needs the package lvis, makes room for it."""
+    """Registers an LVIS split in place of Detectron2's own entry, which needs the package lvis."""
     if name in DatasetCatalog and DatasetCatalog[name].__module__.startswith("detectron2."):
         DatasetCatalog.remove(name)
         MetadataCatalog.remove(name)
@@ -84,7 +84,7 @@ def _register_lvis(name: str, root: Path) -> None:
 
 
 def _classes(names: Sequence[str], ids: Sequence[int]) -> dict:
-    """Metadata of classes that are known without reading a file."""
+    """Returns the metadata of classes that are known without reading a file."""
     return {
         "thing_classes": list(names),
         "thing_dataset_id_to_contiguous_id": {number: index for index, number in enumerate(ids)},

@@ -1,8 +1,8 @@
-"""Panoptic names that configs may use without further ado.
+"""Registers standard panoptic names for configs.
 
 ``scenes_panoptic_{train,val}``, ``coco_2017_{train,val}_panoptic_segments`` and
-``cityscapes_panoptic_{train,val}`` take instances and stuff from the panoptic annotation alone, so that
-instances never overlap.
+``cityscapes_panoptic_{train,val}`` take instances and stuff from the panoptic annotation only, so instances
+never overlap.
 ``coco_2017_{train,val}_panoptic`` and ``..._panoptic_separated`` are Detectron2's.
 """
 
@@ -101,7 +101,7 @@ def _add_cityscapes(root: Path, split: str) -> None:
 
 
 def cityscapes_image_path(image: Mapping) -> str:
-    """Where an image lies below its split's folder; the JSON's own "file_name" names no existing file."""
+    """Returns an image's path below its split's folder; the JSON's own "file_name" does not exist."""
     city = image["id"].partition("_")[0]
     return f"{city}/{image['id']}_leftImg8bit.png"
 
@@ -121,7 +121,7 @@ def _add(
 
 
 def _add_detectron2_coco(coco: Path, split: str) -> None:
-    """The real Detectron2 has registered these names itself."""
+    """Registers Detectron2's names, unless the real Detectron2 has done so."""
     name = f"coco_2017_{split}_panoptic"
     annotations = coco / "annotations"
     paths = {
@@ -139,7 +139,7 @@ def _add_detectron2_coco(coco: Path, split: str) -> None:
 
 
 def _joint_numbering(categories: list[dict]) -> dict:
-    """Metadata of Detectron2's "standard" data sets: things and stuff are numbered together."""
+    """Returns metadata of Detectron2's "standard" data sets, which number things and stuff together."""
     names = [category["name"] for category in categories]
     numbering = {category["id"]: index for index, category in enumerate(categories)}
     things = {category["id"] for category in categories if category["isthing"]}

@@ -1,7 +1,7 @@
-"""Cityscapes' fine annotations (Cordts et al., CVPR 2016) as COCO instances, without cityscapesscripts.
+"""Converts Cityscapes' fine annotations (Cordts et al., CVPR 2016) to COCO, without cityscapesscripts.
 
-Read are the 16-bit ``*_gtFine_instanceIds.png``: a pixel is 1000 * label + number of the instance, or the
-bare label for stuff and for a group of things that could not be told apart.
+The input is the 16-bit ``*_gtFine_instanceIds.png``. A pixel is 1000 * label + number of the instance, or
+only the label for stuff and for a group of things that could not be separated.
 """
 
 import logging
@@ -26,23 +26,23 @@ CITYSCAPES_IDS = (24, 25, 26, 27, 28, 31, 32, 33)
 _INSTANCE_FACTOR = 1000
 _LABEL_SUFFIX = "_gtFine_instanceIds.png"
 _IMAGE_SUFFIX = "_leftImg8bit.png"
-_CHUNK = 16  # images handed to a worker process at a time
+_CHUNK = 16  # images sent to a worker process at a time
 
 
 def convert_cityscapes(root: str | os.PathLike, split: str, workers: int | None = None) -> Path:
-    """Writes ``annotations/instances_<split>.json`` below ``root``, whole or not at all.
+    """Writes ``annotations/instances_<split>.json`` below ``root`` atomically.
 
     Args:
-        root: folder that holds ``gtFine/`` and ``leftImg8bit/`` as Cityscapes ships them.
+        root: Folder with Cityscapes' ``gtFine/`` and ``leftImg8bit/``.
         split: "train" or "val" (the test labels are not public).
-        workers: processes; default one per core.
+        workers: Number of processes; by default one per core.
 
     Returns:
         The file. Its image file names are relative to ``leftImg8bit/<split>``; its category ids are
         Cityscapes' label ids; groups are ``iscrowd``.
 
     Raises:
-        InputError: a folder or an image is missing, or a label file cannot be read.
+        InputError: If a folder or an image is missing, or a label file cannot be read.
     """
     root = Path(root)
     images, labels = root / "leftImg8bit" / split, root / "gtFine" / split
@@ -75,7 +75,7 @@ def convert_cityscapes(root: str | os.PathLike, split: str, workers: int | None 
 
 
 def _convert_image(images: Path, labels: Path) -> tuple[dict, list[dict]]:
-    """COCO's image and annotation entries of one label file, without ids."""
+    """Converts one label file to COCO image and annotation records without ids."""
     name = f"{labels.parent.name}/{labels.name.removesuffix(_LABEL_SUFFIX)}{_IMAGE_SUFFIX}"
     if not (images / name).is_file():
         raise InputError(f"{images / name} is missing: unpack leftImg8bit_trainvaltest.zip next to gtFine/")
@@ -87,7 +87,7 @@ def _convert_image(images: Path, labels: Path) -> tuple[dict, list[dict]]:
 
 
 def read_instances(ids: np.ndarray) -> list[dict]:
-    """COCO annotations, without ids, of one label image.
+    """Converts one label image to COCO annotations without ids.
 
     Args:
         ids: (H, W) integers as in ``*_gtFine_instanceIds.png``.

@@ -1,4 +1,4 @@
-"""A labelled image folder, one subfolder per class, to watch what a pre-training learns."""
+"""Image folders with one subfolder per class, to monitor pre-training."""
 
 import os
 from functools import partial
@@ -16,20 +16,20 @@ def register_class_folders(name: str, root: str | os.PathLike) -> Metadata:
     Records have "file_name", "image_id" and "class_id", an index into ``image_classes``.
 
     Args:
-        name: of the data set.
-        root: folder with one subfolder of images per class.
+        name: Name of the data set.
+        root: Folder with one subfolder of images per class.
 
     Returns:
         The metadata: ``image_classes`` (names of the subfolders), ``image_root``, ``evaluator_type``
         "class_folders".
 
     Raises:
-        InputError: if there are fewer than two classes, or a class without an image.
+        InputError: If there are fewer than two classes, or a class has no image.
     """
     root = Path(root)
     folders = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
     if len(folders) < 2:
-        raise InputError(f"{root} holds no classes: it needs one subfolder of images for each, two at least")
+        raise InputError(f"{root} holds no classes: it needs one subfolder of images for each, at least two")
     records = [
         {**record, "class_id": index}
         for index, folder in enumerate(folders)

@@ -1,4 +1,4 @@
-"""COCO 2017's 80 thing and 53 stuff classes: names in order, and the ids that the annotation files use."""
+"""COCO 2017's 80 thing and 53 stuff classes: names in order, and their ids in the annotation files."""
 
 COCO_NAMES = tuple(
     """person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,
@@ -14,7 +14,7 @@ toothbrush""".replace("\n", "").split(",")
 _UNUSED_IDS = frozenset((12, 26, 29, 30, 45, 66, 68, 69, 71, 83))
 COCO_IDS = tuple(number for number in range(1, 91) if number not in _UNUSED_IDS)
 
-# Panoptic task. The files' suffixes "-other" and "-merged", which tell how classes were merged, are left out.
+# Panoptic task, without the files' suffixes "-other" and "-merged", which describe merged classes.
 COCO_STUFF = {
     92: "banner", 93: "blanket", 95: "bridge", 100: "cardboard", 107: "counter", 109: "curtain",
     112: "door-stuff", 118: "floor-wood", 119: "flower", 122: "fruit", 125: "gravel", 128: "house",

@@ -1,4 +1,4 @@
-"""Checks every record of a COCO annotation file, fixes what follows from the rest and drops what does not."""
+"""Checks every record of a COCO annotation file, repairs redundant fields, and drops unusable records."""
 
 import itertools
 import logging
@@ -21,18 +21,18 @@ from .usable_share import check_boxes, check_share
 # Evaluation computes with 64-bit integers and floats.
 LARGEST_ID = 2**53
 _SECTIONS = ("images", "annotations", "categories")
-# What tells a field that means something else (corners, fractions of the image) from one that was rounded or
-# drawn otherwise: edges within so many pixels, or such an IoU, are the mask's; areas within such a factor.
+# Tolerances for rounded or differently drawn fields, against fields with another meaning (corners, fractions
+# of the image): pixels between edges or IoU of a box and its mask's box; factor between areas.
 _CLOSE_EDGES, _FITTING_IOU, _SAME_IOU, _FITTING_AREA = 2.0, 0.5, 0.9, 4.0
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What cleaning found.
+    """The results of cleaning.
 
     Attributes:
-        skipped: Reasons, and the records that were dropped.
-        fixed: What was done, and the records that were changed.
+        skipped: Reasons and the dropped records.
+        fixed: Repairs and the changed records.
     """
 
     skipped: Problems = field(default_factory=Problems)
@@ -42,7 +42,7 @@ class Findings:
         return bool(self.skipped or self.fixed)
 
     def log(self, logger: logging.Logger, source: str | os.PathLike) -> None:
-        """Writes one warning per reason: count and first examples."""
+        """Logs one warning per reason, with count and first examples."""
         for verb, groups in (("skipped", self.skipped), ("fixed", self.fixed)):
             for reason, records in groups:
                 logger.warning("%s: %s %d: %s (%s)", source, verb, len(records), reason, shorten(records))
@@ -58,17 +58,17 @@ def clean_coco(
     """Checks an annotation file's content.
 
     Args:
-        content: the parsed JSON.
-        source: where it came from, for messages.
-        image_root: folder that the images' file names are relative to.
-        boxes_only: whether an annotation may have a box and no segmentation.
-        max_skipped: Greatest share of the images, and of the annotations, that may be skipped.
+        content: The parsed JSON.
+        source: Its source, for messages.
+        image_root: Folder that the images' file names are relative to.
+        boxes_only: Whether an annotation may have a box without a segmentation.
+        max_skipped: Maximum fraction of the images, and of the annotations, that may be skipped.
 
     Returns:
-        A cleaned copy that COCO's tools accept (keys that COCO does not know are kept), and what was found.
+        A cleaned copy that COCO's tools accept (keys unknown to COCO are kept), and the findings.
 
     Raises:
-        InputError: it is not COCO, nothing usable is left, or too little.
+        InputError: If it is not in COCO format, or nothing or too little is usable.
     """
     check_sections(content, source)
     findings = Findings()
@@ -96,7 +96,7 @@ def clean_coco(
 
 
 def check_sections(content: object, source: str | os.PathLike) -> None:
-    """Raises ``InputError`` for what is no COCO annotation set at all."""
+    """Raises ``InputError`` if this is not a COCO annotation set."""
     if not isinstance(content, dict) or not all(isinstance(content.get(k), list) for k in _SECTIONS):
         raise InputError(f"{source} is not a COCO annotation file: it needs the lists {', '.join(_SECTIONS)}")
 
@@ -143,7 +143,7 @@ def clean_categories(records: list, findings: Findings) -> list[dict]:
 
 
 def _clean_images(records: list, image_root: Path, findings: Findings) -> dict:
-    """Usable images by id; none of several that share an id, since their annotations cannot be told apart."""
+    """Returns usable images by id, without images that share an id, whose annotations are ambiguous."""
     images: dict = {}
     files = _files_by_id(records)
     for position, record in enumerate(records):
@@ -166,7 +166,7 @@ def _clean_images(records: list, image_root: Path, findings: Findings) -> dict:
 
 
 def _files_by_id(records: list) -> dict[int | str, set[str]]:
-    """File names of each image id."""
+    """Returns the file names of each image id."""
     files = defaultdict(set)
     for record in records:
         if isinstance(record, dict) and isinstance(record.get("id"), int | str):
@@ -176,7 +176,7 @@ def _files_by_id(records: list) -> dict[int | str, set[str]]:
 
 
 def _with_size(record: dict, path: Path, label: str, findings: Findings) -> dict:
-    """The record of an image, whose size is that of its file."""
+    """Returns the record of an image with the size of its file."""
     if not os.path.isfile(path):  # unlike Path.is_file, for any text
         raise BrokenRecord("image file missing")
     try:
@@ -226,7 +226,7 @@ def _clean_annotations(
 
 
 def _clean_embeddings(annotations: list[dict], findings: Findings) -> None:
-    """Drops embeddings that are no lists of numbers, or not as long as the first one."""
+    """Drops embeddings that are not lists of numbers, or differ in length from the first one."""
     length = None
     for record in annotations:
         if "embedding" not in record:
@@ -243,7 +243,7 @@ def _clean_embeddings(annotations: list[dict], findings: Findings) -> None:
 
 
 def _vector_length(value: object) -> int:
-    """Length of a list of finite numbers; 0 for anything else."""
+    """Returns the length of a list of finite numbers; 0 for anything else."""
     try:
         numbers = np.asarray(value)
     except ValueError:
@@ -260,7 +260,7 @@ def _same_instance(first: dict, second: dict | None) -> bool:
 def _clean_annotation(
     record: dict, images: dict, known: set, label: str, findings: Findings, boxes_only: bool
 ) -> dict:
-    """A cleaned copy of one annotation, or ``BrokenRecord``."""
+    """Returns a cleaned copy of one annotation; raises ``BrokenRecord`` if it is unusable."""
     image_id, category_id = record.get("image_id"), record.get("category_id")
     if not isinstance(image_id, int | str) or image_id not in images:
         raise BrokenRecord("image_id of no usable image")
@@ -289,7 +289,7 @@ def _clean_annotation(
 
 
 def _clean_flags(record: dict, label: str, findings: Findings) -> dict[str, object]:
-    """Changes of "iscrowd" and "ignore"."""
+    """Returns the changes of "iscrowd" and "ignore"."""
     if record.get("ignore"):
         findings.fixed.add("'ignore' annotation treated as crowd", label)
         return {"iscrowd": 1, "ignore": 0}
@@ -300,7 +300,7 @@ def _clean_flags(record: dict, label: str, findings: Findings) -> dict[str, obje
 
 
 def _measure(record: dict, height: int, width: int, boxes_only: bool) -> Measures:
-    """Measures of an annotation's mask, or of its box where that is enough and there is no mask."""
+    """Measures an annotation's mask, or its box if that suffices and it has no mask."""
     box = record.get("bbox")
     if boxes_only and not record.get("segmentation") and _box_is_usable(box, height, width):
         return Measures([], float(box[2] * box[3]), (box[0], box[1], box[2], box[3]))
@@ -308,7 +308,7 @@ def _measure(record: dict, height: int, width: int, boxes_only: bool) -> Measure
 
 
 def _box_is_usable(box: object, height: int, width: int) -> TypeGuard[list[float]]:
-    """Whether [x, y, width, height] is numeric, has an area, and touches the image."""
+    """Returns True if [x, y, width, height] is numeric, has an area, and touches the image."""
     if not isinstance(box, list) or len(box) != 4 or not all(is_number(value) for value in box):
         return False
     left, top, wide, high = box
@@ -316,7 +316,7 @@ def _box_is_usable(box: object, height: int, width: int) -> TypeGuard[list[float
 
 
 def _box_fits(box: list[float], measured: Sequence[float], height: int, width: int) -> bool:
-    """Whether [x, y, width, height] is about the box that the mask has inside its image."""
+    """Returns True if [x, y, width, height] is close to the mask's box inside its image."""
     left, top, wide, high = box
     own = _corners(measured)
     given = _inside(_corners(box), height, width)
@@ -337,7 +337,7 @@ def _inside(corners: Sequence[float], height: int, width: int) -> tuple[float, .
 
 
 def _iou(one: Sequence[float], other: Sequence[float]) -> float:
-    """IoU of two boxes of corners; those of no area have 0."""
+    """Returns the IoU of two boxes given by corners; 0 for boxes without area."""
     wide = min(one[2], other[2]) - max(one[0], other[0])
     high = min(one[3], other[3]) - max(one[1], other[1])
     if wide <= 0 or high <= 0:

@@ -1,4 +1,4 @@
-"""Registers anybody's COCO-format annotation file, checked and cleaned, as a Detectron2 data set."""
+"""Registers custom COCO-format annotation files, checked and cleaned, as Detectron2 data sets."""
 
 import logging
 import os
@@ -21,7 +21,7 @@ from .usable_share import MAX_SKIPPED, check_learnable
 logger = logging.getLogger(__name__)
 
 DEFAULT_CACHE = "output/datasets"
-# What records keep of annotations as it is; see :class:`solo_d2.data.mappers.InstanceMapper`.
+# Annotation fields that records keep unchanged; see :class:`solo_d2.data.mappers.InstanceMapper`.
 _KEYS = ("iscrowd", "bbox", "keypoints", "mask_withheld")
 
 
@@ -31,19 +31,19 @@ def read_coco(
     boxes_only: bool = False,
     max_skipped: float = 1.0,
 ) -> tuple[dict, Findings]:
-    """Reads and checks an annotation file, and logs what is wrong with it.
+    """Reads and checks an annotation file, and logs its problems.
 
     Args:
         json_file: COCO instance annotations.
-        image_root: folder that the file names in it are relative to.
-        boxes_only: whether annotations may have boxes and no masks.
+        image_root: Folder that the file names in it are relative to.
+        boxes_only: Whether annotations may have boxes and no masks.
         max_skipped: Greatest share of the images, and of the annotations, that may be skipped.
 
     Returns:
-        The cleaned content, and what was skipped or fixed.
+        The cleaned content, and the skipped or fixed records.
 
     Raises:
-        InputError: a path is wrong, the file is not COCO, or it holds nothing usable, or too little.
+        InputError: A path is wrong, the file is not COCO, or it holds nothing usable, or too little.
     """
     content = read_json(json_file, "annotation file")
     if not Path(image_root).is_dir():
@@ -54,10 +54,10 @@ def read_coco(
 
 
 def read_annotations(json_file: str | os.PathLike) -> dict:
-    """Reads an annotation file as it is, without its images.
+    """Reads an annotation file without cleaning it or reading its images.
 
     Raises:
-        InputError: the file is missing or is not COCO.
+        InputError: If the file is missing or not in COCO format.
     """
     content = read_json(json_file, "annotation file")
     check_sections(content, json_file)
@@ -76,16 +76,15 @@ def register_coco_format(
 ) -> Metadata:
     """Reads, checks and registers an annotation file; a data set of the same name is replaced.
 
-    Broken records are reported by count and first examples and skipped; fields that follow from the mask are
-    filled in. When anything was changed, the cleaned file ``<cache_dir>/<name>.json`` is what is trained on
-    and what evaluators read as ground truth.
+    Broken records are skipped and reported by count and first examples; fields that follow from the mask are
+    filled in. After any change, training and evaluators use the cleaned file ``<cache_dir>/<name>.json``.
 
     Args:
-        name: of the data set.
+        name: Name of the data set.
         json_file: COCO instance annotations: polygons, compressed or uncompressed RLE, or a mixture.
-        image_root: folder that the file names in it are relative to.
-        cache_dir: where a cleaned copy goes.
-        boxes_only: whether annotations may have boxes and no masks: enough to evaluate boxes.
+        image_root: Folder that the file names in it are relative to.
+        cache_dir: Folder of the cleaned copy.
+        boxes_only: Whether annotations may have boxes without masks, which suffices to evaluate boxes.
         max_skipped: Greatest share of the images, and of the annotations, that may be skipped.
         for_training: Whether there must be an object to learn.
         classes: Class names of the training set. Where the file's are among them, in whatever order, its
@@ -97,7 +96,7 @@ def register_coco_format(
         ``original_ids`` where images or categories were renumbered, see :func:`renumber`.
 
     Raises:
-        InputError: a path is wrong, the file is not COCO, or it holds nothing usable, or too little.
+        InputError: A path is wrong, the file is not COCO, or it holds nothing usable, or too little.
     """
     cleaned, findings = read_coco(json_file, image_root, boxes_only, max_skipped)
     if for_training:
@@ -147,8 +146,8 @@ def _classes(content: Mapping) -> dict:
 class _CocoRecords:
     """Returns a data set's records when called.
 
-    The first call uses what registration has read, so that a training reads its file once; further calls read
-    the cleaned file.
+    The first call uses the content that registration has read, so training reads its file once; later calls
+    read the cleaned file.
     """
 
     def __init__(self, content: dict, json_file: Path, image_root: str | os.PathLike):
@@ -167,11 +166,11 @@ def coco_records(content: Mapping, image_root: str | os.PathLike) -> list[dict]:
     """Converts a cleaned annotation set to Detectron2's records, ordered by image id.
 
     Args:
-        content: Of :func:`clean_coco`; not changed, but its lists are used.
+        content: Result of :func:`clean_coco`; not changed, but its lists are used.
         image_root: Folder that the file names are relative to.
 
     Returns:
-        A record per image; embeddings are float32 arrays, which need a fraction of a list's memory.
+        A record per image; embeddings are float32 arrays, which need less memory than lists.
     """
     numbering = _numbering(content)
     annotations = defaultdict(list)
@@ -196,7 +195,7 @@ def _numbering(content: Mapping) -> dict[int, int]:
 
 
 def _instance(annotation: Mapping, numbering: Mapping[int, int]) -> dict:
-    """One annotation in Detectron2's format."""
+    """Converts one annotation to Detectron2's format."""
     instance = {key: annotation[key] for key in _KEYS if key in annotation}
     instance["bbox_mode"] = BoxMode.XYWH_ABS
     instance["category_id"] = numbering[annotation["category_id"]]

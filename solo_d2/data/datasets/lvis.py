@@ -1,4 +1,4 @@
-"""Reader of LVIS v0.5 and v1 files (Gupta et al., "LVIS", CVPR 2019); needs no package lvis."""
+"""Reads LVIS v0.5 and v1 files (Gupta et al., "LVIS", CVPR 2019) without the package lvis."""
 
 import logging
 from pathlib import Path
@@ -15,22 +15,22 @@ _SMALLEST_POLYGON = 6  # numbers: three points
 
 
 def load_lvis(json_file: str, image_root: str, name: str) -> list[dict]:
-    """Reads an LVIS file and puts its classes into the metadata of ``name``.
+    """Reads an LVIS file and adds its classes to the metadata of ``name``.
 
-    LVIS annotates COCO's images. Which of COCO's folders holds an image is said by its ``coco_url``, since a
-    split of LVIS takes images from more than one.
+    LVIS annotates COCO's images. A split of LVIS has images from several of COCO's folders; ``coco_url``
+    names the folder.
 
     Args:
         json_file: LVIS annotations.
-        image_root: folder that holds COCO's ``train2017/`` and ``val2017/``.
-        name: of the registered data set.
+        image_root: Folder with COCO's ``train2017/`` and ``val2017/``.
+        name: Name of the registered data set.
 
     Returns:
         Detectron2's records, ordered by image id, with ``neg_category_ids`` and
         ``not_exhaustive_category_ids`` (the file's ids) besides the usual keys.
 
     Raises:
-        InputError: the file is not LVIS's.
+        InputError: If the file is not in LVIS's format.
     """
     content = read_json(json_file, f"dataset {name}: annotation file")
     try:
@@ -77,7 +77,7 @@ def _record(image: dict, image_root: str) -> dict:
 
 
 def _instance(annotation: dict, indices: dict[int, int], height: int, width: int) -> dict | None:
-    """One instance in Detectron2's format; None without a usable polygon."""
+    """Converts one instance to Detectron2's format; None without a usable polygon."""
     polygons = [
         polygon
         for polygon in annotation["segmentation"]

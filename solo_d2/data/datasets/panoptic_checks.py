@@ -1,4 +1,4 @@
-"""What is wrong with a panoptic annotation set, in plain words, every kind with a count and examples."""
+"""Finds the problems of a panoptic annotation set; each kind has a count and examples."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -18,14 +18,14 @@ from .problems import Problems
 
 _SECTIONS = ("images", "annotations", "categories")
 Problem = tuple[str, str]
-"""What is wrong, the same words for all cases of its kind; and where."""
+"""A problem, in the same words for all cases of its kind, and its place."""
 
 
 def read_panoptic_json(json_file: str | os.PathLike) -> dict:
     """Reads a panoptic annotation file.
 
     Raises:
-        InputError: it is missing, no JSON, or no COCO panoptic annotation.
+        InputError: If it is missing, or is not COCO's panoptic JSON.
     """
     content = read_json(json_file, "panoptic annotation file")
     if not isinstance(content, dict) or not all(isinstance(content.get(k), list) for k in _SECTIONS):
@@ -36,12 +36,12 @@ def read_panoptic_json(json_file: str | os.PathLike) -> dict:
 
 
 def check_json(content: Mapping, panoptic_root: str | os.PathLike, image_root: str | os.PathLike) -> Problems:
-    """Checks the file itself and that the files it names exist; opens no picture.
+    """Checks the file itself and that its files exist; opens no picture.
 
     Args:
-        content: of :func:`read_panoptic_json`.
-        panoptic_root: folder of the PNG files.
-        image_root: folder of the images.
+        content: Result of :func:`read_panoptic_json`.
+        panoptic_root: Folder of the PNG files.
+        image_root: Folder of the images.
     """
     problems = Problems()
     images: dict = {}
@@ -95,7 +95,7 @@ def _category_problems(categories: list) -> Iterator[Problem]:
 
 
 def _image_problems(records: list, image_root: Path, images: dict) -> Iterator[Problem]:
-    """Also fills ``images``, the usable records by id."""
+    """Yields problems of images; also fills ``images``, the usable records by id."""
     for position, image in enumerate(records):
         if not isinstance(image, dict) or not {"id", "file_name", "height", "width"} <= set(image):
             yield "image without id, file_name, height or width", f"image #{position}"
@@ -135,7 +135,7 @@ def check_pictures(
     image_root: str | os.PathLike,
     workers: int | None = None,
 ) -> Problems:
-    """Opens every PNG and image and compares them with the JSON, which :func:`check_json` found usable."""
+    """Compares every PNG and image with the JSON, which :func:`check_json` found usable."""
     images = {image["id"]: image for image in content["images"]}
     check = partial(_picture_problems, panoptic_root=Path(panoptic_root), image_root=Path(image_root))
     pairs = [(a, images[a["image_id"]]) for a in content["annotations"]]

@@ -1,8 +1,8 @@
 """Registers panoptic annotation sets in COCO's format: things and stuff from one JSON and its PNG files.
 
 Things are numbered from 0 and stuff from 1, as in Detectron2's "separated" data sets: label 0 of the semantic
-map stands for all things. Unlike there, instances come from the PNG files, so that they never overlap, and
-neither semantic maps nor an instance annotation must exist.
+map means all things. Unlike there, instances come from the PNG files, so they never overlap, and neither
+semantic maps nor instance annotations are needed.
 """
 
 import logging
@@ -19,7 +19,7 @@ from .panoptic_checks import check_json, read_panoptic_json
 
 logger = logging.getLogger(__name__)
 
-# Name of the semantic map's class 0, as Detectron2 calls it.
+# Detectron2's name of the semantic map's class 0.
 THINGS_NAME = "things"
 THINGS_COLOR = [82, 18, 128]
 IGNORE_LABEL = 255
@@ -72,9 +72,9 @@ def register_panoptic_format(
     image_root: str | os.PathLike,
     trained: Metadata | None = None,
 ) -> Metadata:
-    """Checks and registers anybody's panoptic annotation set; a data set of the same name is replaced.
+    """Checks and registers a custom panoptic annotation set; a data set of the same name is replaced.
 
-    The JSON is checked, and that the files it names exist; ``solo-d2 data check-panoptic`` also opens them.
+    The JSON and the existence of its files are checked; ``solo-d2 data check-panoptic`` also opens them.
 
     Args:
         name: Of the data set.
@@ -87,7 +87,7 @@ def register_panoptic_format(
         The metadata; see :func:`panoptic_classes`.
 
     Raises:
-        InputError: a file or folder is missing, or the annotations contradict themselves.
+        InputError: A file or folder is missing, or the annotations contradict themselves.
     """
     for folder, what in ((panoptic_root, "PNG"), (image_root, "image")):
         if not Path(folder).is_dir():
@@ -116,17 +116,17 @@ def add_panoptic(
     image_path: ImagePath | None = None,
     **more,
 ) -> Metadata:
-    """Puts a panoptic data set into Detectron2's catalogs; its files are opened when it is loaded.
+    """Adds a panoptic data set to Detectron2's catalogs; its files are opened when it is loaded.
 
     Args:
         name: Of the data set.
-        classes: Of :func:`panoptic_classes`.
+        classes: Result of :func:`panoptic_classes`.
         panoptic_json: COCO panoptic annotations.
         panoptic_root: Folder of their PNG files.
         image_root: Folder of the images.
-        advice: How to get the files, for the message that they are missing.
-        image_path: Where an image lies below ``image_root``; default its "file_name".
-        **more: Further metadata: "json_file" of an instance annotation, "sem_seg_root" of semantic maps.
+        advice: How to get the files, for the message if they are missing.
+        image_path: Returns an image's path below ``image_root``; by default its "file_name".
+        **more: Other metadata: "json_file" of an instance annotation, "sem_seg_root" of semantic maps.
     """
     paths = {
         "panoptic_json": str(panoptic_json),
@@ -160,7 +160,7 @@ def load_panoptic(
         and "annotations", the boxes of the things, for class statistics and filters.
 
     Raises:
-        InputError: a file or folder is missing, or an annotation names an unknown image or category.
+        InputError: A file or folder is missing, or an annotation names an unknown image or category.
     """
     for path in (panoptic_json, panoptic_root, image_root):
         if not Path(path).exists():

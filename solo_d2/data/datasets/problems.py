@@ -1,4 +1,4 @@
-"""What is wrong with an annotation set: every kind with a count and the first places."""
+"""Problems of an annotation set: each kind with a count and the first places."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ _EXAMPLES = 3
 
 
 class Problems:
-    """Problems grouped by kind, in the order the kinds were met; true if there are any."""
+    """Problems grouped by kind, in order of first occurrence; true if there are any."""
 
     def __init__(self) -> None:
         self._places: dict[str, list[str]] = {}
@@ -27,8 +27,8 @@ class Problems:
         """Adds one problem.
 
         Args:
-            kind: What is wrong, in the same words for all cases of its kind.
-            place: The record or file it concerns.
+            kind: Description of the problem, the same for all cases of its kind.
+            place: The affected record or file.
         """
         self._places.setdefault(kind, []).append(printable(place))
 

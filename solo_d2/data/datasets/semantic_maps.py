@@ -1,4 +1,4 @@
-"""Panoptic-FPN's semantic maps out of panoptic PNG files: 0 for things, 1 and up for stuff, 255 for void."""
+"""Makes Panoptic-FPN's semantic maps from panoptic PNG files: 0 things, 1 and up stuff, 255 void."""
 
 import io
 import os
@@ -27,14 +27,14 @@ def semantic_map(ids: np.ndarray, labels: Mapping[int, int]) -> np.ndarray:
         labels: Segment id to label, 0 to 254.
 
     Returns:
-        (H, W) uint8 labels, 255 where no listed segment is.
+        (H, W) uint8 labels, 255 outside the listed segments.
     """
     by_place = np.array([IGNORE_LABEL, *labels.values()], np.uint8)
     return by_place[segment_indices(ids, list(labels))]
 
 
 def semantic_labels(categories: list[Mapping]) -> dict[int, int]:
-    """Label of every category id: 0 for things, 1 and up for stuff in the order of the ids."""
+    """Returns the label of every category id: 0 for things, 1 and up for stuff in the order of the ids."""
     classes = panoptic_classes(categories)
     stuff = classes["stuff_dataset_id_to_contiguous_id"]
     return {c["id"]: 0 if c["isthing"] else stuff[c["id"]] for c in categories}
@@ -52,14 +52,14 @@ def write_semantic_maps(
         json_file: COCO panoptic annotations.
         panoptic_root: Folder of their PNG files.
         output: Folder to fill.
-        workers: Processes; default one per core.
+        workers: Number of processes; by default one per core.
 
     Returns:
-        How many maps were written.
+        The number of written maps.
 
     Raises:
-        InputError: An annotation file or PNG is missing or unusable, there are too many stuff classes, or a
-            file name leaves its folder.
+        InputError: If an annotation file or PNG is missing or unusable, there are too many stuff classes, or
+            a file name leaves its folder.
     """
     content = read_panoptic_json(json_file)
     labels = semantic_labels(content["categories"])

@@ -1,7 +1,7 @@
 """Parts of a COCO annotation set for experiments with few labels (FreeSOLO, tables 6.5 and 6.6).
 
-What is chosen follows from the seed and the ids alone: neither the order of the file nor the machine matters,
-and a smaller part lies within a larger one of the same seed.
+The choice depends only on the seed and the ids, not on the order of the file or the machine. A smaller part
+is a subset of a larger one with the same seed.
 """
 
 import hashlib
@@ -18,13 +18,13 @@ def split_by_images(content: dict, fraction: float, seed: int) -> dict:
     Args:
         content: A COCO annotation set; not changed.
         fraction: In (0, 1]; at least one image is kept.
-        seed: Which ones.
+        seed: Seed of the choice.
 
     Returns:
-        The part, categories and everything else as they were.
+        The part, with categories and everything else unchanged.
 
     Raises:
-        InputError: If there is no such part.
+        InputError: If nothing can be chosen, or a record is invalid.
     """
     _require(content["images"], "image", ("id",))
     _require(content["annotations"], "annotation", ("image_id",))
@@ -39,19 +39,19 @@ def split_by_images(content: dict, fraction: float, seed: int) -> dict:
 def split_by_masks(content: dict, fraction: float, seed: int) -> dict:
     """Keeps all annotations, but only a fraction of their masks.
 
-    The other annotations get their box for a mask, and "mask_withheld": 1, which keeps losses from learning
-    it. Nothing of the mask remains. Crowds stay as they are.
+    The other annotations get their box as mask, and "mask_withheld": 1, which keeps losses from learning it.
+    Nothing of the mask remains. Crowds do not change.
 
     Args:
         content: As in :func:`split_by_images`.
-        fraction: Of the annotations that are no crowds.
-        seed: Which ones.
+        fraction: Fraction of the annotations that are not crowds.
+        seed: Seed of the choice.
 
     Returns:
         The set with these masks only.
 
     Raises:
-        InputError: If there is no such part.
+        InputError: If nothing can be chosen, or a record is invalid.
     """
     _require(content["annotations"], "annotation", ("id", "bbox"))
     objects = (a["id"] for a in content["annotations"] if not a.get("iscrowd", 0))
@@ -66,13 +66,13 @@ def choose(ids: Iterable[int | str], fraction: float, seed: int) -> set[int | st
     """Chooses a fraction of ids, rounded, at least one: those with the smallest SHA-256 of seed and id.
 
     Raises:
-        InputError: If the fraction is not in (0, 1], there are no ids, or one is there twice.
+        InputError: If the fraction is not in (0, 1], there are no ids, or an id occurs twice.
     """
     if not 0 < fraction <= 1:
-        raise InputError(f"a fraction lies above 0 and is at most 1, not {fraction}; 5% is 0.05")
+        raise InputError(f"a fraction must be above 0 and at most 1, not {fraction}; 5% is 0.05")
     ranked = sorted(ids, key=lambda number: hashlib.sha256(f"{seed}:{number}".encode()).digest())
     if not ranked:
-        raise InputError("there is nothing to choose from: no image, or no annotation that is no crowd")
+        raise InputError("there is nothing to choose from: no image, or no annotation that is not a crowd")
     twice = [one for one, other in pairwise(ranked) if one == other]
     if twice:
         raise InputError(f"id {twice[0]} is used more than once: renumber the records")

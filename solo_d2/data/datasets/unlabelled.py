@@ -1,4 +1,4 @@
-"""Images without labels as a Detectron2 data set: a folder, a list of files, or a COCO JSON's images."""
+"""Registers images without labels: a folder, a list of files, or a COCO JSON's images."""
 
 import os
 from functools import partial
@@ -14,15 +14,15 @@ def register_unlabelled(
     """Registers images; a data set of the same name is replaced.
 
     Args:
-        name: of the data set.
-        source: a folder, a list or a COCO JSON, as :func:`list_images` takes it.
-        image_root: folder that the paths in a list or JSON are relative to; default: the file's own folder.
+        name: Name of the data set.
+        source: A folder, a list or a COCO JSON; see :func:`list_images`.
+        image_root: Folder that the paths in a list or JSON are relative to; by default the file's own.
 
     Returns:
         The metadata: ``image_root``; there is nothing to evaluate with.
 
     Raises:
-        InputError: if the source is not there or names no image.
+        InputError: If the source does not exist or names no image.
     """
     records = unlabelled_records(source, image_root)
     for catalog in (DatasetCatalog, MetadataCatalog):

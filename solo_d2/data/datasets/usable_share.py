@@ -1,4 +1,4 @@
-"""Annotation sets that end a run before it starts: too much is skipped, or nothing can be learned."""
+"""Rejects annotation sets with too many skipped records, or with nothing to learn."""
 
 import os
 from collections.abc import Mapping
@@ -17,17 +17,17 @@ HARMLESS = ("annotation listed twice", "image listed twice")
 def check_share(
     content: Mapping, cleaned: Mapping, skipped: Problems, source: str | os.PathLike, max_skipped: float
 ) -> None:
-    """Checks how much of an annotation set is left; a single image or annotation may always be skipped.
+    """Checks the usable share of an annotation set; a single image or annotation may always be skipped.
 
     Args:
-        content: The set before it was cleaned, with the lists "images" and "annotations".
-        cleaned: The set after it.
-        skipped: Why records are skipped.
-        source: Where the set came from, for messages.
-        max_skipped: Greatest share of the images, and of the annotations, that may be skipped.
+        content: The set before cleaning, with the lists "images" and "annotations".
+        cleaned: The set after cleaning.
+        skipped: Reasons and skipped records.
+        source: Source of the set, for messages.
+        max_skipped: Maximum fraction of the images, and of the annotations, that may be skipped.
 
     Raises:
-        InputError: More is skipped.
+        InputError: If more is skipped.
     """
     if not 0 <= max_skipped <= 1:
         raise InputError(f"{MAX_SKIPPED_KEY} is a share from 0 to 1, not {max_skipped}; 10% is 0.1")
@@ -39,7 +39,7 @@ def check_share(
         if lost > 1 and lost / total > max_skipped:
             listed = "; ".join(f"{len(places)}: {kind}, such as {places[0]}" for kind, places in reasons)
             raise InputError(
-                f"{source}: {lost} of {total} {name} cannot be used ({listed}); mend the file, or let the "
+                f"{source}: {lost} of {total} {name} cannot be used ({listed}); fix the file, or let the "
                 f"others do with {MAX_SKIPPED_KEY} {_round_up(lost / total)}"
             )
 
@@ -48,7 +48,7 @@ def check_learnable(cleaned: Mapping, source: str | os.PathLike) -> None:
     """Checks that a cleaned training set has an object to learn.
 
     Raises:
-        InputError: It has no annotation, or crowds alone.
+        InputError: If it has no annotation, or only crowds.
     """
     annotations = cleaned["annotations"]
     if not annotations:
@@ -89,5 +89,5 @@ def check_boxes(cleaned: Mapping, source: str | os.PathLike) -> None:
 
 
 def _round_up(share: float) -> float:
-    """A share in whole percents that is not below ``share``."""
+    """Rounds a share up to whole percents."""
     return min(-(-share * 100 // 1) / 100, 1.0)

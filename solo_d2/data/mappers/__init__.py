@@ -1,4 +1,4 @@
-"""Mappers: a data set record -> what a model takes."""
+"""Mappers from a data set's record to a model's input."""
 
 from .copy_paste import CopyPasteMapper
 from .instance import InstanceMapper
@@ -13,5 +13,5 @@ __all__ = [
     "TwoViewMapper",
 ]
 
-# What a model can name as its ``train_mapper``. Without a name the records decide.
+# Valid names of a model's ``train_mapper``. Without a name the records decide.
 TRAIN_MAPPERS = {"two_views": TwoViewMapper}

@@ -23,16 +23,16 @@ class CopyPasteMapper:
     def __init__(self, mapper: Callable[[dict], dict | None], records: Records, copy_paste: CopyPaste):
         """
         Args:
-            mapper: record -> sample.
-            records: the data set that pasted objects come from.
-            copy_paste: how.
+            mapper: Maps a record to a sample.
+            records: The data set of the pasted objects.
+            copy_paste: The augmentation.
         """
         self._mapper = mapper
         self._records = records
         self._copy_paste = copy_paste
 
     def __call__(self, record: dict) -> dict | None:
-        """Maps one record. Nothing is pasted from an image that cannot be read; its own turn reports it."""
+        """Maps one record. Nothing is pasted from an unreadable image, which is reported at its own turn."""
         sample = self._mapper(record)
         if sample is None or not self._copy_paste.wanted():
             return sample

@@ -1,7 +1,7 @@
 """The mapper for training on instances.
 
-Unlike Detectron2's, every sample has all ground-truth fields, also of an image without annotations, and what
-annotations say besides class, box and mask comes along. The image file is opened once.
+Unlike Detectron2's, every sample has all ground-truth fields, even without annotations, and additional fields
+of annotations are kept. The image file is opened once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,16 +21,16 @@ from solo_d2.utils.image_file import read_image
 from solo_d2.utils.settings import build
 
 _ANNOTATIONS = ("annotations", "sem_seg_file_name")
-# What transforms need of an annotation.
+# Annotation fields that transforms need.
 _GEOMETRY = ("category_id", "bbox", "bbox_mode", "segmentation")
 
 
 class InstanceMapper(DatasetMapper):
-    """``DatasetMapper`` whose ``"instances"`` have ``gt_boxes``, ``gt_classes`` and masks also when empty.
+    """``DatasetMapper`` whose ``"instances"`` have ``gt_boxes``, ``gt_classes`` and masks even if empty.
 
     Annotations may have an "embedding" (D numbers) and "mask_withheld" (1: the mask must not be learned).
-    They become ``gt_embeddings`` (n, D) float32, zeros where an annotation has none, and ``gt_has_mask`` (n,)
-    bool, False where the mask is withheld. Both fields exist only where an annotation of the image has them.
+    They become ``gt_embeddings`` (n, D) float32, zeros for annotations without one, and ``gt_has_mask``
+    (n,) bool, False if the mask is withheld. Both fields exist only if an annotation of the image has them.
     """
 
     @classmethod
@@ -49,15 +49,15 @@ class InstanceMapper(DatasetMapper):
         """Maps one record; the record is not changed.
 
         Args:
-            dataset_dict: In Detectron2's format. Crowd annotations are left out, as Detectron2 does.
+            dataset_dict: Record in Detectron2's format. Crowd annotations are dropped, as in Detectron2.
 
         Returns:
             The model's input: "image" (C, H, W) uint8 and, for training, "instances" if the record has
             annotations and "sem_seg" (H, W) int64 if it has a semantic map.
 
         Raises:
-            UnreadableImage: The image cannot be read or has more than 8 bits per value.
-            SizeMismatchError: Its size is not the record's.
+            UnreadableImage: If the image cannot be read or has more than 8 bits per value.
+            SizeMismatchError: If its size is not the record's.
         """
         sample = {key: value for key, value in dataset_dict.items() if key not in _ANNOTATIONS}
         labels = dataset_dict.get("sem_seg_file_name") if self.is_train else None
@@ -82,7 +82,7 @@ class InstanceMapper(DatasetMapper):
             label_format: Its format, "L" or "RGB".
 
         Returns:
-            The augmented image, its ``sem_seg`` being the labels, and what was done.
+            The augmented image, whose ``sem_seg`` are the labels, and the transforms.
         """
         image = read_image(sample["file_name"], self.image_format)
         utils.check_image_size(sample, image)
@@ -97,7 +97,7 @@ class InstanceMapper(DatasetMapper):
     def _make_instances(
         self, annotations: Sequence[Mapping], transforms: T.Transform, size: tuple[int, int]
     ) -> Instances:
-        """Makes the instances that the transforms leave something of."""
+        """Returns the instances that are not empty after the transforms."""
         keys = _GEOMETRY if self.use_instance_mask else _GEOMETRY[:-1]
         moved = [
             utils.transform_instance_annotations({k: a[k] for k in keys if k in a}, transforms, size)
@@ -122,7 +122,7 @@ def as_planes(image: np.ndarray) -> Tensor:
 
 
 def _add_extra_fields(instances: Instances, annotations: Sequence[Mapping]) -> None:
-    """Adds what annotations say besides class, box and mask."""
+    """Adds fields of annotations other than class, box and mask."""
     embeddings = [a.get("embedding") for a in annotations]
     length = max((len(e) for e in embeddings if e is not None), default=0)
     if length:

@@ -1,4 +1,4 @@
-"""A panoptic record -> image, instances that never overlap, and a semantic map."""
+"""Maps a panoptic record to an image, instances that never overlap, and a semantic map."""
 
 from collections.abc import Mapping, Sequence
 
@@ -19,7 +19,7 @@ _UNUSED_FIELDS = ("annotations", "segments_info", "pan_seg_file_name")
 class PanopticMapper(InstanceMapper):
     """Takes both kinds of targets from the panoptic PNG (CondInst paper, section 3.9).
 
-    Records without one, such as those of Detectron2's "separated" data sets, are mapped as by
+    Records without a PNG, such as those of Detectron2's "separated" data sets, are mapped by
     ``InstanceMapper``.
     """
 
@@ -35,11 +35,11 @@ class PanopticMapper(InstanceMapper):
     ):
         """
         Args:
-            is_train: Whether targets are wanted.
-            thing_labels: The records' thing category ids to classes from 0 on.
-            stuff_labels: The records' stuff category ids to labels from 1 on.
-            ignore_value: Label of pixels of no listed segment.
-            **kwargs: Of ``DatasetMapper``.
+            is_train: Whether to return targets.
+            thing_labels: Maps the records' thing category ids to classes from 0.
+            stuff_labels: Maps the records' stuff category ids to labels from 1.
+            ignore_value: Label of pixels outside the listed segments.
+            **kwargs: Arguments of ``DatasetMapper``.
         """
         super().__init__(is_train, **kwargs)
         self.thing_labels = dict(thing_labels)
@@ -64,12 +64,12 @@ class PanopticMapper(InstanceMapper):
 
         Returns:
             "image" (3, H, W) uint8; "instances" with ``gt_boxes``, ``gt_classes`` and ``gt_masks`` of the
-            things that are no crowd; "sem_seg" (H, W) int64, 0 for things (crowds too).
+            things that are not crowds; "sem_seg" (H, W) int64, 0 for things, including crowds.
         """
         if not self.is_train or "pan_seg_file_name" not in dataset_dict:
             return super().__call__(dataset_dict)
         sample = {key: value for key, value in dataset_dict.items() if key not in _UNUSED_FIELDS}
-        # The ids are resized as colors, to the nearest pixel: Pillow does that for 8 bits only.
+        # The ids are resized as colors, because Pillow's nearest-neighbor resize supports 8 bits only.
         augmented, _ = self._augment(sample, dataset_dict["pan_seg_file_name"], "RGB")
         sample["image"] = as_planes(augmented.image)
         segments = dataset_dict["segments_info"]
@@ -79,7 +79,7 @@ class PanopticMapper(InstanceMapper):
         return sample
 
     def _instances(self, place: np.ndarray, segments: Sequence[Mapping]) -> Instances:
-        """``place`` (H, W) is 1 + the index of each pixel's segment, 0 for none."""
+        """Builds instances; ``place`` (H, W) is 1 + the index of each pixel's segment, 0 for none."""
         areas = np.bincount(place.ravel(), minlength=len(segments) + 1)
         things = [
             index
@@ -100,13 +100,13 @@ class PanopticMapper(InstanceMapper):
 
 
 def panoptic_labels(metadata) -> tuple[dict[int, int], dict[int, int]]:
-    """How a data set's records number things and stuff, and how models do.
+    """Maps a data set's numbering of things and stuff to the models' numbering.
 
-    Detectron2's "standard" data sets number things and stuff together; models number things from 0 and,
-    label 0 being the things, stuff from 1.
+    Detectron2's "standard" data sets number things and stuff together. Models number things from 0, and stuff
+    from 1, because label 0 means things.
 
     Args:
-        metadata: Of the data set.
+        metadata: Metadata of the data set.
 
     Returns:
         Thing category id to class, and stuff category id to label; empty for data without stuff.

@@ -1,4 +1,4 @@
-"""Two random views of an image, for contrastive learning (DenseCL, section 5.3)."""
+"""Maps an image to two random views for contrastive learning (DenseCL, section 5.3)."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ from .instance import as_planes
 
 
 class TwoViewMapper:
-    """Record -> two views, each with a crop, colors, blur and flip of its own; no label is looked at."""
+    """Maps a record to two views, each with its own crop, colors, blur and flip; ignores labels."""
 
     needs_annotations = False
 
@@ -33,16 +33,16 @@ class TwoViewMapper:
         """
         Args:
             size: Side of a view in pixels.
-            scale: Least and greatest share of the image's area in a crop.
-            aspect_ratio: Least and greatest width / height of a crop.
-            color: Changes colors and sharpness; knows the order of the channels that the model wants.
-            flip_prob: How often it is mirrored.
+            scale: Minimum and maximum fraction of the image's area in a crop.
+            aspect_ratio: Minimum and maximum width / height of a crop.
+            color: Changes colors and sharpness, in the model's channel order.
+            flip_prob: Probability of a flip.
 
         Raises:
             InputError: If the size, the scale or the aspect ratio is out of range.
         """
         if size < 1:
-            raise InputError(f"INPUT.VIEWS.SIZE is a number of pixels, not {size}")
+            raise InputError(f"INPUT.VIEWS.SIZE must be a positive number of pixels, not {size}")
         check_range("INPUT.VIEWS.SCALE", scale, greatest=1.0)
         check_range("INPUT.VIEWS.ASPECT_RATIO", aspect_ratio)
         self._size = size
@@ -60,13 +60,13 @@ class TwoViewMapper:
         """Maps one record; the record is not changed.
 
         Args:
-            record: with "file_name".
+            record: A record with "file_name".
 
         Returns:
             The record's plain fields and two views (3, S, S) uint8, "image" and "key_image".
 
         Raises:
-            UnreadableImage: The image cannot be read or has more than 8 bits per value.
+            UnreadableImage: If the image cannot be read or has more than 8 bits per value.
         """
         image = read_image(record["file_name"], self._color.format)
         views = {name: self.view(image) for name in ("image", "key_image")}

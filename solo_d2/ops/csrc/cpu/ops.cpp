@@ -99,12 +99,12 @@ std::tuple<Tensor, Tensor, Tensor> pack_masks(const Tensor& masks, double thresh
   return {bits, area, soft_sum};
 }
 
-// The masks' bits: as they are where they come packed.
+// Returns the masks' bits; packed masks are returned unchanged.
 Tensor bits_of(const Tensor& masks, double threshold) {
   return masks.scalar_type() == at::kLong ? masks.contiguous() : std::get<0>(pack_masks(masks, threshold));
 }
 
-// Masks of one class are neighbours in `order`, best first.
+// Masks of one class are adjacent in `order`, best first.
 struct Classes {
   std::vector<int64_t> labels;
   std::vector<int64_t> order;

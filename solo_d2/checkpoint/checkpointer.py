@@ -152,7 +152,7 @@ class Checkpointer(DetectionCheckpointer):
         Args:
             path: A ``.pth``, ``.pkl`` or ``.safetensors`` file, or an address that Detectron2's PathManager
                 knows; "" loads nothing.
-            checkpointables: Names of the further objects to restore; None for all.
+            checkpointables: Names of the other objects to restore; None for all.
             native: What the file holds, if it was read before.
 
         Returns:
@@ -163,7 +163,7 @@ class Checkpointer(DetectionCheckpointer):
                 or, with ``exact``, for other classes.
         """
         refuse_unsafe_address(path)
-        # Names with a query, such as "?matching_heuristics=True", are Detectron2's to match.
+        # Detectron2 matches the names of addresses with a query, such as "?matching_heuristics=True".
         if path and not urlparse(path).query:
             native = (native or read_native(path)).placed_in(self.model.state_dict())
             if not native.heuristics:

@@ -68,7 +68,7 @@ def open_envelope(checkpoint: Mapping, path: str = "the file") -> Envelope:
 
 
 def _without_prefixes(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Strips what wrappers such as ``DistributedDataParallel`` put before every name."""
+    """Strips the prefixes that wrappers such as ``DistributedDataParallel`` add to every name."""
     tensors = {_COMPILED.sub("", name): value for name, value in tensors.items()}
     while prefix := _common_prefix([name for name in tensors if not name.startswith("ema_")]):
         tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}

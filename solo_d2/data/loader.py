@@ -209,7 +209,7 @@ class TrainLoader:
             num_workers=self._num_workers,
             collate_fn=_as_list,
             worker_init_fn=outlive_first_stop_signal,
-            generator=torch.Generator(),  # leaves the process's own random state alone
+            generator=torch.Generator(),  # keeps the process's own random state
         )
         for outcomes in batches:
             for outcome in outcomes:

@@ -155,7 +155,7 @@ def run_reporting_errors(main: Callable[..., Result], *args: object) -> Result:
             print(stop, file=sys.stderr, flush=True)
         sys.exit(stop.exit_code)
     except ProcessExitedException as error:
-        if error.signal_name:  # such a process could say nothing itself
+        if error.signal_name:  # a killed process could not report anything itself
             print(f"error: {killed_by(error.signal_name)}", file=sys.stderr, flush=True)
         known = error.exit_code == EXIT_USAGE or error.exit_code > EXIT_SIGNAL
         sys.exit(error.exit_code if known else EXIT_FAILURE)

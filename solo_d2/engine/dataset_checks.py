@@ -98,7 +98,7 @@ def check_datasets(cfg: CfgNode, training: bool) -> None:
 
 
 def _check_stuff(names: list[str], expected: int) -> None:
-    """Checks that the datasets have semantic labels, as many as the semantic branch tells apart."""
+    """Checks that the datasets have as many semantic labels as the semantic branch has classes."""
     reference: list[str] = []
     for name in names:
         metadata = MetadataCatalog.get(name)

@@ -39,7 +39,7 @@ def run_script(command: Sequence[str], lock_file: IO) -> None:
         lock_file: The run's lock, which the process inherits.
 
     Raises:
-        InputError: The process failed.
+        InputError: If the process failed.
         Interrupted: A signal asked this process to stop; the other one got it, too, and could save its work.
     """
     mark = run_mark(lock_file)

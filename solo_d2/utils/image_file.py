@@ -43,7 +43,7 @@ def open_image(path: str | os.PathLike) -> Iterator[Image.Image]:
         path: A local file, or an address that Detectron2's PathManager knows.
 
     Raises:
-        UnreadableImage: The file is missing, is no image, has no pixels, or is damaged.
+        UnreadableImage: If the file is missing, not an image, damaged, or without pixels.
         InputError: The address is unsafe, see :func:`solo_d2.utils.addresses.refuse_unsafe_address`.
     """
     path = os.fspath(path)

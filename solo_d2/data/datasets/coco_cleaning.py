@@ -213,7 +213,7 @@ def _clean_annotations(
             findings.skipped.add(str(reason), label)
             continue
         kept.append(record)
-        # COCO's evaluation takes id 0 for "unmatched".
+        # COCO's evaluation treats id 0 as "unmatched".
         if isinstance(number, int) and 0 < number <= LARGEST_ID and number not in taken:
             taken[number] = record
         else:

@@ -86,7 +86,7 @@ def register_coco_format(
         cache_dir: Folder of the cleaned copy.
         boxes_only: Whether annotations may have boxes without masks, which suffices to evaluate boxes.
         max_skipped: Greatest share of the images, and of the annotations, that may be skipped.
-        for_training: Whether there must be an object to learn.
+        for_training: Whether the set must have an object to learn.
         classes: Class names of the training set. Where the file's are among them, in whatever order, its
             classes are these.
 

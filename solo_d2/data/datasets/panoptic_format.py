@@ -28,7 +28,7 @@ ImagePath = Callable[[Mapping], str]
 
 
 def panoptic_classes(categories: Iterable[Mapping], trained: Metadata | None = None) -> dict:
-    """Class names, colors and numbering for a data set's metadata.
+    """Returns class names, colors and numbering for a data set's metadata.
 
     Args:
         categories: with "id", "name", "isthing" and perhaps "color" (RGB, 0 to 255).
@@ -44,7 +44,7 @@ def panoptic_classes(categories: Iterable[Mapping], trained: Metadata | None = N
     if trained is not None:
         things = _in_order(things, trained.get("thing_classes") or [])
         stuff = _in_order(stuff, (trained.get("stuff_classes") or [])[1:])
-    # The map must be invertible, so class 0 needs an id that no category has.
+    # The map must be invertible, so class 0 needs an unused id.
     free_id = 0 if all(c["id"] != 0 for c in ordered) else ordered[-1]["id"] + 1
     metadata = {
         "thing_classes": [category["name"] for category in things],

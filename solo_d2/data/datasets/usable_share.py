@@ -10,7 +10,7 @@ from .problems import Problems
 MAX_SKIPPED_KEY = "DATASETS.CUSTOM.MAX_SKIPPED"
 MAX_SKIPPED = 0.1
 _TOLERANCE = 2  # pixels
-# Nothing is lost with these.
+# Skipping these loses nothing.
 HARMLESS = ("annotation listed twice", "image listed twice")
 
 
@@ -61,10 +61,10 @@ def check_learnable(cleaned: Mapping, source: str | os.PathLike) -> None:
 
 
 def check_boxes(cleaned: Mapping, source: str | os.PathLike) -> None:
-    """Checks that boxes which no mask can be compared with are [x, y, width, height] in pixels.
+    """Checks that boxes without masks are [x, y, width, height] in pixels.
 
     Raises:
-        InputError: All of them lie within the first pixel, or more than half of them leave their images.
+        InputError: If all of them are inside the first pixel, or more than half of them leave their images.
     """
     sizes = {image["id"]: (image["width"], image["height"]) for image in cleaned["images"]}
     alone = [one for one in cleaned["annotations"] if not one["segmentation"]]
@@ -73,7 +73,7 @@ def check_boxes(cleaned: Mapping, source: str | os.PathLike) -> None:
     corners = [(x + wide, y + high) for x, y, wide, high in (one["bbox"] for one in alone)]
     if all(right <= 1 and bottom <= 1 for right, bottom in corners):
         raise InputError(
-            f"{source}: all boxes lie within 0..1: give bbox as [x, y, width, height] in pixels, not as "
+            f"{source}: all boxes are within 0..1: give bbox as [x, y, width, height] in pixels, not as "
             "fractions of the image"
         )
     limits = [sizes[one["image_id"]] for one in alone]

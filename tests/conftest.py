@@ -1,4 +1,4 @@
-"""Shared fixtures: recorded behaviour of the public implementations, where it is at hand."""
+"""Shared fixtures: recorded behavior of the public implementations, if available."""
 
 import ast
 import json
@@ -66,7 +66,7 @@ def golden():
     def get(folder: str) -> Golden:
         path = SHARED / "golden" / folder
         if not path.is_dir():
-            pytest.skip(f"recorded behaviour '{folder}' is not beside the repository")
+            pytest.skip(f"recorded behavior '{folder}' is not next to the repository")
         return Golden(path)
 
     return get

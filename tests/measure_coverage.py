@@ -23,7 +23,7 @@ LEAST = 90.0
 
 
 def packages() -> list[str]:
-    """Returns the names of all packages, below ``solo_d2``; the modules beside them are "."."""
+    """Returns the names of all packages below ``solo_d2``; modules outside packages are "."."""
     found = [path.parent.relative_to(SOURCES).as_posix() for path in SOURCES.glob("*/__init__.py")]
     found += [path.parent.relative_to(SOURCES).as_posix() for path in SOURCES.glob(f"{ROOMS}/*/__init__.py")]
     return [TOP, *sorted(set(found) - {ROOMS})]

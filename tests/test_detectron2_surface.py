@@ -1,8 +1,8 @@
 """d2lite provides what this repository imports from ``detectron2``, exactly as the real one does.
 
-The names are collected from the sources with ``ast``. Whichever Detectron2 is installed has to
-provide each of them; where it is the real one, d2lite's counterparts are compared with it:
-parameters, defaults, public members and the config defaults that the project reads.
+The names are collected from the sources with ``ast``. The installed Detectron2 must provide
+each of them. If it is the real one, d2lite's counterparts are compared with it: parameters, defaults,
+public members, and the config defaults that the project reads.
 """
 
 import ast
@@ -86,7 +86,7 @@ def collected_names() -> tuple[str, ...]:
 
 @cache
 def report(use_d2lite: bool) -> dict:
-    """What d2lite, or the installed Detectron2, says about the collected names."""
+    """Returns the report of d2lite, or of the installed Detectron2, on the collected names."""
     environment = dict(os.environ)
     if use_d2lite:
         environment["PYTHONPATH"] = str(D2LITE)
@@ -123,7 +123,7 @@ def code_lines(source: str) -> int:
 
 
 def typed_arguments(source: str) -> tuple[int, int]:
-    """How many arguments of a source's functions are typed, and how many there are; lambdas excluded."""
+    """Counts the typed arguments and all arguments of a source's functions, without lambdas."""
     typed = total = 0
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
@@ -138,7 +138,7 @@ def typed_arguments(source: str) -> tuple[int, int]:
 
 
 def signature_differences(ours: list | None, real: list | None) -> list[str]:
-    """How a call that works with d2lite could fail, or mean something else, with the real one.
+    """Lists how a call that works with d2lite could fail, or mean something else, with the real one.
 
     d2lite may leave out what nothing here uses (keypoints, proposals): keyword-only parameters, and
     positional ones behind its own last one. All others have the real names, order and defaults.

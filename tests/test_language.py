@@ -25,6 +25,8 @@ CLEAN = (
     "demo",
     "docs",
     "setup.py",
+    "solo_d2",
+    "tests",
     "tools",
     "train_net.py",
 )

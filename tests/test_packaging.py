@@ -1,4 +1,4 @@
-"""What the packaging files say agrees, and a source distribution installs and works without the checkout."""
+"""Packaging files agree, and a source distribution installs and works without the checkout."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""A method is a room: what only one method uses lies in its folder, and a model is few files to read."""
+"""A method is a room: code that only one method uses is in its folder, and a model is few files to read."""
 
 import ast
 

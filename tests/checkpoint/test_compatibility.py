@@ -1,4 +1,4 @@
-"""What fits, what may be missing, and how mistakes are told."""
+"""Matching weights, tolerated differences, and messages about mistakes."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What recorded names do not show: deformable blocks and the variants of the mask feature branch's place."""
+"""Cases beyond the recorded names: deformable blocks, and places of the mask feature branch."""
 
 import pytest
 

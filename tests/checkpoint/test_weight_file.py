@@ -1,4 +1,4 @@
-"""Files that are whole, cut, malicious or something else entirely."""
+"""Intact, truncated, malicious, and unrelated files."""
 
 import os
 import pickle

@@ -31,7 +31,7 @@ def make_file(recorded_weights, tmp_path):
 
 
 def same_values(native: dict, adapter, foreign: dict) -> bool:
-    """Whether a model's weights are a foreign file's, by their foreign names."""
+    """Returns True if a model's weights equal a foreign file's, by their foreign names."""
     back = adapter.from_native(native)
     kept = {name: value for name, value in foreign.items() if adapter.why_expendable(name) is None}
     return kept.keys() <= back.keys() and all(torch.equal(back[n], value) for n, value in kept.items())
@@ -102,7 +102,7 @@ def test_golden_there_and_back(run_command, make_file, tmp_path, capsys, caplog)
             *("--config-file", RECORDED[LIGHT]),
         )
     assert "mmdet 2 and 3, a whole model" in caplog.text
-    assert "not used: a counter of batch normalisation" in caplog.text
+    assert "not used: a counter of batch normalization" in caplog.text
     assert "'short_side': 448" in caplog.text
     run_command(
         "convert",

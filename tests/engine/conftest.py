@@ -22,7 +22,7 @@ CLASSES = ["bright", "unused"]
 
 @META_ARCH_REGISTRY.register()
 class BrightnessSegmenter(torch.nn.Module):
-    """Segments what is brighter than grey; its one convolution learns the mean brightness.
+    """Segments pixels brighter than gray; its one convolution learns the mean brightness.
 
     ``poison`` as a file name in the batch makes the loss NaN.
     """
@@ -57,7 +57,7 @@ class BrightnessSegmenter(torch.nn.Module):
 
 
 def write_split(root: Path, name: str, count: int) -> SimpleNamespace:
-    """Writes grey images with one bright rectangle each, and their COCO file."""
+    """Writes gray images with one bright rectangle each, and their COCO file."""
     images = root / name
     images.mkdir(parents=True)
     content = {

@@ -24,7 +24,7 @@ SMALL = (
 
 @pytest.fixture(scope="module")
 def classes(tmp_path_factory):
-    """Three images each of two colours, a folder per class; as a whole also an unlabelled folder."""
+    """Three images each of two colors, a folder per class; the parent is a folder without labels."""
     root = tmp_path_factory.mktemp("images")
     rng = np.random.default_rng(0)
     for index, name in enumerate(("red", "blue")):

@@ -56,7 +56,7 @@ def main(args):
     cfg.SOLVER.IMS_PER_BATCH = 2
     cfg.SOLVER.REFERENCE_WORLD_SIZE = 2
     cfg.DATASETS.TEST = ()
-    cfg.SEED = comm.get_rank()  # differently initialised: the ranks have to agree all the same
+    cfg.SEED = comm.get_rank()  # differently initialized: the ranks must agree nevertheless
     assert comm.get_world_size() == 2 and comm.get_local_size() == 2
     trainer = RankTrainer(cfg)
     trainer.resume_or_load(resume=False)

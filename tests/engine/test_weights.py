@@ -1,4 +1,4 @@
-"""What the checkpointer gets of a config, and weights that fine-tuning re-initializes."""
+"""The checkpointer's settings from a config, and weights that fine-tuning re-initializes."""
 
 import pytest
 import torch

@@ -108,7 +108,7 @@ def test_any_ids_and_class_order_give_the_same_numbers(dataset, tmp_path, evalua
 
 
 class Recorder:
-    """What is left to Detectron2."""
+    """Stands in for Detectron2's part."""
 
     def __init__(self):
         self.given = []

@@ -15,7 +15,7 @@ DIGEST = hashlib.sha256(CONTENT).hexdigest()[:8]
 
 
 class Host(http.server.ThreadingHTTPServer):
-    """What it does next, and what it was asked for."""
+    """A host with scripted responses that records its requests."""
 
     ranges = True
     break_after: list[int] = []

@@ -40,7 +40,7 @@ def test_blocks_do_not_matter():
 
 
 def test_a_long_chain():
-    """Each box overlaps its neighbours only, so every second one stays."""
+    """Each box overlaps only its neighbors, so every second one stays."""
     x = torch.arange(600.0) * 4
     boxes = torch.stack([x, torch.zeros_like(x), x + 10, torch.ones_like(x)], dim=1)
     kept = box_nms(boxes, torch.zeros(600, dtype=torch.int64), 0.4)

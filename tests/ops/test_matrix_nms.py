@@ -1,4 +1,4 @@
-"""Matrix NMS against a float64 loop over pairs and the recorded public behaviour."""
+"""Matrix NMS against a float64 loop over pairs and the recorded public behavior."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Labelling with a stand-in model: batches, order, processes, unreadable images."""
+"""Labeling with a stand-in model: batches, order, processes, unreadable images."""
 
 import json
 import logging

@@ -118,7 +118,7 @@ def _wait_for(condition, seconds=300):
 
 
 def _is_alive(pid):
-    """Whether a process runs; a dead one that nobody waited for does not."""
+    """Returns True if a process runs; a zombie does not."""
     try:
         os.kill(pid, 0)
         with open(f"/proc/{pid}/stat") as file:

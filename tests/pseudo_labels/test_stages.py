@@ -1,4 +1,4 @@
-"""Stages that are run once, go on after a kill, and notice what changed."""
+"""Stages run once, resume after a kill, and detect changes."""
 
 import contextlib
 import errno
@@ -27,7 +27,7 @@ path = Path(sys.argv[1])
 if not (path.exists() and path.read_text().startswith("settings")):
     path.write_text("settings\\nlabels\\n")
 """
-# Goes on from the file that last_checkpoint names, and fails without it.
+# Resumes from the file that last_checkpoint names, and fails without it.
 TRAINING = """
 import sys
 from pathlib import Path

@@ -61,7 +61,7 @@ def test_every_cell_is_at_its_place(activations, view):
     sheet = draw_masks(activations, view, 0, threshold=0.5)
     assert sheet.dtype == np.uint8
     yellow, blue = colorize(torch.tensor([[1.0, 0.0]]))[0].astype(int)
-    for row, column in ((0, 1), (1, 2), (2, 3)):  # the last row of cells lies in the padding
+    for row, column in ((0, 1), (1, 2), (2, 3)):  # the last row of cells is in the padding
         picture = tile(sheet, row, column, 4, 4).astype(int)
         y, x = ((2 * row + 1) * picture.shape[0] // 6, (2 * column + 1) * picture.shape[1] // 8)
         assert np.abs(picture[y, x] - yellow).max() < 12

@@ -47,7 +47,7 @@ def found(*scores, size=(SIDE, SIDE)):
 
 @pytest.fixture
 def dataset(tmp_path):
-    """Five gray images with one labelled square in the upper left."""
+    """Five gray images with one labeled square in the upper left."""
     square = [20, 20, 80, 20, 80, 80, 20, 80]
     label = {
         "bbox": [20, 20, 60, 60],

@@ -13,7 +13,7 @@ SMALL = ["MODEL.DENSECL.HIDDEN_DIM", "16", "MODEL.DENSECL.QUEUE_SIZE", "8"]
 
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory):
-    """What a training leaves: model_final.pth and config.yaml."""
+    """The files of a training: model_final.pth and config.yaml."""
     folder = tmp_path_factory.mktemp("densecl")
     cfg = load_config(QUICK / "densecl_tiny.yaml", SMALL)
     torch.manual_seed(0)

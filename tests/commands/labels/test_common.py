@@ -1,4 +1,4 @@
-"""What the commands that write labels share: resuming, refusing, reporting."""
+"""Shared behavior of the commands that write labels: resuming, refusing, reporting."""
 
 import json
 import logging

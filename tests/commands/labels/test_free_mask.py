@@ -19,7 +19,7 @@ OPTIONS = [
     "INPUT.MIN_SIZE_TEST", "64", "MODEL.FREE_MASK.MASKNESS_THR", "0.3", "PSEUDO_LABELS.SHARD_SIZE", "3",
 ]  # fmt: skip
 
-# Prints the peak of this process's memory, in MB, after labelling a folder.
+# Prints this process's peak memory in MB after labeling a folder.
 MEASURED = """
 import resource, runpy, sys
 sys.argv = sys.argv[1:]

@@ -13,7 +13,7 @@ from solo_d2.config.loading import load_config
 
 ROOT = Path(__file__).resolve().parents[3]
 TINY_CONFIG = ROOT / "configs" / "quick" / "solov2_tiny.yaml"
-# A random model's scores lie near MODEL.SOLOV2.PRIOR_PROB: thresholds that let some pass.
+# A random model's scores are close to MODEL.SOLOV2.PRIOR_PROB; these thresholds let some pass.
 TINY_OPTIONS = [
     "MODEL.DEVICE",
     "cpu",
@@ -50,7 +50,7 @@ def tiny_weights(tmp_path_factory):
 
 @pytest.fixture
 def model_options(tiny_weights):
-    """What stands behind ``--opts``."""
+    """The values of ``--opts``."""
     return [*TINY_OPTIONS, "MODEL.WEIGHTS", str(tiny_weights)]
 
 

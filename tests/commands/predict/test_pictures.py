@@ -56,7 +56,7 @@ def test_two_processes_do_what_one_does(make_pictures, make_job, tmp_path):
     split = segment(folder, tmp_path / "two", make_job(), ["cpu", "cpu"])
     assert split.num_done == 3 and split.failures == alone.failures
     for one, other in zip(alone.rows, split.rows, strict=True):
-        # Other neighbours in a batch move a score by a rounding error.
+        # Other neighbors in a batch change a score by a rounding error.
         assert one.pop("score") == pytest.approx(other.pop("score"), abs=1e-6)
         assert one == other
     assert len(list((tmp_path / "two").iterdir())) == 3

@@ -126,7 +126,7 @@ def test_precise_statistics_are_measured_periodically_and_at_the_end(period, mea
     model = torch.nn.BatchNorm1d(2)
     batches = [torch.full((2, 2), float(k)) for k in range(10)]
     run([hooks.PreciseBN(period, model, batches, num_iter=3)], end=6)
-    # The batches go on where the last measurement ended.
+    # The batches continue after the last measurement.
     expected = sum(range(3 * measurements - 3, 3 * measurements)) / 3
     assert model.running_mean.tolist() == pytest.approx([expected] * 2)
 

@@ -1,4 +1,4 @@
-"""Conv2d with normalisation and activation, and cat."""
+"""Conv2d with normalization and activation, and cat."""
 
 import pytest
 import torch

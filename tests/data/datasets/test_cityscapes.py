@@ -14,7 +14,7 @@ SIZE = (32, 64)
 
 
 def label_image():
-    """Road, two cars, a group of persons, a caravan and a licence plate's unlabelled pixels."""
+    """Road, two cars, a group of persons, a caravan and a license plate's unlabeled pixels."""
     ids = np.full(SIZE, 7, np.uint16)
     ids[4:10, 4:20] = 26000
     ids[12:20, 8:30] = 26013

@@ -51,7 +51,7 @@ def test_classes_are_in_the_order_of_training():
     assert classes["thing_classes"] == ["dog", "cat"] and classes["stuff_classes"] == ["things", "sea", "sky"]
     assert classes["thing_dataset_id_to_contiguous_id"] == {4: 0, 2: 1}
     assert classes["stuff_dataset_id_to_contiguous_id"] == {0: 0, 3: 1, 1: 2}
-    for other in ("mouse", "cat"):  # another name, and one that is there twice
+    for other in ("mouse", "cat"):  # a new name, and a repeated one
         own[3]["name"] = other
         assert panoptic_classes(own, trained)["thing_classes"] == ["cat", other]
 

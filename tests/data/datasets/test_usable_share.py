@@ -83,12 +83,12 @@ def test_boxes_in_pixels_pass():
 
 def test_boxes_without_masks_in_other_conventions_are_one_line():
     fractions = _boxes(*((x / 102, y / 61, w / 102, h / 61) for x, y, w, h in PIXELS))
-    with pytest.raises(InputError, match=r"a.json: all boxes lie within 0\.\.1"):
+    with pytest.raises(InputError, match=r"a.json: all boxes are within 0\.\.1"):
         check_boxes(fractions, "a.json")
     corners = _boxes(*((x, y, x + w, y + h) for x, y, w, h in PIXELS))
     with pytest.raises(InputError, match="a.json: 3 of 4 boxes reach beyond their images.*two corners"):
         check_boxes(corners, "a.json")
-    for content in (fractions, corners):  # beside masks they are compared with these
+    for content in (fractions, corners):  # boxes with masks are compared with the masks
         for annotation in content["annotations"]:
             annotation["segmentation"] = [[0, 0, 9, 0, 9, 9]]
         check_boxes(content, "a.json")

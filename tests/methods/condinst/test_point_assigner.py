@@ -1,4 +1,4 @@
-"""Vectorised assignment against loops over levels, locations and instances."""
+"""Vectorized assignment against loops over levels, locations and instances."""
 
 import pytest
 import torch

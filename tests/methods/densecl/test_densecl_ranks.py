@@ -45,7 +45,7 @@ def views_of(rank: int) -> torch.Tensor:
 
 def run_rank(rank: int, address: str, folder: str) -> None:
     dist.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
-    torch.manual_seed(rank)  # the ranks are initialized differently and have to agree all the same
+    torch.manual_seed(rank)  # the ranks are initialized differently but must agree
     model = make_model()
     wrapped = wrap_distributed(model)
     start = {name: value.clone() for name, value in model.state_dict().items()}

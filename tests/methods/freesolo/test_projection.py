@@ -61,7 +61,7 @@ def test_perfect_and_empty_masks(name):
 
 
 def test_average_tells_a_ring_from_a_disc_and_maximum_does_not():
-    """What the paper adds the average projection for: figure 6.5."""
+    """The paper's reason for the average projection: figure 6.5."""
     disc = torch.zeros(1, 16, 16, dtype=torch.bool)
     disc[:, 4:12, 4:12] = True
     ring = disc.clone()

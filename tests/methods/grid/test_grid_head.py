@@ -1,4 +1,4 @@
-"""What all grid heads share: the category branch, towers by name, options and their mistakes."""
+"""Common parts of grid heads: the category branch, towers by name, options and their mistakes."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What a Backbone promises by default."""
+"""Defaults of a Backbone."""
 
 import pytest
 import torch

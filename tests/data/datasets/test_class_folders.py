@@ -26,7 +26,7 @@ def test_mistakes(tmp_path):
     with pytest.raises(InputError, match="holds no classes"):
         register_class_folders("animals", tmp_path / "nowhere")
     (tmp_path / "cat").mkdir()
-    with pytest.raises(InputError, match="two at least"):
+    with pytest.raises(InputError, match="at least two"):
         register_class_folders("animals", tmp_path)
     (tmp_path / "dog").mkdir()
     with pytest.raises(InputError, match="has no images"):

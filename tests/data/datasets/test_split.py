@@ -106,5 +106,5 @@ def test_ids_that_are_none(content, split, section):
 
 def test_crowds_alone_are_nothing_to_choose_masks_from(content):
     content["annotations"] = [a for a in content["annotations"] if a["iscrowd"]]
-    with pytest.raises(InputError, match="no annotation that is no crowd"):
+    with pytest.raises(InputError, match="no annotation that is not a crowd"):
         split_by_masks(content, 0.5, 0)

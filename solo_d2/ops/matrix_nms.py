@@ -74,6 +74,8 @@ def reference(
     # Each mask's distance to its closest better one: 1 minus the paper's compensating IoU.
     gap = distance.amin(0)[:, None]
     if decay_kernel == "gaussian":
+        # min over i of exp(-s iou_ij^2) / exp(-s comp_i^2) = exp(-s max over i of (iou_ij^2 - comp_i^2)):
+        # one exp per column, and no division by a factor that underflows.
         excess = (1 - distance) ** 2 - (1 - gap) ** 2
         decay = torch.exp(-sigma * excess.amax(0))
     else:

@@ -67,6 +67,7 @@ class BatchStream:
             index = int(index)
             group = 0 if self._groups is None else self._groups[index]
             batch = open_batches.setdefault(group, [])
+            # Ranks take turns in the common stream, so positions are unique over all ranks.
             batch.append(StreamItem(step * self._world_size + self._rank, index))
             if len(batch) == self._batch_size:
                 yield open_batches.pop(group)
@@ -81,6 +82,7 @@ def seeded_by_position(seed: int, position: int) -> Iterator[None]:
         position: Position of the sample.
     """
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    # SeedSequence mixes both numbers, so neighboring positions have unrelated seeds.
     numbers = np.random.SeedSequence([seed, position]).generate_state(3)
     random.seed(int(numbers[0]))
     np.random.seed(numbers[1])

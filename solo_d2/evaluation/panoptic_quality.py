@@ -134,6 +134,7 @@ def count_image(
         if truth["category_id"] != prediction["category_id"]:
             continue
         void = overlaps.get((VOID, predicted_id), 0)
+        # Above an IoU of 0.5 a segment matches at most one other, so the order of pairs does not matter.
         iou = overlap / (predicted_area[predicted_id] + truth["area"] - overlap - void)
         if iou > MATCH_IOU:
             counts[truth["category_id"]].add(ClassCounts(iou=iou, tp=1))
@@ -175,6 +176,7 @@ def _overlaps(truth: np.ndarray, predicted: np.ndarray) -> tuple[dict[tuple[int,
 
     Neighbors mostly have the same ids, so runs are counted instead of pixels.
     """
+    # Both ids of a pixel in one int64, so that one sort finds all pairs.
     pairs = (truth.astype(np.int64) << 32 | predicted.astype(np.int64)).ravel()
     starts = np.concatenate([[0], np.flatnonzero(pairs[1:] != pairs[:-1]) + 1])
     lengths = np.diff(starts, append=pairs.size)

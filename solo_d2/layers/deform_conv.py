@@ -62,6 +62,7 @@ def deform_conv2d(
     ).view(batch, deformable_groups, channels // deformable_groups, taps, *size)
     if mask is not None:
         samples = samples * mask.view(batch, deformable_groups, 1, taps, *size)
+    # With every tap as a channel, the convolution is a 1x1 convolution.
     columns = samples.to(x.dtype).reshape(batch, channels * taps, *size)
     return F.conv2d(columns, weight.flatten(1)[:, :, None, None], bias, groups=groups)
 
@@ -79,6 +80,7 @@ def _sampling_grid(offset: Tensor, input_size, kernel_size, stride, padding, dil
     base = torch.stack([y, x], dim=2).reshape(taps, 2, -1)
     moved = base + offset.float().reshape(len(offset), offset.shape[1] // (2 * taps), *base.shape)
     size = copy_to_device(input_size, offset.device)[:, None]
+    # Pixel i has its center at (2 i + 1) / size - 1 in grid_sample's frame; flip turns (y, x) into (x, y).
     return ((2 * moved + 1) / size - 1).flip(-2).transpose(-1, -2)
 
 

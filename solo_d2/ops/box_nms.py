@@ -40,6 +40,7 @@ def box_nms(boxes: Tensor, labels: Tensor, iou_threshold: float, max_kept: int |
             break
         suppressed = _suppresses(boxes, labels, kept, block, iou_threshold).any(0)
         block = block[~suppressed]
+        # Boxes are sorted by score, so only earlier ones suppress: the upper triangle.
         inside = _suppresses(boxes, labels, block, block, iou_threshold).triu(diagonal=1)
         kept = torch.cat([kept, block[_greedy(inside)]])
     return kept[:max_kept]
@@ -64,6 +65,7 @@ def _suppresses(boxes: Tensor, labels: Tensor, by: Tensor, whom: Tensor, iou_thr
     corner = torch.minimum(a[:, None, 2:], b[None, :, 2:]) - torch.maximum(a[:, None, :2], b[None, :, :2])
     intersection = corner.clamp(min=0).prod(-1)
     union = _area(a)[:, None] + _area(b)[None] - intersection
+    # A product instead of a quotient: an empty union needs no special case.
     return (intersection > iou_threshold * union) & (labels[by][:, None] == labels[whom][None])
 
 

@@ -75,7 +75,9 @@ def reference(masks: Tensor, boxes: Tensor | None = None) -> tuple[Tensor, Tenso
             framed = torch.zeros_like(inside)
             framed[y0:y1, x0:x1] = inside[y0:y1, x0:x1]
             inside = framed
+        # COCO's runs go down the columns, so pycocotools takes column-major arrays.
         counts.append(mask_util.encode(np.asfortranarray(inside.cpu().numpy(), dtype=np.uint8))["counts"])
+    # Operators return tensors only: all strings in one, and where each ends.
     ends = torch.tensor([len(count) for count in counts], dtype=torch.int64).cumsum(0)
     return torch.tensor(list(b"".join(counts)), dtype=torch.uint8), ends
 

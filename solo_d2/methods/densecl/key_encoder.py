@@ -48,11 +48,12 @@ class BatchShuffle:
         """Draws the order of ``count`` images of every process, a function of ``seed`` alone.
 
         Args:
-            count: N.
+            count: Number of images n of each process.
             seed: The same in every process.
             device: Device of the tensors to be exchanged, None for the CPU. The order is copied there once.
         """
         generator = torch.Generator().manual_seed(seed)
+        # Every process draws the same permutation from the common seed, so it need not be broadcast.
         order = torch.randperm(count * comm.get_world_size(), generator=generator)
         both = torch.stack([order, order.argsort()])
         return cls(*(both if device is None else copy_to_device(both, device)))

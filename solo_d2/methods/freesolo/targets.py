@@ -151,6 +151,7 @@ def find_similar_pairs(
     with torch.autocast(images.device.type, enabled=False):
         lab = rgb_to_lab(F.avg_pool2d(images.float(), stride))
     valid = _valid_pixels(heights, widths, stride, lab)
+    # exp(-d / 2) >= t is d^2 <= (2 log t)^2, since log t <= 0: no root and no exponential per pixel.
     limit = (2 * math.log(threshold)) ** 2
     similar = valid.new_zeros(len(lab), len(PAIR_OFFSETS), *lab.shape[2:])
     views = zip(*(pixel_pairs(x, dilation) for x in (lab, valid, similar)), strict=True)

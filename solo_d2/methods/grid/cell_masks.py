@@ -53,6 +53,7 @@ def dynamic_conv_batch(features: Tensor, kernels: Tensor, images: Tensor, kernel
     Returns:
         (P, H, W) logits.
     """
+    # Kernels are sorted by image, so each image's kernels are one slice and need no copy.
     counts = torch.bincount(images, minlength=len(features)).tolist()
     pairs = zip(features, kernels.split(counts), strict=True)
     return torch.cat([dynamic_conv(feature, kernel, kernel_size) for feature, kernel in pairs])
@@ -129,6 +130,7 @@ class LevelMasks:
         """Computes the masks of all positives, in one group per level."""
         num_cells = self.layout.num_cells
         level, cell = self.layout.locate(targets.positive_cell % num_cells)
+        # Levels have masks of different sizes: sort the positives by level and split them there.
         order = level.argsort(stable=True)
         counts = torch.bincount(level, minlength=len(self.sizes)).tolist()
         columns = (targets.positive_cell // num_cells, cell, targets.positive_instance)

@@ -30,7 +30,7 @@ class PublishedSizes:
     def find(self, weights: Mapping[str, Tensor]) -> tuple[int, int] | None:
         """Returns the published test size of native weights of this shape; None if unknown."""
         pattern = re.compile(rf"{re.escape(self.tower)}\.\d+\.(?:conv\.)?weight")
-        layers = [value for name, value in weights.items() if pattern.fullmatch(name)]
+        layers = [value for name, value in weights.items() if value.ndim and pattern.fullmatch(name)]
         return self.sizes.get((len(layers), len(layers[0]))) if layers else None
 
 
@@ -77,7 +77,8 @@ class Adapter:
         for name, value in weights.items():
             table = deformable if name.startswith(blocks) else plain
             native = table.to_native(name) or name
-            renamed[native] = value.reshape(()) if native.startswith(self.lists_of_one) else value
+            is_list = native.startswith(self.lists_of_one) and value.numel() == 1
+            renamed[native] = value.reshape(()) if is_list else value
         return renamed
 
     def from_native(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -4,15 +4,21 @@ Unpickling calls whatever a file names. This reader allows only the names that d
 need, and builds those arrays itself. Any other name raises an error before it is looked up.
 """
 
+import os
 import pickle
 import re
-from collections import OrderedDict
+from collections.abc import Callable, Sized
 from typing import BinaryIO, Literal
 
 import numpy as np
 
+from .bounds import Unbounded, check_content, check_pickle
+
 # Booleans, integers, and floating-point numbers in the sizes that tensors have.
 _NUMBER = re.compile("b1|[iu][1248]|f[248]")
+# How often a byte of the file may be copied: from text, into an array; and what small files need besides.
+_COPIES = 4
+_SLACK = 4096
 
 
 class ForbiddenObject(pickle.UnpicklingError):
@@ -64,26 +70,63 @@ def _buffer(data: bytes | str, dtype: _DType, shape: tuple[int, ...], order: Lit
     return _numbers(data, dtype).reshape(shape, order=order).copy()
 
 
-_BUILDERS = {
+class _Pairs(dict):
+    """A dictionary; attributes that a file gives it are dropped."""
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
+class _Builder:
+    """A function for a pickle to call, which the pickle can neither change nor have copy without end."""
+
+    __slots__ = ("_build", "_room")
+
+    def __init__(self, build: Callable[..., object], room: list[int]):
+        """
+        Args:
+            build: The function.
+            room: The number of bytes that all builders of one file may still copy.
+        """
+        self._build = build
+        self._room = room
+
+    def __call__(self, *arguments: object) -> object:
+        self._room[0] -= sum(len(one) for one in arguments if isinstance(one, Sized))
+        if self._room[0] < 0:
+            raise Unbounded("it copies its content again and again")
+        return self._build(*arguments)
+
+    def __setstate__(self, state: object) -> None:
+        raise ForbiddenObject("a change of Python code")
+
+
+_BUILDERS: dict[str, Callable[..., object]] = {
     "multiarray._reconstruct": lambda *_: _Array(),
     "multiarray.scalar": _scalar,
     "numeric._frombuffer": _buffer,
     "numpy.ndarray": _Array,
     "numpy.dtype": _DType,
-    "collections.OrderedDict": OrderedDict,
+    "collections.OrderedDict": _Pairs,
     "__builtin__.bytes": lambda: b"",  # the content of an empty array in old protocols
     "_codecs.encode": lambda text, _: text.encode("latin1"),
 }
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str):
+    def __init__(self, file: BinaryIO):
+        super().__init__(file, encoding="latin1")
+        start = file.tell()
+        self._room = [_COPIES * (file.seek(0, os.SEEK_END) - start) + _SLACK]
+        file.seek(start)
+
+    def find_class(self, module: str, name: str) -> _Builder:
         for prefix in ("numpy.core.", "numpy._core."):  # before and since numpy 2
             module = module.removeprefix(prefix)
-        builder = _BUILDERS.get(f"{module}.{name}")
-        if builder is None:
+        build = _BUILDERS.get(f"{module}.{name}")
+        if build is None:
             raise ForbiddenObject(f"the Python object {module}.{name}")
-        return builder
+        return _Builder(build, self._room)
 
 
 def read_array_pickle(file: BinaryIO) -> object:
@@ -97,11 +140,16 @@ def read_array_pickle(file: BinaryIO) -> object:
 
     Raises:
         ForbiddenObject: If the file holds other objects; none of them was called.
+        Unbounded: If the file stands for more than its size.
         ValueError: If the file is not a pickle, or is damaged.
     """
     try:
-        return _arrays(_ArrayUnpickler(file, encoding="latin1").load())
-    except ForbiddenObject:
+        check_pickle(file)
+        file.seek(0)
+        content = _ArrayUnpickler(file).load()
+        check_content(content, file.seek(0, os.SEEK_END))
+        return _arrays(content)
+    except (ForbiddenObject, Unbounded):
         raise
     except Exception as error:  # a damaged pickle can fail in any way
         raise ValueError(f"no readable pickle ({type(error).__name__})") from error

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from .adapter import Adapter
-from .envelope import open_envelope
+from .envelope import open_envelope, require_usable
 from .formats import ADAPTERS, detect
 from .preprocessing import Preprocessing
 from .resnet import BOTTOM_UP
@@ -56,7 +56,7 @@ class NativeWeights:
     @property
     def heuristics(self) -> bool:
         """True if the file asks Detectron2 to match names by their ends."""
-        return self.format is None and bool(self.rest.get("matching_heuristics"))
+        return self.format is None and self.rest.get("matching_heuristics") is True
 
     def placed_in(self, names: Collection[str]) -> "NativeWeights":
         """Returns a copy with the ResNet's prefix of a model with these names: with or without an FPN."""
@@ -77,9 +77,12 @@ def read_native(path: str, *, allow_pickle: bool = False) -> NativeWeights:
         allow_pickle: See :func:`read_weight_file`.
 
     Raises:
-        InputError: If the file is missing, damaged, not a weight file, or would run code.
+        InputError: If the file is missing, damaged, not a weight file, would run code, or has weights
+            that no model can have, such as NaN.
     """
-    return to_native(read_weight_file(path, allow_pickle=allow_pickle), path)
+    native = to_native(read_weight_file(path, allow_pickle=allow_pickle), path)
+    require_usable(native.weights, path)
+    return native
 
 
 def to_native(checkpoint: Mapping, path: str = "the file") -> NativeWeights:
@@ -126,6 +129,7 @@ def stored_preprocessing(rest: Mapping) -> Preprocessing | None:
 def _own(weights: dict[str, Tensor], rest: dict, notes: tuple[str, ...]) -> NativeWeights:
     """Returns weights with native names; a converted file states its origin and preprocessing."""
     stored = stored_preprocessing(rest)
-    source = next((adapter for adapter in ADAPTERS if adapter.name == rest.get(FORMAT_KEY)), None)
+    name = rest.get(FORMAT_KEY)
+    source = next((a for a in ADAPTERS if isinstance(name, str) and a.name == name), None)
     left_over = [] if stored else min((a.without_name(weights) for a in ADAPTERS), key=len)
     return NativeWeights(weights, rest, source, stored or Preprocessing(), notes, tuple(left_over))

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 # Values of the same mean differ at most by rounding: 57.12 and 57.120, 0.485 * 255 and 123.675.
 _TOLERANCE = 0.01
+_MOST_CHANNELS = 8
 # Field names in checkpoints of earlier versions.
 _OLD_NAMES = {"usual_for_layout": "usual_for_format"}
 
@@ -46,7 +48,7 @@ class Preprocessing:
         stated = {
             key: tuple(round(value, 3) for value in weights[f"pixel_{key}"].flatten().tolist())
             for key in ("mean", "std")
-            if f"pixel_{key}" in weights
+            if _is_per_channel(weights.get(f"pixel_{key}"))
         }
         stating = replace(self, mean=stated.get("mean", self.mean), std=stated.get("std", self.std))
         mean = stated.get("mean")
@@ -104,7 +106,23 @@ class Preprocessing:
         known = {field.name for field in fields(cls)}
         named = {_OLD_NAMES.get(key, key): value for key, value in stored.items()}
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in named.items()}
-        return cls(**{key: value for key, value in values.items() if key in known})
+        return cls(**{key: value for key, value in values.items() if key in known and _is_sound(key, value)})
+
+
+def _is_per_channel(value: Tensor | None) -> bool:
+    """Tells whether a tensor of a file can be a mean or a std."""
+    if value is None or not 0 < value.numel() <= _MOST_CHANNELS:
+        return False
+    return value.is_cpu and value.layout == torch.strided and value.is_floating_point()
+
+
+def _is_sound(key: str, value: object) -> bool:
+    """Tells whether a field may have a value, which comes from a file."""
+    if key == "channels":
+        return value in ("RGB", "BGR") if isinstance(value, str) else False
+    if key in ("mean", "std"):
+        return isinstance(value, tuple) and all(type(one) in (int, float) for one in value)
+    return isinstance(value, int)
 
 
 def _key(name: str, keys: Mapping[str, str] | None) -> str:

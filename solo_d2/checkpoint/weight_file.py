@@ -17,6 +17,7 @@ from solo_d2.utils.atomic_file import atomic_write
 from solo_d2.utils.errors import InputError
 
 from .array_pickle import ForbiddenObject, read_array_pickle
+from .bounds import Unbounded, check_content, check_torch_file
 
 SAFETENSORS = ".safetensors"
 # Exceptions of the two formats' writers, besides OSError, when the disk is full.
@@ -48,8 +49,13 @@ def read_weight_file(path: str, *, allow_pickle: bool = False) -> dict:
     local = local_file(path)
     try:
         content = _reader(local)(local)
+        check_content(content, os.path.getsize(local))
     except InputError:
         raise
+    except Unbounded as error:
+        if not allow_pickle:
+            raise InputError(f"{_named(path, local)} is refused: {error}. Choose another file") from error
+        content = _run_pickle(path, local)
     except (ForbiddenObject, pickle.UnpicklingError) as error:
         if not (allow_pickle and _forbidden(error)):
             raise InputError(_refusal(path, local, error)) from error
@@ -90,6 +96,7 @@ def _is_old_pickle(local: str) -> bool:
 
 
 def _read_torch(local: str) -> object:
+    check_torch_file(local)
     return torch.load(local, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(local))
 
 
@@ -108,7 +115,7 @@ def _plain(text: str) -> object:
     """Decodes a value: safetensors stores strings only, :func:`write_weight_file` writes others as JSON."""
     try:
         return json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return text
 
 

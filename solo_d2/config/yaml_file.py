@@ -9,6 +9,7 @@ import yaml
 from solo_d2.utils.errors import InputError
 
 BASE_KEY = "_BASE_"
+_BASES = "_base_"  # folder of the base configs
 _MOST_BYTES = 1 << 18
 _MOST_ALIASES = 1000
 _MOST_VALUES = 50_000
@@ -65,8 +66,13 @@ def _base_file(path: str, name: object) -> str:
     if "://" in name:
         raise InputError(f"{path}: its {BASE_KEY} {name} is an address: download it and give the file's path")
     base = os.path.join(os.path.dirname(path), os.path.expanduser(name))
+    folder, file_name = os.path.split(base)
+    moved = os.path.join(folder, _BASES, file_name)  # bases were in configs/ itself before
+    if not os.path.isfile(base) and os.path.isfile(moved):
+        return moved
     if not os.path.isfile(base):
-        raise InputError(f"{path}: its {BASE_KEY} {base} does not exist")
+        hint = "; bases are in configs/_base_ now, see CHANGELOG.md" if file_name.startswith("Base-") else ""
+        raise InputError(f"{path}: its {BASE_KEY} {base} does not exist{hint}")
     return base
 
 

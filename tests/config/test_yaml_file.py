@@ -108,3 +108,14 @@ def test_a_group_cannot_replace_a_value_of_the_base(tmp_path):
     written(tmp_path, "A: 1\n", "base.yaml")
     with pytest.raises(InputError, match="own.yaml: A is a group of keys, but a single value"):
         read_yaml_config(written(tmp_path, "_BASE_: base.yaml\nA: {x: 1}\n"))
+
+
+def test_bases_that_moved_are_found_and_those_that_were_joined_are_explained(tmp_path):
+    (tmp_path / "_base_").mkdir()
+    (tmp_path / "_base_" / "Base-SOLOv2.yaml").write_text("SEED: 3\n")
+    own = tmp_path / "own.yaml"
+    own.write_text("_BASE_: Base-SOLOv2.yaml\n")
+    assert read_yaml_config(str(own)) == {"SEED": 3}
+    own.write_text("_BASE_: Base-SOLOv2-3x.yaml\n")
+    with pytest.raises(InputError, match="does not exist; bases are in configs/_base_ now, see CHANGELOG.md"):
+        read_yaml_config(str(own))

@@ -18,7 +18,7 @@ from detectron2.utils import comm
 from solo_d2.utils.errors import InputError, printable
 from solo_d2.utils.image_file import UNREADABLE
 from solo_d2.utils.settings import build
-from solo_d2.utils.stop_signals import outlive_first_stop_signal
+from solo_d2.utils.stop_signals import obey_only_parent
 
 from .augmentations.copy_paste import CopyPaste
 from .mappers.copy_paste import CopyPasteMapper, Records
@@ -208,7 +208,7 @@ class TrainLoader:
             batch_sampler=stream,
             num_workers=self._num_workers,
             collate_fn=_as_list,
-            worker_init_fn=outlive_first_stop_signal,
+            worker_init_fn=obey_only_parent,
             generator=torch.Generator(),  # keeps the process's own random state
         )
         for outcomes in batches:

@@ -180,14 +180,18 @@ def killed_by(signal_name: str) -> str:
 
 
 def _first_of(error: Exception) -> Exception:
-    """Returns the explained error that an error followed: writers that close after it may fail, too."""
-    while (
-        isinstance(earlier := error.__context__, Exception)
-        and not error.__suppress_context__
-        and explanation(earlier)
-    ):
-        error = earlier
-    return error
+    """Returns the explained error that led to an error.
+
+    Writers that close after an error may fail, too. PyTorch raises the death of a loader process anywhere, so
+    that it looks like the failure of whatever the main process did then.
+    """
+    first, current, hidden = error, error, False
+    while isinstance(earlier := current.__cause__ or current.__context__, Exception):
+        hidden |= current.__suppress_context__
+        if _DEAD_LOADER.search(str(earlier)) or (explanation(earlier) and not hidden):
+            first = earlier
+        current = earlier
+    return first
 
 
 def _quiet_writers() -> None:

@@ -183,8 +183,8 @@ def child(job: dict, rank: int, report, errors) -> None:
     """Runs one process of a job to its end."""
     os.setpgrp()
     os.dup2(errors, 2)
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w", buffering=1)
     ranks = job.get("ranks", 1)
     if ranks > 1:
         place = {"RANK": rank, "WORLD_SIZE": ranks, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": ranks}

@@ -17,6 +17,7 @@ from solo_d2.engine.cli import (
     traceback_wanted,
 )
 from solo_d2.engine.interruption import Interrupted
+from solo_d2.utils.atomic_file import atomic_write
 from solo_d2.utils.errors import InputError
 
 
@@ -127,6 +128,19 @@ def test_an_error_while_closing_does_not_hide_the_first(capsys):
     with pytest.raises(SystemExit):
         run_cli(main)
     assert capsys.readouterr().err == "error: out/model.pth could not be written\n"
+
+
+def test_a_loader_process_may_end_while_a_file_is_written(tmp_path, capsys):
+    def main():
+        with atomic_write(tmp_path / "model.pth", (RuntimeError,)):
+            raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
+
+    with pytest.raises(SystemExit) as caught:
+        run_cli(main)
+    assert caught.value.code == 1
+    assert capsys.readouterr().err.startswith(
+        "error: a data-loader process ended (is killed by signal: Killed)"
+    )
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,7 @@ lint: setup
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/mypy
 
 bench: setup
 	$(PY) benchmarks/bench_solov2.py

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -119,7 +120,8 @@ def test_the_source_distribution_installs_and_works(archive, tmp_path):
     pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "-q"]
     install = [*pip, "--no-deps", "--no-build-isolation", "--no-index"]
     if "d2lite" in detectron2.__version__:
-        run(*install, ROOT / "d2lite", cwd=tmp_path)
+        shutil.copytree(ROOT / "d2lite", tmp_path / "d2lite")  # pip builds in the folder itself
+        run(*install, tmp_path / "d2lite", cwd=tmp_path)
     run(*install, archive, cwd=tmp_path)
     code = (
         "import solo_d2, pathlib; from solo_d2 import model_zoo; print(solo_d2.__file__); "

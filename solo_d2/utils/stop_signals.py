@@ -31,7 +31,7 @@ def obey_only_parent(worker: int = 0) -> None:
 
 
 def _end_for_parent() -> None:
-    received = signal.sigwaitinfo({signal.SIGTERM})
+    received: signal.struct_siginfo | None = signal.sigwaitinfo({signal.SIGTERM})
     while received and received.si_pid != os.getppid():
         # The parent's signal is lost if it comes before another one has been received: hence a timeout.
         received = signal.sigtimedwait({signal.SIGTERM}, _GRACE)

@@ -10,6 +10,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -220,7 +221,8 @@ def run_cli(main: Callable[[], object]) -> None:
     """
     for stream in (sys.stdout, sys.stderr):  # names of files may have bytes that are no text
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            with suppress(OSError):  # a stream that claims to be seekable and is not
+                stream.reconfigure(errors="backslashreplace")
     if TRACEBACK_FLAG in sys.argv:
         sys.argv.remove(TRACEBACK_FLAG)
         os.environ[TRACEBACK_ENV] = "1"

@@ -38,10 +38,10 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError(f"--output {arguments.output}: the file name must end in .pth")
     checkpoint = read_weight_file(arguments.weights)
     weights = backbone_weights(checkpoint.get("model", checkpoint))
-    beside = os.path.join(os.path.dirname(arguments.weights), "config.yaml")
-    trained = arguments.config_file or (beside if os.path.isfile(beside) else "")
+    neighbor = os.path.join(os.path.dirname(arguments.weights), "config.yaml")
+    trained = arguments.config_file or (neighbor if os.path.isfile(neighbor) else "")
     if arguments.for_config and not trained:
-        raise InputError(f"--for-config needs the pre-training's config too: {beside} does not exist")
+        raise InputError(f"--for-config needs the pre-training's config too: {neighbor} does not exist")
     cfg = load_config(arguments.for_config or trained) if trained else None
     if arguments.for_config and cfg is not None:
         weights = fit_to_config(weights, load_config(trained), cfg)

@@ -18,7 +18,7 @@ from detectron2.utils import comm
 from solo_d2.utils.errors import InputError, printable
 from solo_d2.utils.image_file import UNREADABLE
 from solo_d2.utils.settings import build
-from solo_d2.utils.stop_signals import obey_only_parent
+from solo_d2.utils.stop_signals import held_stop_signals, obey_only_parent
 
 from .augmentations.copy_paste import CopyPaste
 from .mappers.copy_paste import CopyPasteMapper, Records
@@ -211,7 +211,9 @@ class TrainLoader:
             worker_init_fn=obey_only_parent,
             generator=torch.Generator(),  # keeps the process's own random state
         )
-        for outcomes in batches:
+        with held_stop_signals():  # the worker processes start here
+            outcomes_by_batch = iter(batches)
+        for outcomes in outcomes_by_batch:
             for outcome in outcomes:
                 self._report(outcome)
             yield [outcome.sample for outcome in outcomes]

@@ -129,9 +129,15 @@ def explanation(error: BaseException) -> str:
             f"a data-loader process ended ({dead[1].split('. ')[0].rstrip('.')}), as happens if memory runs "
             "out: set a lower DATALOADER.NUM_WORKERS; --resume continues from the last checkpoint"
         )
-    if comm.get_world_size() > 1 and _LOST_PEER.search(str(error)):
+    if has_lost_peer(error):
         return "another process of this job ended, its own message says why"
     return ""
+
+
+def has_lost_peer(error: Exception) -> bool:
+    """Returns whether an error means that another process of the job has ended."""
+    is_network = isinstance(error, RuntimeError) and comm.get_world_size() > 1
+    return is_network and bool(_LOST_PEER.search(str(error)))
 
 
 def run_reporting_errors(main: Callable[..., Result], *args: object) -> Result:

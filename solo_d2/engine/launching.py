@@ -2,8 +2,11 @@
 
 import argparse
 import contextlib
+import logging
 import os
+import signal
 from collections.abc import Callable
+from multiprocessing import resource_tracker
 
 import torch
 import torch.distributed as dist
@@ -45,6 +48,10 @@ def launch_training(main: Callable, args: argparse.Namespace) -> None:
         return
     _check_flags(args)
     spawns = args.num_gpus * args.num_machines > 1
+    if spawns:
+        _start_resource_tracker()
+        # That the others are ended with the first one is no news.
+        logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)
     with stop_signals.installed(forward=True) if spawns else contextlib.nullcontext():
         launch(
             _run_member,
@@ -54,6 +61,15 @@ def launch_training(main: Callable, args: argparse.Namespace) -> None:
             dist_url=args.dist_url,
             args=(main, args),
         )
+
+
+def _start_resource_tracker() -> None:
+    """Starts Python's helper process so that it ignores SIGUSR1, as it does SIGINT and SIGTERM."""
+    number = getattr(signal, "SIGUSR1", None)
+    former = signal.signal(number, signal.SIG_IGN) if number else None
+    resource_tracker.ensure_running()
+    if number:
+        signal.signal(number, former or signal.SIG_DFL)
 
 
 def _run_member(main: Callable, args: argparse.Namespace) -> None:

@@ -19,7 +19,7 @@ from solo_d2.evaluation.build import INSTANCE_TASKS, build_evaluator
 from solo_d2.utils.errors import InputError
 from solo_d2.visualization.validation import ValidationPictures
 
-from .cli import resume_command
+from .cli import has_lost_peer, resume_command
 from .dataset_checks import class_agnostic_metadata, meta_architecture, method_node
 from .evaluation_loader import build_test_loader
 from .hooks import BestCheckpoint, Checkpoints, EMAHook, PreciseBN
@@ -251,6 +251,10 @@ class Trainer(DefaultTrainer):
                 if self.stopping:
                     comm.synchronize()  # the launcher ends all with the first one, but others may be saving
                 raise Interrupted(stop.number, self._where_it_stopped()) from None
+            except RuntimeError as error:
+                if stop_signals.received and has_lost_peer(error):  # that one got the signal earlier
+                    raise Interrupted(stop_signals.received, self._where_it_stopped()) from error
+                raise
             except OSError as error:
                 if error.errno in _NO_SPACE and error.filename is None:
                     raise InputError(f"OUTPUT_DIR {self.cfg.OUTPUT_DIR}: {error.strerror}") from error

@@ -1,8 +1,12 @@
 """Signals that ask a program to stop, and loader processes that leave them to the program."""
 
+import contextlib
+import math
 import os
 import signal
 import threading
+import time
+from collections.abc import Iterator
 
 # Ctrl-C; what schedulers send before they kill; SLURM's early warning (Windows does not have it).
 STOP_SIGNALS = tuple(
@@ -10,6 +14,23 @@ STOP_SIGNALS = tuple(
 )
 
 _GRACE = 30.0  # seconds in which a job that got SIGTERM ends; schedulers kill it then
+_PAUSE = 2.0  # seconds between two looks at the parent
+
+
+@contextlib.contextmanager
+def held_stop_signals() -> Iterator[None]:
+    """Holds stop signals back during a block, also in processes that it starts.
+
+    Those must call :func:`obey_only_parent`.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
 
 
 def obey_only_parent(worker: int = 0) -> None:
@@ -21,18 +42,25 @@ def obey_only_parent(worker: int = 0) -> None:
     Args:
         worker: The process's number, which PyTorch's loader gives.
     """
-    if not hasattr(signal, "sigwaitinfo"):  # Windows and macOS do not tell who sent a signal
+    if not hasattr(signal, "sigtimedwait"):  # Windows and macOS do not tell who sent a signal
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         return
-    for number in STOP_SIGNALS:
-        if number != signal.SIGTERM:
-            signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    threading.Thread(target=_end_for_parent, daemon=True).start()
+    others = set(STOP_SIGNALS) - {signal.SIGTERM}
+    for number in others:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, others)
+    threading.Thread(target=_end_for_parent, args=(os.getppid(),), daemon=True).start()
 
 
-def _end_for_parent() -> None:
-    received: signal.struct_siginfo | None = signal.sigwaitinfo({signal.SIGTERM})
-    while received and received.si_pid != os.getppid():
-        # The parent's signal is lost if it comes before another one has been received: hence a timeout.
-        received = signal.sigtimedwait({signal.SIGTERM}, _GRACE)
+def _end_for_parent(parent: int) -> None:
+    """Ends this process with its parent, or when that says so."""
+    deadline = math.inf
+    while os.getppid() == parent and time.monotonic() < deadline:
+        received = signal.sigtimedwait({signal.SIGTERM}, _PAUSE)
+        if received and received.si_pid == parent:
+            break
+        if received:  # the parent's signal is lost if it comes before this one has been received
+            deadline = min(deadline, time.monotonic() + _GRACE)
     os._exit(0)

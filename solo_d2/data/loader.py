@@ -213,10 +213,15 @@ class TrainLoader:
         )
         with held_stop_signals():  # the worker processes start here
             outcomes_by_batch = iter(batches)
-        for outcomes in outcomes_by_batch:
-            for outcome in outcomes:
-                self._report(outcome)
-            yield [outcome.sample for outcome in outcomes]
+        try:
+            for outcomes in outcomes_by_batch:
+                for outcome in outcomes:
+                    self._report(outcome)
+                yield [outcome.sample for outcome in outcomes]
+        except ConnectionError as error:  # a killed worker's pipe may break before its death is noticed
+            raise RuntimeError(
+                f"DataLoader worker (pid unknown) is gone: {error.strerror or error}"
+            ) from None
 
     def _make_sampler(self) -> TrainingSampler | RepeatFactorTrainingSampler:
         if self._repeat_factors is None:

@@ -33,7 +33,7 @@ EXPLAINED_ERRORS = (*USER_ERRORS, FloatingPointError)
 
 # What a launcher sets; its command line is not known here.
 _LAUNCHER_VARIABLES = ("TORCHELASTIC_RUN_ID", "SLURM_STEP_NUM_TASKS")
-_DEAD_LOADER = re.compile(r"DataLoader worker \(pid\(?s?\)?:? ?[\d, ]+\) (.+)")
+_DEAD_LOADER = re.compile(r"DataLoader worker \(pid\(?s?\)?:? ?[\w, ]+\) (.+)")
 # What gloo and NCCL say when another process of the job has ended.
 _LOST_PEER = re.compile(
     r"closed by (remote )?peer|reset by peer|Broken pipe|remote process exited|"

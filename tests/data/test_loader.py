@@ -241,6 +241,18 @@ def test_bugs_in_the_mapper_are_not_swallowed(workers):
         _ids(_loader(mapper=mapper, num_workers=workers), 1)
 
 
+def test_a_broken_pipe_is_a_lost_worker(scenes, monkeypatch):
+    def lose_the_worker(*args, **kwargs):
+        yield []
+        raise ConnectionResetError(104, "Connection reset by peer")
+
+    monkeypatch.setattr("solo_d2.data.loader.DataLoader", lose_the_worker)
+    batches = iter(build_train_loader(_cfg()))
+    assert next(batches) == []
+    with pytest.raises(RuntimeError, match=r"^DataLoader worker \(pid unknown\) is gone: Connection reset"):
+        next(batches)
+
+
 def test_impossible_settings(scenes, monkeypatch):
     for change, line in [
         ({"DATASETS.TRAIN": ()}, "DATASETS.TRAIN is empty"),

@@ -46,6 +46,7 @@ def raising(error):
         (FloatingPointError("loss is NaN"), 1),
         (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "), 1),
         (RuntimeError("DataLoader worker (pid(s) 7, 8) exited unexpectedly"), 1),
+        (RuntimeError("DataLoader worker (pid unknown) is gone: Connection reset by peer"), 1),
         (Interrupted(signal.SIGTERM), 143),
     ],
 )

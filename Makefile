@@ -61,7 +61,6 @@ lint: setup
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/mypy
 
 bench: setup
 	$(PY) benchmarks/bench_solov2.py

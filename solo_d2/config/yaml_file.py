@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from solo_d2.utils.addresses import is_address
 from solo_d2.utils.errors import InputError
 
 BASE_KEY = "_BASE_"
@@ -63,7 +64,7 @@ def _base_file(path: str, name: object) -> str:
     """Returns the path of a base, which is relative to the file that names it."""
     if not isinstance(name, str) or not name:
         raise InputError(f"{path}: its {BASE_KEY} must be the path of a file or a list of paths")
-    if "://" in name:
+    if is_address(name):
         raise InputError(f"{path}: its {BASE_KEY} {name} is an address: download it and give the file's path")
     base = os.path.join(os.path.dirname(path), os.path.expanduser(name))
     folder, file_name = os.path.split(base)

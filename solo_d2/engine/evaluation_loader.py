@@ -1,7 +1,6 @@
 """The evaluation loader, which skips and reports unreadable images up to a limit."""
 
 import logging
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -9,7 +8,6 @@ from torch.utils.data import DataLoader
 
 from detectron2.config import CfgNode
 from detectron2.data import build_detection_test_loader
-from detectron2.utils import comm
 from solo_d2.data.loader import MAX_UNREADABLE_FRACTION
 from solo_d2.data.mappers import InstanceMapper
 from solo_d2.utils.errors import InputError, printable
@@ -104,5 +102,4 @@ class EvaluationLoader:
 def build_test_loader(cfg: CfgNode, dataset_name: str) -> EvaluationLoader:
     """Returns a loader that iterates once over a registered dataset, in order."""
     batches = build_detection_test_loader(cfg, dataset_name, mapper=SkippingMapper(cfg))
-    share = math.ceil(len(batches.dataset) / comm.get_world_size())
-    return EvaluationLoader(batches, dataset_name, share)
+    return EvaluationLoader(batches, dataset_name, len(batches.sampler))

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -93,18 +94,24 @@ class EMAHook(HookBase):
     Args:
         model: The live, unwrapped model.
         decay: Fraction of the old average that a step keeps, in [0, 1).
-        output_dir: Folder of ``model_final_ema.pth``; "" saves nothing.
+        build_checkpointer: Builds the checkpointer of the averaged model, which saves
+            ``model_final_ema.pth``.
 
     Attributes:
         averaged: The model with averaged weights, in evaluation mode.
     """
 
-    def __init__(self, model: torch.nn.Module, decay: float, output_dir: str = ""):
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        decay: float,
+        build_checkpointer: Callable[[torch.nn.Module], Checkpointer],
+    ):
         self.averaged = copy.deepcopy(model).eval().requires_grad_(False)
         self.decay = decay
         self._live = model
         self._updates = 0
-        self._checkpointer = Checkpointer(self.averaged, output_dir, resumable=False)
+        self._checkpointer = build_checkpointer(self.averaged)
 
     def before_train(self) -> None:
         """Initializes the average with the initial weights of training."""
@@ -155,16 +162,14 @@ class BestCheckpoint(hooks.BestCheckpointer):
 
     Args:
         eval_period: Period of the evaluation hook that is registered before this one.
-        model: The evaluated, unwrapped model.
-        output_dir: Folder of ``model_best.pth`` and ``model_best.json``.
+        checkpointer: Of the evaluated model; its folder gets ``model_best.pth`` and ``model_best.json``.
         metric: Evaluation result to follow, e.g. "segm/AP"; higher is better.
     """
 
-    def __init__(self, eval_period: int, model: torch.nn.Module, output_dir: str, metric: str):
-        checkpointer = Checkpointer(model, output_dir, resumable=False)
+    def __init__(self, eval_period: int, checkpointer: Checkpointer, metric: str):
         super().__init__(eval_period, checkpointer, metric, "max", BEST_NAME)
         self._metric = metric
-        self._record = os.path.join(output_dir, f"{BEST_NAME}.json")
+        self._record = os.path.join(checkpointer.save_dir, f"{BEST_NAME}.json")
 
     def before_train(self) -> None:
         """Restores the best score of a resumed run."""

@@ -16,6 +16,7 @@ from solo_d2.data.datasets import (
     register_panoptic_format,
     register_unlabelled,
 )
+from solo_d2.utils.addresses import is_address
 from solo_d2.utils.device import available_device
 from solo_d2.utils.errors import InputError
 
@@ -199,7 +200,7 @@ def _check_weights(cfg: CfgNode, args: argparse.Namespace) -> None:
     weights = cfg.MODEL.WEIGHTS
     if args.resume and os.path.isfile(os.path.join(cfg.OUTPUT_DIR, "last_checkpoint")):
         return
-    if weights and "://" not in weights and not os.path.isfile(weights.split("?")[0]):
+    if weights and not is_address(weights) and not os.path.isfile(weights.split("?")[0]):
         raise InputError(f"Weight file {weights} does not exist (MODEL.WEIGHTS)")
     if args.eval_only and not weights:
         raise InputError("--eval-only needs MODEL.WEIGHTS <file>, or --resume with a checkpoint")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from detectron2.utils import comm
+from solo_d2.utils.addresses import is_address
 from solo_d2.utils.atomic_file import UNFINISHED
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.file_lock import lock_file
@@ -44,7 +45,7 @@ def claimed_folder(folder: str, *, resume: bool, policy: str) -> Iterator[str]:
         raise InputError(f"OUTPUT_DIR_IF_USED is one of {', '.join(POLICIES)}, not {policy!r}")
     with contextlib.ExitStack() as stack:
         claimed: str | InputError = folder
-        if comm.is_main_process() and folder and "://" not in folder:
+        if comm.is_main_process() and folder and not is_address(folder):
             try:
                 claimed, lock = _claim(folder, resume, policy)
                 stack.enter_context(lock)

@@ -13,6 +13,7 @@ from detectron2.evaluation import verify_results
 from detectron2.solver import build_optimizer, get_default_optimizer_params
 from detectron2.solver.build import maybe_add_gradient_clipping
 from detectron2.utils import comm
+from solo_d2.checkpoint import Checkpointer
 from solo_d2.data import build_train_loader
 from solo_d2.data.mappers import TRAIN_MAPPERS, InstanceMapper
 from solo_d2.evaluation.build import INSTANCE_TASKS, build_evaluator
@@ -72,7 +73,7 @@ class Trainer(DefaultTrainer):
         self.last_results = {}
         self.ema = None
         if cfg.SOLVER.EMA.ENABLED:
-            self.ema = EMAHook(model, cfg.SOLVER.EMA.DECAY, cfg.OUTPUT_DIR)
+            self.ema = EMAHook(model, cfg.SOLVER.EMA.DECAY, self._build_side_checkpointer)
         self.register_hooks(self.build_hooks())
 
     @property
@@ -158,14 +159,17 @@ class Trainer(DefaultTrainer):
                 result.append(
                     BestCheckpoint(
                         cfg.TEST.EVAL_PERIOD,
-                        self.evaluated_model,
-                        cfg.OUTPUT_DIR,
+                        self._build_side_checkpointer(self.evaluated_model),
                         cfg.TEST.BEST_METRIC,
                     )
                 )
         if main:  # last, to write what the others recorded
             result.append(hooks.PeriodicWriter(self.build_writers(), period=_WRITER_PERIOD))
         return result
+
+    def _build_side_checkpointer(self, model: torch.nn.Module) -> Checkpointer:
+        """Builds a checkpointer of files that no training resumes from."""
+        return build_checkpointer(self.cfg, model, self.cfg.OUTPUT_DIR, resumable=False)
 
     def _build_precise_bn(self) -> PreciseBN:
         cfg = self.cfg
@@ -219,9 +223,9 @@ class Trainer(DefaultTrainer):
         fresh = FreshWeights(self.bare_model, self.cfg.MODEL.FRESH_WEIGHTS)
         try:
             super().resume_or_load(resume=resume)
+        except InputError:
+            raise
         except (KeyError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
             raise InputError(
                 f"The checkpoint in {self.cfg.OUTPUT_DIR} belongs to another training set-up "
                 f"({error}): resume with the config it was made with, or choose another OUTPUT_DIR"
@@ -238,7 +242,7 @@ class Trainer(DefaultTrainer):
         process at once.
 
         Returns:
-            the last evaluation's results by task; {} on other ranks than 0 or without datasets.
+            The last evaluation's results by task; {} on other ranks than 0 or without datasets.
 
         Raises:
             Interrupted: A signal stopped the training.

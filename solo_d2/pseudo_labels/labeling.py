@@ -51,7 +51,7 @@ class Labeling:
         device: The config's device; only "cuda" distributes processes over all GPUs.
     """
 
-    make_segmenter: Callable[[str | None], Segmenter]
+    make_segmenter: Callable[..., Segmenter]
     select: Callable[[Instances], Instances]
     store: ShardStore
     root: Path
@@ -60,7 +60,7 @@ class Labeling:
 
     def run(self, shards: Sequence[int], device: str | None = None) -> None:
         """Labels some shards in this process."""
-        segmenter = self.make_segmenter(device)
+        segmenter = self.make_segmenter(device=device)
         for done, shard in enumerate(shards, start=1):
             start = time.perf_counter()
             content = self.label(segmenter, self.store.images_of(shard))

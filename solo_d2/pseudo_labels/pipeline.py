@@ -13,10 +13,11 @@ from solo_d2.utils.hashing import hash_value
 from .files import digest_of_file, flatten
 from .stages import Stage
 
-# Keys that do not change results: output folder and device. Weights are compared by content, in stages that
-# read any.
+# Keys that do not change results: folder, device, when checkpoints are saved. Weights are compared by
+# content, in stages that read any.
 _NOT_SETTINGS = (
-    "OUTPUT_DIR", "MODEL.DEVICE", "MODEL.WEIGHTS", "DATALOADER.NUM_WORKERS", "PSEUDO_LABELS.BATCH_SIZE"
+    "OUTPUT_DIR", "OUTPUT_DIR_IF_USED", "MODEL.DEVICE", "MODEL.WEIGHTS", "DATALOADER.NUM_WORKERS",
+    "SOLVER.CHECKPOINT_PERIOD", "SOLVER.CHECKPOINT_MINUTES", "PSEUDO_LABELS.BATCH_SIZE"
 )  # fmt: skip
 # Keys that only evaluation reads.
 _EVALUATION = ("DATASETS.TEST", "()", "TEST.EVAL_PERIOD", "0")

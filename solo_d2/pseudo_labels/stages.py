@@ -5,7 +5,6 @@ finished stage. Both are written atomically, so the same command resumes a kille
 """
 
 import contextlib
-import json
 import logging
 import os
 import shutil
@@ -16,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from solo_d2.utils.atomic_file import UNFINISHED, write_text
+from solo_d2.utils.atomic_file import UNFINISHED
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.file_lock import lock_file
 from solo_d2.utils.hashing import hash_value
+from solo_d2.utils.json_file import write_json
 
 from .files import describe_changes, digest_of_file, read_object
 from .processes import end_leftovers, run_mark, run_script
@@ -131,7 +131,7 @@ class StageRunner:
         for leftover in (self.folder / stage.name).rglob(UNFINISHED):
             leftover.unlink()
         begun = {"settings": dict(stage.settings), "inputs": dict(inputs), "attempts": attempts}
-        write_text(self.folder / stage.name / "started.json", [json.dumps(begun)])
+        write_json(self.folder / stage.name / "started.json", begun)
         logger.info("%s: %s", stage.name, "resuming" if started else "starting")
         start = time.time()
         assert self._lock_file is not None, "run() needs lock()"
@@ -146,7 +146,7 @@ class StageRunner:
                 raise InputError(f"stage {stage.name} ended without {folder / name}")
         outputs = {name: digest_of_file(folder / name) for name in stage.outputs}
         done = {"outputs": outputs, "seconds": round(seconds, 1), "attempts": attempts}
-        write_text(folder / "done.json", [json.dumps(done)])
+        write_json(folder / "done.json", done)
         logger.info("%s: done in %.0f s", stage.name, seconds)
         return done
 

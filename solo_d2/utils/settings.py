@@ -44,7 +44,7 @@ def naming_keys(keys: Mapping[str, str]) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        message = re.sub(r"[a-z]\w*", lambda word: keys.get(word[0], word[0]), str(error))
+        message = re.sub(r"(?<![\w'\"])[a-z]\w*", lambda word: keys.get(word[0], word[0]), str(error))
         raise InputError(message) from error
 
 

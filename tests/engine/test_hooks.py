@@ -1,5 +1,6 @@
 import json
 import signal
+from functools import partial
 
 import pytest
 import torch
@@ -31,7 +32,7 @@ def make_model():
 
 def test_average_follows_its_definition(tmp_path):
     model = make_model()
-    hook = EMAHook(model, 0.4, str(tmp_path))
+    hook = EMAHook(model, 0.4, partial(Checkpointer, save_dir=str(tmp_path), resumable=False))
     loop = CountingLoop(model)
     loop.register_hooks([hook])
     with torch.no_grad():
@@ -52,11 +53,11 @@ def test_average_follows_its_definition(tmp_path):
 
 def test_average_survives_its_state_dict():
     model = make_model()
-    hook = EMAHook(model, 0.9)
+    hook = EMAHook(model, 0.9, Checkpointer)
     loop = CountingLoop(model)
     loop.register_hooks([hook])
     loop.train(0, 3)
-    other = EMAHook(make_model(), 0.9)
+    other = EMAHook(make_model(), 0.9, Checkpointer)
     other.load_state_dict(hook.state_dict())
     other.before_train()  # does not start over
     assert torch.equal(other.averaged.weight, hook.averaged.weight)
@@ -68,7 +69,7 @@ def run_best(tmp_path, scores, start=0):
     model = make_model()
     loop = CountingLoop(model)
     evaluations = iter(scores)
-    best = BestCheckpoint(1, model, str(tmp_path), "segm/AP")
+    best = BestCheckpoint(1, Checkpointer(model, str(tmp_path), resumable=False), "segm/AP")
     loop.register_hooks([EvalHook(1, lambda: {"segm": {"AP": next(evaluations)}}), best])
     loop.train(start, start + len(scores))
     return best

@@ -56,6 +56,18 @@ def test_trains_evaluates_and_keeps_files(tiny_cfg):
     assert not [name for name in os.listdir(out) if name.endswith(".partial")]
 
 
+@pytest.mark.parametrize("average", [False, True])
+def test_every_file_of_weights_says_what_its_images_are(tiny_cfg, average):
+    tiny_cfg.SOLVER.EMA.ENABLED = average
+    tiny_cfg.TEST.EVAL_PERIOD = 3
+    train(tiny_cfg)
+    names = ["model_final.pth", "model_best.pth"] + ["model_final_ema.pth"] * average
+    for name in names:
+        stored = read_weight_file(os.path.join(tiny_cfg.OUTPUT_DIR, name))["preprocessing"]
+        assert stored["channels"] == tiny_cfg.INPUT.FORMAT, name
+        assert list(stored["mean"]) == list(tiny_cfg.MODEL.PIXEL_MEAN), name
+
+
 @pytest.mark.parametrize("optimizer", ["SGD", "AdamW"])
 @pytest.mark.parametrize("seed", [7, -1])
 def test_resumed_losses_are_those_of_an_uninterrupted_run(tiny_cfg, tmp_path, optimizer, seed):

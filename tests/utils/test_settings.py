@@ -60,6 +60,8 @@ def test_messages_name_the_key():
     tree.MODEL.HEAD.LOSS.KIND = "kind"
     with pytest.raises(InputError, match=r"^MODEL.HEAD.LOSS.KIND must be dice or bce, .*; mankind stays$"):
         build(Loss, tree, "MODEL.HEAD.LOSS")
+    with pytest.raises(InputError, match="not 'kind'"):  # the value is the user's own word
+        build(Loss, tree, "MODEL.HEAD.LOSS")
     with pytest.raises(InputError, match="^kind must be"):
         build(Loss, tree, "MODEL.HEAD.LOSS", kind="iou")
 

@@ -11,8 +11,7 @@ the pre-training. The command prints them.
 import argparse
 import os
 
-from solo_d2.checkpoint import read_weight_file
-from solo_d2.checkpoint.native import stored_preprocessing
+from solo_d2.checkpoint import read_native
 from solo_d2.checkpoint.weight_file import save_atomically
 from solo_d2.config.loading import load_config
 from solo_d2.engine import cli
@@ -36,8 +35,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Writes the backbone and prints the settings it expects."""
     if not arguments.output.endswith(".pth"):
         raise InputError(f"--output {arguments.output}: the file name must end in .pth")
-    checkpoint = read_weight_file(arguments.weights)
-    weights = backbone_weights(checkpoint.get("model", checkpoint))
+    native = read_native(arguments.weights)
+    weights = backbone_weights(native.weights)
     neighbor = os.path.join(os.path.dirname(arguments.weights), "config.yaml")
     trained = arguments.config_file or (neighbor if os.path.isfile(neighbor) else "")
     if arguments.for_config and not trained:
@@ -45,7 +44,7 @@ def run(arguments: argparse.Namespace) -> None:
     cfg = load_config(arguments.for_config or trained) if trained else None
     if arguments.for_config and cfg is not None:
         weights = fit_to_config(weights, load_config(trained), cfg)
-    expected = preprocessing_of(cfg) if cfg else stored_preprocessing(checkpoint)
+    expected = preprocessing_of(cfg) if cfg else native.preprocessing
     os.makedirs(os.path.dirname(arguments.output) or ".", exist_ok=True)
     save_atomically(as_checkpoint(weights, expected), arguments.output)
     print(f"{arguments.output}: {len(weights)} tensors. Start from it with MODEL.WEIGHTS {arguments.output}")

@@ -90,7 +90,7 @@ def label_images_from_config(
     missing = store.missing(*arguments.part)
     if len(missing) < store.num_shards:
         logger.info("%d of %d shards are missing", len(missing), store.num_shards)
-    make = partial(_make_on_device, make_segmenter, cfg)
+    make = partial(make_segmenter, cfg)
     start = time.perf_counter()
     batch_size, device = cfg.PSEUDO_LABELS.BATCH_SIZE, cfg.MODEL.DEVICE
     labeling = Labeling(make, select, store, images.root, batch_size, device)
@@ -99,25 +99,18 @@ def label_images_from_config(
     _finish(store, output, len(missing), seconds)
 
 
-def _make_on_device(make_segmenter: Callable[..., Segmenter], cfg: CfgNode, device: str | None) -> Segmenter:
-    return make_segmenter(cfg, device=device)
-
-
 def _check(cfg: CfgNode, arguments: argparse.Namespace) -> None:
     numbers = {
         "--processes": arguments.processes,
         "--limit": arguments.limit,
-        **{f"PSEUDO_LABELS.{key}": cfg_value for key, cfg_value in _sizes_from_config(cfg).items()},
+        "PSEUDO_LABELS.BATCH_SIZE": cfg.PSEUDO_LABELS.BATCH_SIZE,
+        "PSEUDO_LABELS.SHARD_SIZE": cfg.PSEUDO_LABELS.SHARD_SIZE,
     }
     for name, value in numbers.items():
         if value is not None and value < 1:
             raise InputError(f"{name} {value}: it must be at least 1")
     if Path(arguments.output).suffix != ".json":
         raise InputError(f"--output {arguments.output} does not end in .json")
-
-
-def _sizes_from_config(cfg: CfgNode) -> dict[str, int]:
-    return {key: cfg.PSEUDO_LABELS[key] for key in ("BATCH_SIZE", "SHARD_SIZE")}
 
 
 def _check_finished(output: Path, settings: dict[str, object]) -> None:

@@ -31,9 +31,9 @@ MERGE_LIMIT_MS, QUALITY_LIMIT_S = 60, 10
 def ellipse(size: tuple[int, int], rng: np.random.Generator, largest: float) -> np.ndarray:
     """A mask (H, W) somewhere in the image, with half axes from 10 pixels on."""
     half = np.exp(rng.uniform(np.log(10), np.log(largest), 2))
-    centre = rng.uniform(0, 1, 2) * size
+    center = rng.uniform(0, 1, 2) * size
     rows, columns = np.arange(size[0])[:, None], np.arange(size[1])
-    return ((rows - centre[0]) / half[0]) ** 2 + ((columns - centre[1]) / half[1]) ** 2 < 1
+    return ((rows - center[0]) / half[0]) ** 2 + ((columns - center[1]) / half[1]) ** 2 < 1
 
 
 def stuff_labels(size: tuple[int, int], count: int, rng: np.random.Generator) -> np.ndarray:

@@ -67,7 +67,7 @@ RETIRED = {
 PHRASES = "|".join(f"(?:{phrase})" for phrase in RETIRED).replace(" ", r"\s+")
 PATTERN = re.compile(rf"(?<![\w-])(?:{PHRASES})(?![\w-])", re.IGNORECASE)
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-QUESTION = re.compile(r"(What|Whether|How)\b")
+QUESTION = re.compile(r"(What|Whether|Which|How)\b")
 
 FENCE = re.compile(r"^ *```.*?^ *```$|<!--.*?-->", re.MULTILINE | re.DOTALL)
 INLINE_CODE = re.compile(r"``.+?``|`[^`]+`|\]\([^)\s]+\)", re.DOTALL)

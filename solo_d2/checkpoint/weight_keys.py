@@ -1,4 +1,4 @@
-"""Which config keys explain a weight that does not fit, as the method and the backbones declare them."""
+"""The config keys that explain a weight that does not fit, as methods and backbones declare them."""
 
 import re
 from collections.abc import Collection

@@ -68,7 +68,7 @@ def find_command(words: Sequence[str]) -> tuple[str, Sequence[str]]:
         if name in COMMANDS:
             return name, words[length:]
     group = group_of(words)
-    if not words or (group and len(words) == 1):
+    if not words or (group and (len(words) == 1 or words[1].startswith("-"))):
         names = ", ".join(group) or f"{PROGRAM} --help lists them"
         raise InputError(f"name a command: {names}")
     wrong = " ".join(words[: 2 if group else 1])

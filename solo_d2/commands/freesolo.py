@@ -62,7 +62,7 @@ def build_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
         prefix = f"--{flag}-" if flag else "--"
         file_flag = f"{prefix}config" if flag else "--config-file"
         default = str(config_file(f"quick/{name}"))
-        add(file_flag, default=default, metavar="FILE", help=f"of {what} (%(default)s)")
+        add(file_flag, default=default, metavar="FILE", help=f"of {what} (quick/{name})")
         add(f"{prefix}opts", nargs="+", default=[], metavar="KEY VALUE", help=f"overrides for {what}")
     return parser
 

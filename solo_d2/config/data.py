@@ -1,6 +1,7 @@
 """Keys of custom data, with or without labels, and of augmentations that Detectron2 does not have."""
 
 from detectron2.config import CfgNode
+from solo_d2.data.datasets.usable_share import MAX_SKIPPED
 
 
 def add_data_config(cfg: CfgNode) -> None:
@@ -13,7 +14,7 @@ def add_data_config(cfg: CfgNode) -> None:
     cfg.DATASETS.CUSTOM.VAL_JSON = ""
     cfg.DATASETS.CUSTOM.VAL_IMAGES = ""
     # Greatest share of a file's images, and of its annotations, that may be skipped as unusable.
-    cfg.DATASETS.CUSTOM.MAX_SKIPPED = 0.1
+    cfg.DATASETS.CUSTOM.MAX_SKIPPED = MAX_SKIPPED
     # For panoptic annotations: the folder of the PNG files that the annotation file names. The number and
     # names of the stuff classes then come from that file, too.
     cfg.DATASETS.CUSTOM.TRAIN_PANOPTIC = ""

@@ -30,8 +30,8 @@ class TrainStep(SimpleTrainer):
         optimizer: Optimizer of the model's parameters.
         autocast_dtype: ``torch.float16`` (with loss scaling), ``torch.bfloat16``, or None for
             full precision.
-        dump_dir: folder for ``nonfinite_iter_*.pth``.
-        max_norm: gradients are scaled down to this total norm over all parameters; None: never.
+        dump_dir: Folder for ``nonfinite_iter_*.pth``.
+        max_norm: Gradients are scaled down to this total norm over all parameters; None: never.
         asked_to_stop: Returns the signal that asked this process to stop; 0 for none.
 
     Attributes:

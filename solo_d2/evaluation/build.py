@@ -1,4 +1,4 @@
-"""Which evaluator measures which dataset."""
+"""Selection of a dataset's evaluator."""
 
 import sys
 from collections.abc import Sequence

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from detectron2.structures import Boxes, Instances
-from solo_d2.layers import aligned_bilinear, resize
+from solo_d2.layers import restore_size
 from solo_d2.ops import pack_masks, restore_masks
 from solo_d2.structures import extent
 
@@ -127,14 +127,13 @@ def boxes_from_soft_masks(
     """
     bounds = []
     for axis, reduced in ((1, 1), (0, 2)):  # x over the columns, y over the rows
-        profile = soft_masks.amax(reduced)
-        if aligned:
-            profile = aligned_bilinear(profile[:, None, None], mask_stride)[:, :, :1]
-        else:
-            profile = resize(profile[:, None, None], (1, profile.shape[1] * mask_stride))
-        profile = profile[..., : image_size[axis]]
-        if image_size != output_size:
-            profile = resize(profile, (1, output_size[axis]))
+        profile = restore_size(
+            soft_masks.amax(reduced)[:, None, None],
+            (1, image_size[axis]),
+            (1, output_size[axis]),
+            mask_stride,
+            aligned=aligned,
+        )
         bounds.append(extent(profile[:, 0, 0] > threshold))
     (x0, x1), (y0, y1) = bounds
     return torch.stack([x0, y0, x1, y1], dim=1).float()

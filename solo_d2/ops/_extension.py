@@ -36,7 +36,7 @@ def load_extension() -> str:
         except (OSError, RuntimeError) as error:
             reason = f"{found[0].name} does not fit torch {torch.__version__}: {str(error).splitlines()[0]}"
     logger.info(
-        "Matrix NMS runs as its PyTorch reference, its compiled kernels are missing (%s): "
+        "the operators run as their PyTorch references, their compiled kernels are missing (%s): "
         "install solo_d2 again with `pip install --no-build-isolation .`",
         reason,
     )

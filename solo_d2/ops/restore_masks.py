@@ -167,7 +167,8 @@ def _binary_chunks(
     pixels = max(masks.shape[1] * masks.shape[2] * stride**2, output_size[0] * output_size[1])
     if not masks.shape[0]:
         yield masks.new_zeros(0, *output_size, dtype=torch.bool)
-    for soft in masks.split(max(_CHUNK_BYTES // (4 * pixels), 1)) if masks.shape[0] else ():
+        return
+    for soft in masks.split(max(_CHUNK_BYTES // (4 * pixels), 1)):
         full = restore_size(soft.float()[:, None], image_size, output_size, stride, aligned=aligned)
         yield full[:, 0] > threshold
 

@@ -1,4 +1,4 @@
-"""Which kernels are registered, and what happens without a binary."""
+"""The kernels that are registered, and what happens without a binary."""
 
 import os
 import shutil

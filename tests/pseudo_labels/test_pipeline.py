@@ -1,4 +1,4 @@
-"""Which stages a run has, and what each follows from."""
+"""The stages of a run, and what each follows from."""
 
 from pathlib import Path
 

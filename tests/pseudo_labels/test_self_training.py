@@ -1,4 +1,4 @@
-"""Which predictions become labels, against a loop."""
+"""The predictions that become labels, against a loop."""
 
 import pytest
 import torch

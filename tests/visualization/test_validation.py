@@ -68,7 +68,7 @@ def dataset(tmp_path):
 
 
 def draw(model, dataset, count, metadata=None):
-    np.random.seed(0)  # Detectron2's colors
+    np.random.seed(0)  # Detectron2's colors, the same at each call
     with EventStorage() as storage:
         ValidationPictures(model, lambda record: record, dataset, count, metadata).draw()
     return {name: torch.as_tensor(picture) for name, picture, _ in storage._vis_data}

@@ -19,11 +19,10 @@ from detectron2.utils.file_io import PathManager
 from .evaluator import DatasetEvaluator, write_file
 
 
-def load_image_into_numpy_array(filename: str, copy: bool = False, dtype: Any = None) -> np.ndarray:
+def load_image_into_numpy_array(filename: str, dtype: Any = None) -> np.ndarray:
     """Reads a label map (H, W)."""
     with PathManager.open(filename, "rb") as f:
-        array = np.asarray(Image.open(f), dtype=dtype)
-    return array.copy() if copy else array
+        return np.array(Image.open(f), dtype=dtype)
 
 
 class SemSegEvaluator(DatasetEvaluator):

@@ -1,6 +1,6 @@
 """Shows what a trained model does: mask activations per grid cell, mask-feature channels, kernels.
 
-solo-d2 visualize activations --config-file configs/quick/solov2_tiny.yaml \\
+solo-d2 visualize activations --config-file quick/solov2_tiny \\
     --input datasets/scenes/val/images/000001.png --opts MODEL.WEIGHTS output/demo/train/model_final.pth
 
 Writes <picture>_activations.jpg, <picture>_channels.jpg and <picture>_kernels.jpg; of pictures with equal

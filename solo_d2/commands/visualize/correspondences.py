@@ -1,6 +1,6 @@
 """Draws the cells that a pre-trained backbone matches between two random views of a picture.
 
-solo-d2 visualize correspondences --config-file configs/quick/densecl_tiny.yaml \\
+solo-d2 visualize correspondences --config-file quick/densecl_tiny \\
     --input datasets/scenes/val/images/000001.png --opts MODEL.WEIGHTS output/model_final.pth
 
 Lines join cells that are each other's most similar one, with a cosine of at least --threshold. Writes

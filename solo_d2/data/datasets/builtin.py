@@ -16,6 +16,7 @@ from solo_d2.scenes import SPLITS, THING_CLASSES
 from solo_d2.utils.errors import InputError
 
 from .builtin_panoptic import register_panoptic
+from .catalogs import forget_dataset
 from .cityscapes import CITYSCAPES_IDS, CITYSCAPES_NAMES
 from .coco_categories import COCO_IDS, COCO_NAMES
 from .lvis import load_lvis
@@ -78,8 +79,7 @@ def _register_images(name: str, folder: Path) -> None:
 def _register_lvis(name: str, root: Path) -> None:
     """Registers an LVIS split in place of Detectron2's own entry, which needs the package lvis."""
     if name in DatasetCatalog and DatasetCatalog[name].__module__.startswith("detectron2."):
-        DatasetCatalog.remove(name)
-        MetadataCatalog.remove(name)
+        forget_dataset(name)
     _register(name, root / "lvis" / f"{name}.json", root / "coco", _LVIS_ADVICE, {}, "lvis")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 from solo_d2.utils.errors import InputError
 
+from .catalogs import forget_dataset
 from .unlabelled import unlabelled_records
 
 
@@ -37,9 +38,7 @@ def register_class_folders(name: str, root: str | os.PathLike) -> Metadata:
     ]
     for number, record in enumerate(records, start=1):
         record["image_id"] = number
-    for catalog in (DatasetCatalog, MetadataCatalog):
-        if name in catalog:
-            catalog.remove(name)
+    forget_dataset(name)
     DatasetCatalog.register(name, partial(list, records))
     return MetadataCatalog.get(name).set(
         image_classes=[folder.name for folder in folders],

@@ -14,6 +14,7 @@ from detectron2.structures import BoxMode
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.json_file import read_json, write_json
 
+from .catalogs import forget_dataset
 from .coco_cleaning import Findings, check_sections, clean_categories, clean_coco
 from .numbering import renumber
 from .usable_share import MAX_SKIPPED, check_learnable
@@ -107,10 +108,7 @@ def register_coco_format(
         used = Path(cache_dir) / f"{name}.json"
         write_json(used, cleaned)
         logger.warning("%s: training and evaluating with the cleaned copy %s", json_file, used)
-    if name in DatasetCatalog:
-        DatasetCatalog.remove(name)
-    if name in MetadataCatalog:
-        MetadataCatalog.remove(name)
+    forget_dataset(name)
     DatasetCatalog.register(name, _CocoRecords(cleaned, used, image_root))
     metadata = MetadataCatalog.get(name).set(
         json_file=str(used), image_root=str(image_root), evaluator_type="coco", **_classes(cleaned)

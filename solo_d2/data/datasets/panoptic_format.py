@@ -15,6 +15,7 @@ from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 from detectron2.structures import BoxMode
 from solo_d2.utils.errors import InputError
 
+from .catalogs import forget_dataset
 from .panoptic_checks import check_json, read_panoptic_json
 
 logger = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ def panoptic_classes(categories: Iterable[Mapping], trained: Metadata | None = N
     """Returns class names, colors and numbering for a data set's metadata.
 
     Args:
-        categories: with "id", "name", "isthing" and perhaps "color" (RGB, 0 to 255).
+        categories: Dicts with "id", "name", "isthing" and perhaps "color" (RGB, 0 to 255).
         trained: Metadata of the training set. Where the names are the same, their order is its order.
 
     Returns:
@@ -97,10 +98,7 @@ def register_panoptic_format(
     if problems:
         more = f"; and {len(problems) - 1} more kinds of problems" if len(problems) > 1 else ""
         raise InputError(f"{json_file}: {problems[0]}{more}; solo-d2 data check-panoptic lists them")
-    if name in DatasetCatalog:
-        DatasetCatalog.remove(name)
-    if name in MetadataCatalog:
-        MetadataCatalog.remove(name)
+    forget_dataset(name)
     classes = panoptic_classes(content["categories"], trained)
     return add_panoptic(name, classes, json_file, panoptic_root, image_root)
 

@@ -4,8 +4,10 @@ import os
 from functools import partial
 
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
-from solo_d2.data.image_paths import list_images
+from solo_d2.data.image_paths import ImagePaths, list_images
 from solo_d2.utils.errors import InputError
+
+from .catalogs import forget_dataset
 
 
 def register_unlabelled(
@@ -24,17 +26,19 @@ def register_unlabelled(
     Raises:
         InputError: If the source does not exist or names no image.
     """
-    records = unlabelled_records(source, image_root)
-    for catalog in (DatasetCatalog, MetadataCatalog):
-        if name in catalog:
-            catalog.remove(name)
+    images = list_images(source, image_root or "")
+    records = _records_of(images, source)
+    forget_dataset(name)
     DatasetCatalog.register(name, partial(list, records))
-    return MetadataCatalog.get(name).set(image_root=str(list_images(source, image_root or "").root))
+    return MetadataCatalog.get(name).set(image_root=str(images.root))
 
 
 def unlabelled_records(source: str | os.PathLike, image_root: str | os.PathLike | None = None) -> list[dict]:
     """Lists images as records with "file_name" and "image_id"; arguments and errors as above."""
-    images = list_images(source, image_root or "")
+    return _records_of(list_images(source, image_root or ""), source)
+
+
+def _records_of(images: ImagePaths, source: str | os.PathLike) -> list[dict]:
     records: list[dict] = [
         {"file_name": str(images.root / name), "image_id": image_id}
         for name, image_id in zip(images.names, images.ids, strict=True)

@@ -93,10 +93,6 @@ class GridPostprocessor:
         scores = scores * (soft_sum / area.clamp(min=1))[mask_index]
         large = (area[mask_index] > cell_strides[cell]).nonzero().squeeze(1)
         order = large[scores[large].argsort(descending=True, stable=True)[: self.nms_pre]]
-        if not len(order):
-            empty = empty_instances(output_size, category_scores.device, self.with_masks)
-            return _add_values(empty, cell_values, order)
-
         category, mask_index = category[order], mask_index[order]
         scores = mask_nms(
             bits[mask_index],
@@ -146,17 +142,3 @@ def _add_values(results: Instances, cell_values: Mapping[str, Tensor], cells: Te
     for name, values in cell_values.items():
         results.set(name, values[cells])
     return results
-
-
-def empty_instances(output_size: tuple[int, int], device: torch.device, with_masks: bool = True) -> Instances:
-    """Returns a result without instances, with every field of :func:`build_instances`."""
-    return build_instances(
-        torch.zeros(0, *output_size, device=device),
-        torch.zeros(0, device=device),
-        torch.zeros(0, dtype=torch.int64, device=device),
-        image_size=output_size,
-        output_size=output_size,
-        mask_stride=1,
-        threshold=0.5,
-        with_masks=with_masks,
-    )

@@ -14,7 +14,7 @@ from detectron2.layers import Conv2d, FrozenBatchNorm2d, ShapeSpec, get_norm
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone
 from solo_d2.modeling.meta_architecture import WeightKey
 from solo_d2.utils.errors import InputError
-from solo_d2.utils.settings import arguments
+from solo_d2.utils.settings import arguments, build
 
 from .fcos_fpn import fpn_from_config, fpn_with_pooled_level
 
@@ -139,8 +139,7 @@ class EfficientNetLite(Backbone):
             InputError: If the variant does not exist.
         """
         super().__init__()
-        if not 0 <= variant < len(_SCALES):
-            raise InputError(f"variant must be 0 to {len(_SCALES) - 1}, not {variant}")
+        _check(variant)
         width, depth = _SCALES[variant]
         self.stem = _Conv(in_channels, _STEM_CHANNELS, 3, norm, stride=2)
         plans = list(_plan_blocks(width, depth))
@@ -159,6 +158,7 @@ class EfficientNetLite(Backbone):
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: ShapeSpec) -> dict:
         nodes = ("MODEL.EFFICIENTNET_LITE", "MODEL.BACKBONE")
+        build(_check, cfg, *nodes)  # here too, for a message with the key
         return arguments(cls, cfg, *nodes, in_channels=input_shape.channels)
 
     def _freeze(self, freeze_at: int) -> None:
@@ -194,6 +194,16 @@ class EfficientNetLite(Backbone):
             if index in self._output_of:
                 outputs[self._output_of[index]] = x
         return outputs
+
+
+def _check(variant: int) -> None:
+    """Checks that there is such a network.
+
+    Raises:
+        InputError: If there is not.
+    """
+    if not 0 <= variant < len(_SCALES):
+        raise InputError(f"variant must be 0 to {len(_SCALES) - 1}, not {variant}")
 
 
 def _plan_blocks(width: float, depth: float):

@@ -49,7 +49,7 @@ def test_lab_equals_loops():
 
 
 def test_lab_is_opencvs():
-    """Which reads it from a table and is itself a few tenths off."""
+    """OpenCV reads it from a table and is itself a few tenths off."""
     pixels = np.random.default_rng(0).integers(0, 256, (2, 40, 50, 3), np.uint8)
     ours = rgb_to_lab(torch.from_numpy(pixels).permute(0, 3, 1, 2).float())
     for image, lab in zip(pixels, ours, strict=True):

@@ -1,4 +1,4 @@
-"""Which losses are on, with which weights and divisors."""
+"""The losses that are on, with which weights and divisors."""
 
 from functools import partial
 

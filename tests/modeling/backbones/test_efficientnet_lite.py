@@ -97,8 +97,12 @@ def test_drop_path_skips_blocks_in_training_only():
 
 
 def test_an_unknown_variant():
-    with pytest.raises(InputError, match="variant must be 0 to 4, not 7"):
+    with pytest.raises(InputError, match="^variant must be 0 to 4, not 7"):
         build(7)
+    cfg = get_cfg()
+    cfg.MODEL.BACKBONE.NAME, cfg.MODEL.EFFICIENTNET_LITE.VARIANT = "EfficientNetLite", 7
+    with pytest.raises(InputError, match="^MODEL.EFFICIENTNET_LITE.VARIANT must be 0 to 4, not 7"):
+        build_backbone(cfg)
 
 
 @pytest.mark.parametrize(

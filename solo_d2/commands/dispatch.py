@@ -3,11 +3,10 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from difflib import get_close_matches
 from importlib import import_module
 
 import solo_d2
-from solo_d2.utils.errors import InputError
+from solo_d2.utils.errors import InputError, suggestion
 
 PROGRAM = "solo-d2"
 HELP_FLAGS = ("-h", "--help")
@@ -72,9 +71,8 @@ def find_command(words: Sequence[str]) -> tuple[str, Sequence[str]]:
         names = ", ".join(group) or f"{PROGRAM} --help lists them"
         raise InputError(f"name a command: {names}")
     wrong = " ".join(words[: 2 if group else 1])
-    close = get_close_matches(wrong, COMMANDS, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"{PROGRAM} --help lists the commands"
-    raise InputError(f"there is no command {wrong}: {hint}")
+    hint = suggestion(wrong, COMMANDS, f"{PROGRAM} --help lists the commands")
+    raise InputError(f"there is no command {wrong}{hint}")
 
 
 def group_of(words: Sequence[str]) -> dict[str, str]:

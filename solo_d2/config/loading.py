@@ -2,11 +2,10 @@
 
 import os
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
 from detectron2.config import CfgNode
-from solo_d2.utils.errors import InputError
+from solo_d2.utils.errors import InputError, suggestion
 
 from . import get_cfg
 from .yaml_file import read_yaml_config
@@ -71,9 +70,8 @@ def config_file(name: str) -> Path:
             return candidate
     known = [path.relative_to(home).with_suffix("").as_posix() for path in home.rglob("*.yaml")]
     names = [name.removeprefix("zoo/") for name in known if "/Base-" not in name]
-    close = get_close_matches(stem, names, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(close)}?" if close else "docs/MODEL_ZOO.md lists them"
-    raise InputError(f"there is no config {name}: {hint}")
+    hint = suggestion(stem, names, "docs/MODEL_ZOO.md lists them", most=3)
+    raise InputError(f"there is no config {name}{hint}")
 
 
 def merge_options(cfg: CfgNode, options: Sequence[str]) -> None:
@@ -107,9 +105,7 @@ def check_key(cfg: CfgNode, key: str, source: str) -> None:
         return
     if any(name.startswith(f"{key}.") for name in known):
         raise InputError(f"{source}: config key {key} is a group of keys, not one")
-    close = get_close_matches(key, known, n=1, cutoff=0.6)
-    hint = f"; did you mean {close[0]}?" if close else ""
-    raise InputError(f"{source}: there is no config key {key}{hint}")
+    raise InputError(f"{source}: there is no config key {key}{suggestion(key, known)}")
 
 
 def _merge_file(cfg: CfgNode, path: str) -> None:

@@ -2,13 +2,12 @@
 
 import logging
 import os
-from difflib import get_close_matches
 
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 from solo_d2.data.mappers.panoptic import panoptic_labels
 from solo_d2.modeling.meta_architecture import MetaArchitecture, find_meta_architecture
-from solo_d2.utils.errors import InputError
+from solo_d2.utils.errors import InputError, suggestion
 
 STUFF_COUNT_KEY = "MODEL.SEM_SEG_HEAD.NUM_CLASSES"
 
@@ -171,9 +170,8 @@ def _check_classes(names: list[str], key: str, expected: int | None) -> None:
 def _check_exists(name: str, tested: bool) -> None:
     known = DatasetCatalog.list()
     if name not in known:
-        close = get_close_matches(name, known, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known))}"
-        raise InputError(f"There is no dataset {name}: {hint}")
+        hint = suggestion(name, known, f"known are {', '.join(sorted(known))}")
+        raise InputError(f"There is no dataset {name}{hint}")
     metadata = MetadataCatalog.get(name)
     keys = ["panoptic_json", "panoptic_root", "image_root"]
     if tested or not metadata.get("panoptic_json"):  # panoptic sets need instance files for evaluation only

@@ -3,10 +3,9 @@
 import functools
 import re
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
-from solo_d2.utils.errors import InputError
+from solo_d2.utils.errors import InputError, suggestion
 from solo_d2.utils.json_file import read_json
 
 # Prefix of the files' addresses, as in MODEL.WEIGHTS solo_d2://mmdet/solov2_R50_3x.
@@ -90,9 +89,8 @@ class Catalogue:
         files = self.models | self.backbones
         if name in files:
             return files[name]
-        close = get_close_matches(name, files, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(close)}?" if close else "docs/MODEL_ZOO.md lists them"
-        raise InputError(f"there is no published model {name}: {hint}")
+        hint = suggestion(name, files, "docs/MODEL_ZOO.md lists them", most=3)
+        raise InputError(f"there is no published model {name}{hint}")
 
 
 @functools.cache

@@ -1,4 +1,7 @@
-"""The exception for mistakes that the user can fix."""
+"""The exception for mistakes that the user can fix, and the words of its message."""
+
+from collections.abc import Collection
+from difflib import get_close_matches
 
 
 class InputError(ValueError):
@@ -18,3 +21,20 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def suggestion(word: str, known: Collection[str], otherwise: str = "", most: int = 1) -> str:
+    """Returns the end of a message about an unknown word.
+
+    Args:
+        word: What the user wrote.
+        known: What can be written.
+        otherwise: Says where to look if nothing known is near.
+        most: Maximum number of names.
+
+    Returns:
+        ": did you mean ...?", or ": " and ``otherwise``, or "".
+    """
+    near = get_close_matches(word, known, n=most)
+    text = f"did you mean {' or '.join(near)}?" if near else otherwise
+    return f": {text}" if text else ""

@@ -141,7 +141,7 @@ def test_mistakes_are_one_line(tmp_path):
     assert result.returncode == 2
     lines = [line for line in result.stderr.splitlines() if "arning" not in line and "warn" not in line]
     assert lines == [
-        "error: command line: there is no config key SOLVER.BASE_LRR; did you mean SOLVER.BASE_LR?"
+        "error: command line: there is no config key SOLVER.BASE_LRR: did you mean SOLVER.BASE_LR?"
     ]
     assert not list(tmp_path.iterdir())
 

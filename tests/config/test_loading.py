@@ -57,7 +57,7 @@ def test_an_installation_without_configs_is_explained(monkeypatch, tmp_path):
         ("", "has no keys: it or its _BASE_ is empty"),
         ("- 1\n", "has no keys: it is empty or not a mapping"),
         ("_BASE_: gone.yaml\n", "its _BASE_ .*gone.yaml does not exist"),
-        ("SOLVER: {MAX_ITR: 3}\n", "there is no config key SOLVER.MAX_ITR; did you mean SOLVER.MAX_ITER"),
+        ("SOLVER: {MAX_ITR: 3}\n", "there is no config key SOLVER.MAX_ITR: did you mean SOLVER.MAX_ITER"),
         ("SOLVER: {MAX_ITER: many}\n", "own.yaml: "),
     ],
 )

@@ -77,7 +77,7 @@ def test_images_without_json(tiny_files):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["SOLVER.BASE_LRR", "1"], "no config key SOLVER.BASE_LRR; did you mean SOLVER.BASE_LR?"),
+        (["SOLVER.BASE_LRR", "1"], "no config key SOLVER.BASE_LRR: did you mean SOLVER.BASE_LR?"),
         (["MODEL.SOLOV2.NUM_GRID", "1"], "did you mean MODEL.SOLOV2.NUM_GRIDS?"),
         (["SOLVER", "1"], "SOLVER is a group"),
         (["SOLVER.BASE_LR"], "'SOLVER.BASE_LR' has no value"),
@@ -99,7 +99,7 @@ def test_every_key_is_known():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("SOLVER: {BASE_LRR: 1}", "no config key SOLVER.BASE_LRR; did you mean SOLVER.BASE_LR?"),
+        ("SOLVER: {BASE_LRR: 1}", "no config key SOLVER.BASE_LRR: did you mean SOLVER.BASE_LR?"),
         ("SOLVER: {MAX_ITER: many}", "MAX_ITER"),
         ("SOLVER: {BASE_LR: [1", "not valid YAML"),
         ("_BASE_: nowhere.yaml", "nowhere.yaml does not exist"),

@@ -9,7 +9,6 @@ B: batch; C: channels of a map; H, W: size of the input, multiples of 32.
 import importlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from difflib import get_close_matches
 from types import ModuleType
 
 import torch
@@ -21,7 +20,7 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, Backbone
 from solo_d2.layers import resize
 from solo_d2.modeling.meta_architecture import WeightKey
-from solo_d2.utils.errors import InputError
+from solo_d2.utils.errors import InputError, suggestion
 
 from .fcos_fpn import fpn_from_config, fpn_with_pooled_level
 
@@ -156,10 +155,7 @@ def _build_timm(name: str, pretrained: bool, drop_path: float) -> nn.Module:
     """
     timm = _require("timm", "MODEL.TIMM.NAME")
     if not timm.is_model(name):
-        close = get_close_matches(name, timm.list_models(), n=3)
-        raise InputError(
-            f"timm has no model {name!r}" + (f"; did you mean {' or '.join(close)}?" if close else "")
-        )
+        raise InputError(f"timm has no model {name!r}{suggestion(name, timm.list_models(), most=3)}")
     # By default a transformer accepts one image size only; each family has its own argument to lift that.
     for any_size in ({"dynamic_img_size": True}, {"strict_img_size": False}, {}):
         for options in ({"drop_path_rate": drop_path}, {}) if drop_path else ({},):

@@ -123,7 +123,7 @@ def test_models_of_timm_step(name):
 
 def test_a_misspelled_model_of_timm():
     require("timm")
-    with pytest.raises(InputError, match="timm has no model 'resnet180'; did you mean"):
+    with pytest.raises(InputError, match="timm has no model 'resnet180': did you mean"):
         build_backbone(config("timm", "resnet180"))
 
 

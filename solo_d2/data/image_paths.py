@@ -102,6 +102,13 @@ def walk_images(folder: str | os.PathLike) -> Iterator[Path]:
             yield from (Path(parent, name) for name in names if is_image_name(name))
 
 
+def with_slashes(name: str, root: Path) -> str:
+    """Returns a listed name with slashes for Windows' backslashes, unless a file has the name as it is."""
+    if "\\" not in name or os.path.isfile(root / name):
+        return name
+    return name.replace("\\", "/")
+
+
 def is_image_name(name: str) -> bool:
     """Returns True if a file is an image by its name, except for macOS's companion files ``._*``."""
     return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and not name.startswith("._")
@@ -112,7 +119,7 @@ def _read_text(source: Path, root: Path) -> ImagePaths:
         lines = [line.strip() for line in source.read_text(encoding="utf-8-sig").splitlines()]
     except UnicodeDecodeError:
         raise InputError(f"{source} is no text file: give one image name per line") from None
-    names = tuple(dict.fromkeys(line for line in lines if line))
+    names = tuple(dict.fromkeys(with_slashes(line, root) for line in lines if line))
     return ImagePaths(root, names, tuple(number_images([Path(name) for name in names])))
 
 
@@ -120,7 +127,7 @@ def _read_coco(source: Path, root: Path) -> ImagePaths:
     content = read_json(source, "list of images")
     try:
         records = content["images"]
-        found = {str(record["file_name"]): int(record["id"]) for record in records}
+        found = {with_slashes(str(record["file_name"]), root): int(record["id"]) for record in records}
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{source} is no COCO JSON with images: {error}") from None
     if len(set(found.values())) != len(records):

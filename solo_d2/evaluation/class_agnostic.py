@@ -21,7 +21,7 @@ from solo_d2.utils.json_file import read_json, write_json
 
 from .coco_rows import instances_to_coco_json, restore_ids
 from .coco_statistics import coco_statistics, index_truth
-from .instance_evaluation import gather_ids
+from .instance_evaluation import RESULTS_FILE, gather_ids, report_no_truth
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +58,7 @@ class ClassAgnosticEvaluator(DatasetEvaluator):
         self._tasks = tuple(tasks)
         self._output_dir = output_dir
         self._image_ids = {k: v for k, v in metadata.get("original_ids", {}).items() if k == "image_id"}
+        self._json_file = json_file
         self._truth = read_truth(json_file)
         self.reset()
 
@@ -85,8 +86,10 @@ class ClassAgnosticEvaluator(DatasetEvaluator):
             return {}
         results = [{**r, "category_id": _OBJECT} for r in itertools.chain.from_iterable(gathered)]
         if self._output_dir:
-            path = os.path.join(self._output_dir, "coco_instances_results.json")
+            path = os.path.join(self._output_dir, RESULTS_FILE)
             write_json(path, restore_ids(results, self._image_ids))
+        if not self._truth.dataset["annotations"]:
+            report_no_truth(self._json_file, self._output_dir)
         measured = OrderedDict((task, measure(self._truth, results, task, seen)) for task in self._tasks)
         logger.info("Class-agnostic evaluation:\n%s", format_table(measured))
         return measured

@@ -1,5 +1,6 @@
 """Detectron2's evaluators of instances: masks encoded by this project's operator, unread images left out."""
 
+import logging
 import os
 from collections.abc import Iterable
 
@@ -9,6 +10,9 @@ from detectron2.utils import comm
 from solo_d2.utils.json_file import read_json, write_json
 
 from .coco_rows import instances_to_coco_json, restore_ids
+
+logger = logging.getLogger(__name__)
+RESULTS_FILE = "coco_instances_results.json"
 
 
 class _MaskEncoder:
@@ -62,9 +66,17 @@ class InstanceEvaluator(_MaskEncoder, detectron2.evaluation.COCOEvaluator):
         metrics = super().evaluate(seen if img_ids is None else img_ids)
         original_ids = self._metadata.get("original_ids")
         if original_ids and seen and self._output_dir and comm.is_main_process():
-            path = os.path.join(self._output_dir, "coco_instances_results.json")
+            path = os.path.join(self._output_dir, RESULTS_FILE)
             write_json(path, restore_ids(read_json(path, "results file"), original_ids))
+        if not self._do_evaluation and comm.is_main_process():
+            report_no_truth(self._metadata.json_file, self._output_dir)
         return metrics
+
+
+def report_no_truth(json_file: str, output_dir: str | None) -> None:
+    """Logs that a data set has no annotations, and where its predictions are."""
+    place = f"; the predictions are in {os.path.join(output_dir, RESULTS_FILE)}" if output_dir else ""
+    logger.warning("%s has no annotations, so there is no ground truth to score against%s", json_file, place)
 
 
 class LVISEvaluator(_MaskEncoder, detectron2.evaluation.LVISEvaluator):

@@ -115,9 +115,7 @@ def is_near_image(polygon: Sequence[float], height: int, width: int) -> bool:
 
 
 def _measure_polygons(polygons: list, height: int, width: int) -> Measures:
-    fixed = ""
-    if all(is_number(value) for value in polygons):
-        polygons, fixed = [polygons], "polygon without its outer list wrapped"
+    polygons, fixed = _plain_polygons(polygons)
     kept, problem = [], ""
     for polygon in polygons:
         reason = _polygon_problem(polygon, height, width)
@@ -145,6 +143,27 @@ def _measure_polygons(polygons: list, height: int, width: int) -> Measures:
     return Measures(kept, area, (left, top, right - left, bottom - top), fixed)
 
 
+def _plain_polygons(polygons: list) -> tuple[list, str]:
+    """Returns polygons as lists of numbers, and what was changed for that; "" for nothing."""
+    if all(is_number(value) for value in polygons):
+        return [polygons], "polygon without its outer list wrapped"
+    paired = "polygon of [x, y] pairs flattened"
+    if len(polygons) > 2 and all(_is_pair(value) for value in polygons):
+        polygons = [polygons]
+    flat = [_flattened(polygon) for polygon in polygons]
+    return flat, paired if flat != polygons else ""
+
+
+def _flattened(polygon: object) -> object:
+    if isinstance(polygon, list) and polygon and all(map(_is_pair, polygon)):
+        return [number for pair in polygon for number in pair]
+    return polygon
+
+
+def _is_pair(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(is_number, value))
+
+
 def _polygon_problem(polygon: object, height: int, width: int) -> str:
     if not isinstance(polygon, list) or not all(is_number(value) for value in polygon):
         return "polygon with something that is not a number"
@@ -167,13 +186,22 @@ def _enclosed_area(polygon: list[float]) -> float:
 
 
 def _measure_rle(rle: dict, height: int, width: int) -> Measures:
+    rle, fixed = _plain_rle(rle)
     area = float(_read_runs(rle, height, width)[1::2].sum())
     if area == 0:
         raise BrokenRecord(EMPTY_MASK)
     plain = {"size": [height, width], "counts": rle["counts"]}
     packed = plain if isinstance(rle["counts"], str) else coco_mask.frPyObjects(plain, height, width)
     left, top, wide, high = (float(value) for value in coco_mask.toBbox(packed))
-    return Measures(plain, area, (left, top, wide, high))
+    return Measures(plain, area, (left, top, wide, high), fixed)
+
+
+def _plain_rle(rle: dict) -> tuple[dict, str]:
+    """Returns an RLE with the counts of ``str(bytes)`` as text, and what was changed; "" for nothing."""
+    counts = rle.get("counts")
+    if not isinstance(counts, str) or (counts[:2], counts[-1:]) != ("b'", "'"):  # RLE has no quotes
+        return rle, ""
+    return {**rle, "counts": counts[2:-1].replace("\\\\", "\\")}, "RLE counts written as b'...' read"
 
 
 def _read_runs(rle: dict, height: int, width: int) -> np.ndarray:

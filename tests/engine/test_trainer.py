@@ -7,6 +7,7 @@ import torch
 
 from detectron2.engine import DefaultTrainer, HookBase
 from solo_d2.checkpoint import read_weight_file
+from solo_d2.data.datasets import register_coco_format
 from solo_d2.engine.run_config import build_cfg, build_parser
 from solo_d2.engine.trainer import Trainer, autocast_dtype, evaluated_tasks
 from solo_d2.utils.errors import InputError
@@ -287,3 +288,15 @@ def test_panoptic_model_trains_and_evaluates(panoptic_set, tmp_path):
     assert {"1.png", "2.png"} == {path.name for path in (written / "predictions").iterdir()}
     annotations = json.loads((written / "predictions.json").read_text())["annotations"]
     assert [a["image_id"] for a in annotations] == [1, 2]
+
+
+def test_validation_data_without_annotations_only_gets_predictions(tiny_cfg, tiny_files, tmp_path, caplog):
+    content = json.loads(Path(tiny_files.val.json).read_text())
+    del content["annotations"]
+    (tmp_path / "bare.json").write_text(json.dumps(content))
+    register_coco_format("tiny_val", tmp_path / "bare.json", tiny_files.val.images)
+    tiny_cfg.TEST.EVAL_PERIOD = 3
+    trainer, _ = train(tiny_cfg)
+    assert trainer.last_results == {} and "no ground truth to score against" in caplog.text
+    written = Path(tiny_cfg.OUTPUT_DIR, "inference", "coco_instances_results.json")
+    assert {row["image_id"] for row in json.loads(written.read_text())} == {0, 1, 2}

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -12,6 +13,7 @@ from detectron2.structures import Boxes, Instances
 from solo_d2.data.datasets import register_coco_format
 from solo_d2.evaluation import instance_evaluation
 from solo_d2.evaluation.class_agnostic import ClassAgnosticEvaluator
+from solo_d2.evaluation.instance_evaluation import InstanceEvaluator
 from solo_d2.structures import boxes_from_masks
 
 SIZE = (40, 60)
@@ -131,3 +133,16 @@ def test_other_predictions_are_left_to_detectron2():
     evaluator.process(inputs, outputs)
     assert [image["image_id"] for image, _ in evaluator.given] == [1, 2, 3]
     assert [kept["image_id"] for kept in evaluator._predictions] == [0]
+
+
+@pytest.mark.parametrize("evaluator_type", [InstanceEvaluator, ClassAgnosticEvaluator])
+def test_without_annotations_the_predictions_are_written(dataset, tmp_path, caplog, evaluator_type):
+    path = tmp_path / "truth.json"
+    content = json.loads(path.read_text())
+    del content["annotations"]
+    path.write_text(json.dumps(content))
+    results = run(evaluator_type(dataset, ("bbox", "segm"), output_dir=str(tmp_path / "out")))
+    assert all(np.isnan(value) for task in results.values() for value in task.values())
+    rows = json.loads((tmp_path / "out" / "coco_instances_results.json").read_text())
+    assert len(rows) == 3 and rows[0]["image_id"] == 1
+    assert "no ground truth to score against; the predictions are in" in caplog.text

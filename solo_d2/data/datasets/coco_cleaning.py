@@ -16,10 +16,9 @@ from solo_d2.utils.errors import InputError
 from solo_d2.utils.image_file import UnreadableImage, read_size
 
 from .problems import Problems, shorten
+from .spellings import LARGEST_ID, Ids, plain_category_ids, plain_image, plain_references
 from .usable_share import check_boxes, check_share
 
-# Evaluation computes with 64-bit integers and floats.
-LARGEST_ID = 2**53
 _SECTIONS = ("images", "annotations", "categories")
 # Tolerances for rounded or differently drawn fields, against fields with another meaning (corners, fractions
 # of the image): pixels between edges or IoU of a box and its mask's box; factor between areas.
@@ -65,19 +64,24 @@ def clean_coco(
         max_skipped: Maximum fraction of the images, and of the annotations, that may be skipped.
 
     Returns:
-        A cleaned copy that COCO's tools accept (keys unknown to COCO are kept), and the findings.
+        A cleaned copy that COCO's tools accept (keys unknown to COCO are kept), and the findings. Without
+        "annotations", as in COCO's test-dev, the copy has none either.
 
     Raises:
         InputError: If it is not in COCO format, or nothing or too little is usable.
     """
+    has_truth = not isinstance(content, dict) or "annotations" in content
+    content = content if has_truth else {**content, "annotations": []}
     check_sections(content, source)
     findings = Findings()
     categories = clean_categories(content["categories"], findings)
     if not categories:
         raise InputError(f"{source} has no usable category: list the classes under 'categories'")
-    images = _clean_images(content["images"], Path(image_root), findings)
+    root = Path(image_root)
+    listed = [plain_image(record, root, findings.fixed) for record in content["images"]]
+    images = _clean_images(listed, root, findings)
     if not images:
-        raise InputError(_no_image_line(content["images"], source, image_root, findings))
+        raise InputError(_no_image_line(listed, source, image_root, findings))
     annotations = _clean_annotations(content["annotations"], images, categories, findings, boxes_only)
     _clean_embeddings(annotations, findings)
     if content["annotations"] and not annotations:
@@ -92,6 +96,8 @@ def clean_coco(
     }
     check_share(content, cleaned, findings.skipped, source, max_skipped)
     check_boxes(cleaned, source)
+    if not has_truth:
+        del cleaned["annotations"]
     return cleaned, findings
 
 
@@ -119,7 +125,7 @@ def clean_categories(records: list, findings: Findings) -> list[dict]:
         findings: Gets what was skipped or fixed.
     """
     categories: dict[int, dict] = {}
-    for position, record in enumerate(records):
+    for position, record in enumerate(plain_category_ids(records, findings.fixed)):
         number = record.get("id") if isinstance(record, dict) else None
         if not isinstance(number, int) or abs(number) > LARGEST_ID:
             findings.skipped.add("category without a whole-number id", f"category #{position}")
@@ -195,7 +201,7 @@ def _with_size(record: dict, path: Path, label: str, findings: Findings) -> dict
 def _clean_annotations(
     records: list, images: dict, categories: list[dict], findings: Findings, boxes_only: bool
 ) -> list[dict]:
-    known = {category["id"] for category in categories}
+    ids = {"image_id": Ids(images), "category_id": Ids(category["id"] for category in categories)}
     kept: list[dict] = []
     taken: dict[int, dict] = {}
     unnumbered: list[dict] = []
@@ -205,10 +211,11 @@ def _clean_annotations(
             if not isinstance(record, dict):
                 raise BrokenRecord("annotation that is not an object")
             label = f"annotation {record.get('id', f'#{position}')}"
+            record = plain_references(record, ids, label, findings.fixed)
             number = record.get("id")
             if isinstance(number, int) and _same_instance(record, taken.get(number)):
                 raise BrokenRecord("annotation listed twice")
-            record = _clean_annotation(record, images, known, label, findings, boxes_only)
+            record = _clean_annotation(record, images, ids, label, findings, boxes_only)
         except BrokenRecord as reason:
             findings.skipped.add(str(reason), label)
             continue
@@ -258,15 +265,14 @@ def _same_instance(first: dict, second: dict | None) -> bool:
 
 
 def _clean_annotation(
-    record: dict, images: dict, known: set, label: str, findings: Findings, boxes_only: bool
+    record: dict, images: dict, ids: dict[str, Ids], label: str, findings: Findings, boxes_only: bool
 ) -> dict:
     """Returns a cleaned copy of one annotation; raises ``BrokenRecord`` if it is unusable."""
-    image_id, category_id = record.get("image_id"), record.get("category_id")
-    if not isinstance(image_id, int | str) or image_id not in images:
-        raise BrokenRecord("image_id of no usable image")
-    if not isinstance(category_id, int) or category_id not in known:
-        raise BrokenRecord("category_id of no usable category")
-    height, width = images[image_id]["height"], images[image_id]["width"]
+    for key, kind in (("image_id", "image"), ("category_id", "category")):
+        if ids[key].find(record.get(key)) is None:
+            raise BrokenRecord(f"{key} of no usable {kind}")
+    image = images[record["image_id"]]
+    height, width = image["height"], image["width"]
     measures = _measure(record, height, width, boxes_only)
     changes: dict[str, object] = {"segmentation": measures.segmentation}
     if measures.fixed:

@@ -172,7 +172,7 @@ def coco_records(content: Mapping, image_root: str | os.PathLike) -> list[dict]:
     """
     numbering = _numbering(content)
     annotations = defaultdict(list)
-    for annotation in content["annotations"]:
+    for annotation in content.get("annotations", ()):
         annotations[annotation["image_id"]].append(_instance(annotation, numbering))
     images = sorted(content["images"], key=lambda image: (isinstance(image["id"], str), image["id"]))
     return [

@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .coco_cleaning import LARGEST_ID
+from .spellings import LARGEST_ID
 
 logger = logging.getLogger(__name__)
 
@@ -68,8 +68,7 @@ def _match_classes(content: dict, classes: Sequence[str]) -> tuple[dict, dict[in
 def _with_ids(content: dict, section: str, key: str, originals: Mapping[int, Any]) -> dict:
     """Numbers a section's records as ``originals`` does, and the annotations' references to them."""
     own = {original: number for number, original in originals.items()}
-    return {
-        **content,
-        section: [{**one, "id": own[one["id"]], "original_id": one["id"]} for one in content[section]],
-        "annotations": [{**one, key: own[one[key]]} for one in content["annotations"]],
-    }
+    changed = {section: [{**one, "id": own[one["id"]], "original_id": one["id"]} for one in content[section]]}
+    if "annotations" in content:
+        changed["annotations"] = [{**one, key: own[one[key]]} for one in content["annotations"]]
+    return {**content, **changed}

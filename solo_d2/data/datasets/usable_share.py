@@ -50,7 +50,7 @@ def check_learnable(cleaned: Mapping, source: str | os.PathLike) -> None:
     Raises:
         InputError: If it has no annotation, or only crowds.
     """
-    annotations = cleaned["annotations"]
+    annotations = cleaned.get("annotations")
     if not annotations:
         raise InputError(f"{source} has no annotation: there is nothing to learn from its images")
     if all(annotation["iscrowd"] for annotation in annotations):

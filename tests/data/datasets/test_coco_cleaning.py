@@ -50,7 +50,7 @@ def test_sound_content_stays_and_categories_are_sorted(content, tmp_path):
         ({"image_id": "absent"}, "image_id of no usable image"),
         ({"image_id": [1]}, "image_id of no usable image"),
         ({"category_id": 8}, "category_id of no usable category"),
-        ({"category_id": "7"}, "category_id of no usable category"),
+        ({"category_id": "8"}, "category_id of no usable category"),
         ({"segmentation": []}, "no segmentation"),
         ({"segmentation": "absent"}, "no segmentation"),
         ({"segmentation": [[1, 2, 3, 4, 5]]}, "odd number"),

@@ -96,6 +96,21 @@ def check_segmentation(segmentation: object, height: int, width: int) -> None:
         raise BrokenRecord("segmentation is neither polygons nor RLE")
 
 
+def pack(segmentation: list | dict, height: int, width: int) -> dict:
+    """Converts a checked segmentation, polygons or RLE, to one compressed RLE.
+
+    Args:
+        segmentation: Polygons, whose union is taken, or RLE.
+        height: Of the image, in pixels.
+        width: Of the image, in pixels.
+    """
+    if isinstance(segmentation, list):
+        return coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
+    if isinstance(segmentation["counts"], list):
+        return coco_mask.frPyObjects(segmentation, height, width)
+    return segmentation
+
+
 def is_near_image(polygon: Sequence[float], height: int, width: int) -> bool:
     """Returns True if a polygon is small enough to be rasterized in little time and memory.
 
@@ -135,8 +150,7 @@ def _measure_polygons(polygons: list, height: int, width: int) -> Measures:
     # A polygon whose area is at least its outline's length is wide enough to cover a pixel, so its exact area
     # is used. Otherwise, or if parts may overlap or leave the image, the raster decides.
     if len(kept) > 1 or not inside or area < _outline(kept[0]):
-        parts = coco_mask.frPyObjects(kept, height, width)
-        area = float(coco_mask.area(coco_mask.merge(parts)))
+        area = float(coco_mask.area(pack(kept, height, width)))
         if area == 0:
             raise BrokenRecord(EMPTY_MASK)
     left, top, right, bottom = (float(value) for value in (*low, *high))
@@ -191,8 +205,7 @@ def _measure_rle(rle: dict, height: int, width: int) -> Measures:
     if area == 0:
         raise BrokenRecord(EMPTY_MASK)
     plain = {"size": [height, width], "counts": rle["counts"]}
-    packed = plain if isinstance(rle["counts"], str) else coco_mask.frPyObjects(plain, height, width)
-    left, top, wide, high = (float(value) for value in coco_mask.toBbox(packed))
+    left, top, wide, high = (float(value) for value in coco_mask.toBbox(pack(plain, height, width)))
     return Measures(plain, area, (left, top, wide, high), fixed)
 
 

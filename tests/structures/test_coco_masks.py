@@ -10,6 +10,7 @@ from solo_d2.structures.coco_masks import (
     is_near_image,
     is_number,
     measure_segmentation,
+    pack,
 )
 
 HEIGHT, WIDTH = 20, 30
@@ -43,6 +44,19 @@ def test_rle_of_random_masks(seed, compressed):
         np.ptp(columns) + 1,
         np.ptp(rows) + 1,
     )
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_an_rle_is_packed_unchanged(compressed):
+    mask = np.random.default_rng(0).random((HEIGHT, WIDTH)) < 0.3
+    packed = pack(_rle(mask, compressed), HEIGHT, WIDTH)
+    assert np.array_equal(coco_mask.decode(packed), mask)
+
+
+def test_polygons_are_packed_to_their_union():
+    other = [value + 4 for value in SQUARE]
+    parts = [coco_mask.decode(pack([polygon], HEIGHT, WIDTH)) for polygon in (SQUARE, other)]
+    assert np.array_equal(coco_mask.decode(pack([SQUARE, other], HEIGHT, WIDTH)), parts[0] | parts[1])
 
 
 def test_long_runs_in_compressed_rle():

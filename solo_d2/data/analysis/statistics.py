@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from solo_d2.structures.coco_masks import pack
 from solo_d2.utils.errors import InputError
 
 DEFAULT_GRIDS = (40, 36, 24, 16, 12)
@@ -84,15 +85,6 @@ def tabulate_instances(content: dict) -> InstanceTable:
     if not image:
         raise InputError("the annotations hold no instance (crowds are not counted)")
     return InstanceTable(np.array(image), np.array(scale), np.array(center), sizes, crowds)
-
-
-def pack(segmentation: list | dict, height: int, width: int) -> dict:
-    """Converts a COCO segmentation, polygons or RLE, to compressed RLE."""
-    if isinstance(segmentation, list):
-        return coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
-    if isinstance(segmentation["counts"], list):
-        return coco_mask.frPyObjects(segmentation, height, width)
-    return segmentation
 
 
 def mass_center(segmentation: list | dict, height: int, width: int) -> tuple[float, float]:

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 from detectron2.structures import BoxMode
+from solo_d2.structures.coco_masks import pack
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.json_file import read_json, write_json
 
@@ -200,8 +200,8 @@ def _instance(annotation: Mapping, numbering: Mapping[int, int]) -> dict:
     segmentation = annotation["segmentation"]
     if segmentation:
         instance["segmentation"] = segmentation
-    if isinstance(segmentation, dict) and isinstance(segmentation["counts"], list):
-        instance["segmentation"] = coco_mask.frPyObjects(segmentation, *segmentation["size"])
+    if isinstance(segmentation, dict):
+        instance["segmentation"] = pack(segmentation, *segmentation["size"])
     if "embedding" in annotation:
         instance["embedding"] = np.array(annotation["embedding"], np.float32)
     return instance

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from numbers import Integral, Real
 from pathlib import Path
 from typing import cast
 
@@ -22,7 +23,7 @@ from .data.datasets.coco_format import read_classes
 from .data.datasets.panoptic_format import panoptic_classes
 from .engine.dataset_checks import class_agnostic_metadata, meta_architecture
 from .engine.weights import build_checkpointer
-from .utils.device import available_device
+from .utils.device import choose_device
 from .utils.errors import InputError
 from .utils.image_file import image_to_array, read_image
 from .utils.json_file import read_json
@@ -68,9 +69,10 @@ class Predictor:
                 size, which can change scores slightly if their sizes differ.
 
         Raises:
-            InputError: The config is unknown or cannot be read, its model finds no instances, or the weights
-                are missing, damaged or of another model.
+            InputError: The config is unknown or cannot be read, its model finds no instances, the weights are
+                missing, damaged or of another model, or an argument has an impossible value.
         """
+        check_numbers(batch_size, score_threshold)
         self.cfg = load_config(config, opts)
         if weights:
             self.cfg.MODEL.WEIGHTS = os.fspath(weights)
@@ -78,7 +80,7 @@ class Predictor:
             raise InputError(f"{self.cfg.MODEL.META_ARCHITECTURE} is a pre-training and segments nothing")
         if not self.cfg.MODEL.WEIGHTS:
             raise InputError("no weights: name a file with weights=... or MODEL.WEIGHTS")
-        self.cfg.MODEL.DEVICE = str(device or available_device(self.cfg.MODEL.DEVICE))
+        self.cfg.MODEL.DEVICE = choose_device(device, self.cfg.MODEL.DEVICE)
         self.score_threshold = score_threshold
         self.batch_size = batch_size
         self.input_format = self.cfg.INPUT.FORMAT
@@ -168,6 +170,14 @@ class Predictor:
         resized = self._resize.get_transform(array).apply_image(array)
         tensor = torch.as_tensor(np.ascontiguousarray(resized.transpose(2, 0, 1)))
         return {"image": tensor.float(), "height": height, "width": width}
+
+
+def check_numbers(batch_size: int, score_threshold: float) -> None:
+    """Raises ``InputError`` for a batch without pictures or a score that cannot be."""
+    if not isinstance(batch_size, Integral) or batch_size < 1:
+        raise InputError(f"batch_size {batch_size!r}: it must be a whole number of at least 1")
+    if not isinstance(score_threshold, Real) or not 0 <= score_threshold <= 1:
+        raise InputError(f"score_threshold {score_threshold!r}: it must be a number from 0 to 1")
 
 
 def _on_cpu(result: dict) -> dict:

@@ -110,6 +110,26 @@ def test_score_threshold(cfg, weights, picture):
     assert len(Predictor(cfg, weights, score_threshold=0.95)(picture)) == 0
 
 
+@pytest.mark.parametrize(
+    "argument",
+    [
+        {"batch_size": -1},
+        {"batch_size": 0},
+        {"batch_size": 2.5},
+        {"score_threshold": float("nan")},
+        {"score_threshold": 20},
+        {"score_threshold": -0.1},
+        {"score_threshold": "0.5"},
+        {"device": "gpu"},
+        {"device": "cuda:99"},
+    ],
+)
+def test_impossible_arguments_are_named(cfg, weights, argument):
+    ((name, value),) = argument.items()
+    with pytest.raises(InputError, match=f"^{name} '?{value}'?"):
+        Predictor(cfg, weights, **argument)
+
+
 def test_config_path_and_overrides(weights, picture, tmp_path):
     config = tmp_path / "config.yaml"
     config.write_text("INPUT:\n  FORMAT: RGB\n")

@@ -19,6 +19,7 @@ from pathlib import Path
 from solo_d2.config.loading import config_file, find_config, load_config
 from solo_d2.data.image_paths import list_images
 from solo_d2.engine import cli
+from solo_d2.engine.flag_types import whole
 from solo_d2.engine.interruption import stop_signals
 from solo_d2.predictor import to_array
 from solo_d2.pseudo_labels.pipeline import Method, Pipeline
@@ -48,12 +49,18 @@ def build_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
     add("--backbone", default="", metavar="FILE", help="pre-trained weights: leaves out densecl")
     add("--masks", default="", metavar="FILE", help="coarse masks in COCO format: leaves out masks")
     add("--segmenter", default="", metavar="FILE", help="its trained weights: leaves out masks and train")
-    add("--rounds", type=int, default=1, metavar="N", help="of self-training (%(default)s)")
+    add("--rounds", type=whole(0), default=1, metavar="N", help="of self-training (%(default)s)")
     add("--until", default="", metavar="STAGE", help="stop after this stage")
     add("--redo", nargs="+", default=[], metavar="STAGE", help="rerun these and what depends on them, once")
-    add("--seed", type=int, default=0, help="of all trainings (%(default)s)")
-    add("--num-gpus", type=int, default=1, metavar="N", help="processes of every stage (%(default)s)")
-    add("--sample", type=int, default=6, metavar="N", help="images in the report (%(default)s)")
+    add("--seed", type=whole(0), default=0, help="of all trainings (%(default)s)")
+    add("--num-gpus", type=whole(1), default=1, metavar="N", help="processes of every stage (%(default)s)")
+    add(
+        "--sample",
+        type=whole(1, MAX_SAMPLE),
+        default=6,
+        metavar="N",
+        help="images in the report (%(default)s)",
+    )
     for flag, name, what in (
         ("densecl", "densecl_tiny", "pre-training"),
         ("free-mask", "free_mask_tiny", "free masks"),
@@ -71,10 +78,6 @@ def check_flags(arguments: argparse.Namespace) -> None:
     """Raises ``InputError`` for mistakes that would stop a later stage, perhaps after days."""
     if bool(arguments.val_json) != bool(arguments.val_images):
         raise InputError("evaluation needs both --val-json and --val-images")
-    if arguments.rounds < 0 or arguments.seed < 0 or arguments.num_gpus < 1:
-        raise InputError("--rounds and --seed count from 0, --num-gpus from 1")
-    if not 1 <= arguments.sample <= MAX_SAMPLE:
-        raise InputError(f"--sample {arguments.sample}: it must be 1 to {MAX_SAMPLE}")
     if arguments.masks and arguments.segmenter:
         raise InputError("--masks and --segmenter are mutually exclusive")
     for flag, path in (

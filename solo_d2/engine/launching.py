@@ -109,6 +109,9 @@ def _join_group(main: Callable, args: argparse.Namespace) -> None:
 def _check_flags(args: argparse.Namespace) -> None:
     """Checks the launch flags against this machine."""
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    for flag, number, least in (("--num-gpus", args.num_gpus, 0), ("--num-machines", args.num_machines, 1)):
+        if number < least:
+            raise InputError(f"{flag} {number}: it must be at least {least}")
     if gpus and args.num_gpus > gpus:
         raise InputError(f"--num-gpus {args.num_gpus}: this machine has {gpus}")
     if args.num_machines > 1 and args.dist_url == "auto":

@@ -6,7 +6,7 @@ from detectron2.config import CfgNode
 from detectron2.modeling import build_model
 from solo_d2.config.loading import config_file, load_config
 from solo_d2.engine.weights import build_checkpointer
-from solo_d2.utils.device import available_device
+from solo_d2.utils.device import choose_device
 
 from .catalogue import load_catalogue
 
@@ -36,7 +36,7 @@ def get(name: str, pretrained: bool = True, device: str | torch.device | None = 
     """
     cfg = get_config(name)
     published = load_catalogue().find(name.removeprefix("zoo/").removesuffix(".yaml")) if pretrained else None
-    cfg.MODEL.DEVICE = str(device or available_device("cuda"))
+    cfg.MODEL.DEVICE = choose_device(device, "cuda")
     model = build_model(cfg).eval()
     if published:
         build_checkpointer(cfg, model, exact=True).load(published.address)

@@ -117,12 +117,14 @@ def test_one_process_is_a_plain_call():
     ("changes", "message"),
     [
         ({"num_machines": 2}, "--dist-url tcp://"),
+        ({"num_gpus": -1}, "--num-gpus -1: it must be at least 0"),
+        ({"num_machines": 0}, "--num-machines 0: it must be at least 1"),
         ({"machine_rank": 1}, "--machine-rank is 0 to 0, not 1"),
         ({"num_gpus": 1000}, "this machine has"),
     ],
 )
 def test_impossible_flags(changes, message):
-    if "num_gpus" in changes and not torch.cuda.is_available():
+    if changes.get("num_gpus", 0) > 0 and not torch.cuda.is_available():
         pytest.skip("any number of processes can run on a CPU")
     with pytest.raises(InputError, match=message):
         launch_training(print, flags(**changes))

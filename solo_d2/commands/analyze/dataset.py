@@ -11,7 +11,7 @@ from solo_d2.data.analysis.report import format_report
 from solo_d2.data.analysis.statistics import tabulate_instances
 from solo_d2.data.datasets.coco_format import read_coco
 from solo_d2.engine import cli
-from solo_d2.utils.errors import InputError
+from solo_d2.engine.flag_types import whole
 
 
 def build_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
@@ -19,21 +19,15 @@ def build_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
     parser = cli.build_parser(description)
     parser.add_argument("--json", required=True, help="COCO instance annotations")
     parser.add_argument("--images", required=True, help="folder that its file names are relative to")
-    parser.add_argument("--min-size", type=int, help="short side of the input (default: chosen)")
-    parser.add_argument("--max-size", type=int, help="longest side (default: 5/3 of the short one)")
-    parser.add_argument("--levels", type=int, default=5, help="pyramid levels, 1 to 5 (%(default)s)")
+    parser.add_argument("--min-size", type=whole(1), help="short side of the input (default: chosen)")
+    parser.add_argument("--max-size", type=whole(1), help="longest side (default: 5/3 of the short one)")
+    parser.add_argument("--levels", type=whole(1, 5), default=5, help="pyramid levels, 1 to 5 (%(default)s)")
     return parser
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Prints the statistics of a data set and the settings that suit it."""
     cli.show_log()
-    if not 1 <= arguments.levels <= 5:
-        raise InputError(f"--levels {arguments.levels}: it must be 1 to 5")
-    for name in ("min_size", "max_size"):
-        value = getattr(arguments, name)
-        if value is not None and value < 1:
-            raise InputError(f"--{name.replace('_', '-')} {value}: it must be at least 1")
     content, _ = read_coco(arguments.json, arguments.images)
     table = tabulate_instances(content)
     advice = recommend(table, arguments.levels, arguments.min_size, arguments.max_size)

@@ -10,6 +10,7 @@ import sys
 
 from solo_d2.data.datasets.panoptic_checks import check_json, check_pictures, read_panoptic_json
 from solo_d2.engine import cli
+from solo_d2.engine.flag_types import whole
 from solo_d2.utils.errors import InputError
 
 
@@ -19,7 +20,7 @@ def build_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
     parser.add_argument("--json", required=True, help="COCO panoptic annotations")
     parser.add_argument("--panoptic", required=True, help="folder of their PNG files")
     parser.add_argument("--images", required=True, help="folder of the images")
-    parser.add_argument("--workers", type=int, help="processes (default: one per core)")
+    parser.add_argument("--workers", type=whole(0), help="processes (default: one per core)")
     return parser
 
 

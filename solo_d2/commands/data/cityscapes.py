@@ -8,6 +8,7 @@ import argparse
 
 from solo_d2.data.datasets.cityscapes import convert_cityscapes
 from solo_d2.engine import cli
+from solo_d2.engine.flag_types import whole
 
 
 def build_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
@@ -19,7 +20,7 @@ def build_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
     parser.add_argument(
         "--splits", nargs="+", choices=("train", "val"), default=["train", "val"], help="(both)"
     )
-    parser.add_argument("--workers", type=int, help="processes (default: one per core)")
+    parser.add_argument("--workers", type=whole(0), help="processes (default: one per core)")
     return parser
 
 

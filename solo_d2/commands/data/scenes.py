@@ -8,6 +8,7 @@ solo-d2 data scenes --video film.mp4
 import argparse
 
 from solo_d2.engine import cli
+from solo_d2.engine.flag_types import whole
 from solo_d2.scenes import generate_scenes, write_film
 
 
@@ -15,12 +16,12 @@ def build_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
     """Returns the parser of the command."""
     parser = cli.build_parser(description)
     parser.add_argument("--output", default="datasets/scenes", help="folder to make (%(default)s)")
-    parser.add_argument("--num-train", type=int, default=2000, help="training images (%(default)s)")
-    parser.add_argument("--num-val", type=int, default=200, help="validation images (%(default)s)")
-    parser.add_argument("--size", type=int, default=128, help="image side in pixels (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the whole set (%(default)s)")
+    parser.add_argument("--num-train", type=whole(0), default=2000, help="training images (%(default)s)")
+    parser.add_argument("--num-val", type=whole(0), default=200, help="validation images (%(default)s)")
+    parser.add_argument("--size", type=whole(1), default=128, help="image side in pixels (%(default)s)")
+    parser.add_argument("--seed", type=whole(0), default=0, help="of the whole set (%(default)s)")
     parser.add_argument("--video", metavar="FILE.mp4", help="write a short film instead of the data set")
-    parser.add_argument("--workers", type=int, help="processes (default: one per core)")
+    parser.add_argument("--workers", type=whole(0), help="processes (default: one per core)")
     return parser
 
 

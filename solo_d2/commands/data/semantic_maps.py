@@ -10,6 +10,7 @@ import argparse
 
 from solo_d2.data.datasets.semantic_maps import write_semantic_maps
 from solo_d2.engine import cli
+from solo_d2.engine.flag_types import whole
 
 
 def build_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
@@ -18,7 +19,7 @@ def build_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
     parser.add_argument("--json", required=True, help="COCO panoptic annotations")
     parser.add_argument("--panoptic", required=True, help="folder of their PNG files")
     parser.add_argument("--output", required=True, help="folder to fill")
-    parser.add_argument("--workers", type=int, help="processes (default: one per core)")
+    parser.add_argument("--workers", type=whole(0), help="processes (default: one per core)")
     return parser
 
 

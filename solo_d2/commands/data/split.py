@@ -10,6 +10,7 @@ from pathlib import Path
 from solo_d2.data.datasets.coco_format import read_annotations
 from solo_d2.data.datasets.split import split_by_images, split_by_masks
 from solo_d2.engine import cli
+from solo_d2.engine.flag_types import share, whole
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.json_file import write_json
 
@@ -22,8 +23,8 @@ def build_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
     parser.add_argument("--json", required=True, help="COCO annotations")
     parser.add_argument("--output", required=True, metavar="FILE.json", help="where the part goes")
     parser.add_argument("--by", choices=SPLITS, required=True, help="what is chosen")
-    parser.add_argument("--fraction", type=float, required=True, help="how much of it, such as 0.05")
-    parser.add_argument("--seed", type=int, default=0, help="which part (%(default)s)")
+    parser.add_argument("--fraction", type=share, required=True, help="how much of it, such as 0.05")
+    parser.add_argument("--seed", type=whole(0), default=0, help="which part (%(default)s)")
     return parser
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from detectron2.config import CfgNode
 from detectron2.structures import Instances
 from solo_d2.data.image_paths import ImagePaths, list_images
-from solo_d2.engine import cli
+from solo_d2.engine import cli, flag_types
 from solo_d2.pseudo_labels.files import describe_changes, digest_of_file, flatten
 from solo_d2.pseudo_labels.labeling import Labeling, Segmenter, count_labels, run_labeling
 from solo_d2.pseudo_labels.shards import ShardStore, read_settings
@@ -33,9 +33,15 @@ def build_parser(description: str | None) -> argparse.ArgumentParser:
     add("--images", required=True, metavar="PATH", help="a folder, a text list or a COCO JSON of images")
     add("--image-root", default="", metavar="DIR", help="what a list's names are relative to")
     add("--output", required=True, metavar="FILE.json", help="labels in COCO format")
-    add("--processes", type=int, default=1, metavar="N", help="work side by side, on all GPUs (%(default)s)")
+    add(
+        "--processes",
+        type=flag_types.whole(1),
+        default=1,
+        metavar="N",
+        help="work side by side, on all GPUs (%(default)s)",
+    )
     add("--part", type=_read_part, default=(0, 1), metavar="I/N", help="only the I-th of N parts, from 0")
-    add("--limit", type=int, metavar="N", help="only the first N images")
+    add("--limit", type=flag_types.whole(1), metavar="N", help="only the first N images")
     add("--opts", nargs=argparse.REMAINDER, default=[], metavar="KEY VALUE", help="config overrides, last")
     return parser
 
@@ -100,15 +106,9 @@ def label_images_from_config(
 
 
 def _check(cfg: CfgNode, arguments: argparse.Namespace) -> None:
-    numbers = {
-        "--processes": arguments.processes,
-        "--limit": arguments.limit,
-        "PSEUDO_LABELS.BATCH_SIZE": cfg.PSEUDO_LABELS.BATCH_SIZE,
-        "PSEUDO_LABELS.SHARD_SIZE": cfg.PSEUDO_LABELS.SHARD_SIZE,
-    }
-    for name, value in numbers.items():
-        if value is not None and value < 1:
-            raise InputError(f"{name} {value}: it must be at least 1")
+    for key in ("BATCH_SIZE", "SHARD_SIZE"):
+        if cfg.PSEUDO_LABELS[key] < 1:
+            raise InputError(f"PSEUDO_LABELS.{key} {cfg.PSEUDO_LABELS[key]}: it must be at least 1")
     if Path(arguments.output).suffix != ".json":
         raise InputError(f"--output {arguments.output} does not end in .json")
 

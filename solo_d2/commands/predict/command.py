@@ -8,6 +8,7 @@ import torch
 
 from solo_d2.config.loading import load_config
 from solo_d2.engine.cli import prepare_parser
+from solo_d2.engine.flag_types import share, whole
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.json_file import write_json
 from solo_d2.utils.output_paths import output_paths, refuse_overwriting
@@ -55,15 +56,15 @@ def build_parser(commands: str = COMMANDS) -> argparse.ArgumentParser:
     )
     add(
         "--confidence-threshold",
-        type=float,
+        type=share,
         default=0.5,
         metavar="SCORE",
         help="lowest score that is shown and written (%(default)s)",
     )
     add("--draw", choices=PARTS, default="both", help="masks, boxes, or both (%(default)s)")
-    add("--batch-size", type=int, default=1, metavar="N", help="pictures per pass (%(default)s)")
+    add("--batch-size", type=whole(1), default=1, metavar="N", help="pictures per pass (%(default)s)")
     add("--json", metavar="FILE", help="also write COCO results there")
-    add("--num-gpus", type=int, default=1, metavar="N", help="split pictures over N GPUs")
+    add("--num-gpus", type=whole(1), default=1, metavar="N", help="split pictures over N GPUs")
     add(
         "--opts",
         nargs=argparse.REMAINDER,
@@ -79,11 +80,6 @@ def check_arguments(args: argparse.Namespace) -> None:
     sources = [bool(args.input), bool(args.video_input), args.webcam]
     if sum(sources) != 1:
         raise InputError("name one of --input, --video-input and --webcam (-h shows commands)")
-    if not 0 <= args.confidence_threshold <= 1:
-        raise InputError(f"--confidence-threshold {args.confidence_threshold} is not in 0 to 1")
-    for flag, number in (("--batch-size", args.batch_size), ("--num-gpus", args.num_gpus)):
-        if number < 1:
-            raise InputError(f"{flag} {number}: give 1 or more")
 
 
 def choose_devices(num_gpus: int) -> list[str | None]:

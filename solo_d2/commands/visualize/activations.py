@@ -12,6 +12,7 @@ import argparse
 import numpy as np
 
 from solo_d2.engine import cli
+from solo_d2.engine.flag_types import share, whole
 from solo_d2.layers import map_size
 from solo_d2.methods.grid.activations import compute_activations
 from solo_d2.predictor import Predictor, to_array
@@ -31,9 +32,9 @@ def build_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
     add("--config-file", required=True, metavar="FILE", help="model config")
     add("--input", nargs="+", required=True, metavar="PATH", help="pictures")
     add("--output", default="output/behavior", metavar="DIR", help="(%(default)s)")
-    add("--level", type=int, help="whose activations, 0 is the finest (default: where most is found)")
-    add("--objects", type=int, default=5, help="rows of the kernels' picture (%(default)s)")
-    add("--threshold", type=float, default=0.1, help="score a cell needs to be framed (%(default)s)")
+    add("--level", type=whole(0), help="whose activations, 0 is the finest (default: where most is found)")
+    add("--objects", type=whole(1), default=5, help="rows of the kernels' picture (%(default)s)")
+    add("--threshold", type=share, default=0.1, help="score a cell needs to be framed (%(default)s)")
     add("--opts", nargs=argparse.REMAINDER, default=[], metavar="KEY VALUE", help="config overrides, last")
     return parser
 

@@ -15,9 +15,11 @@ from detectron2.modeling import build_model
 from solo_d2.data.mappers import TwoViewMapper
 from solo_d2.data.stream import seeded_by_position
 from solo_d2.engine import cli
+from solo_d2.engine.flag_types import real, whole
 from solo_d2.engine.weights import build_checkpointer
 from solo_d2.methods.densecl.model import DenseCL
-from solo_d2.predictor import available_device, load_config, to_array
+from solo_d2.predictor import load_config, to_array
+from solo_d2.utils.device import available_device
 from solo_d2.utils.errors import InputError
 from solo_d2.visualization.correspondences import draw_correspondences, match_views
 from solo_d2.visualization.pictures import from_tensor, save_picture
@@ -34,8 +36,8 @@ def build_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
     add("--config-file", required=True, metavar="FILE", help="config of the pre-training")
     add("--input", nargs="+", required=True, metavar="PATH", help="pictures")
     add("--output", default="output/correspondences", metavar="DIR", help="(%(default)s)")
-    add("--threshold", type=float, default=0.9, help="least cosine of a pair drawn (%(default)s)")
-    add("--seed", type=int, default=0, help="of the views (%(default)s)")
+    add("--threshold", type=real(-1, 1), default=0.9, help="least cosine of a pair drawn (%(default)s)")
+    add("--seed", type=whole(0), default=0, help="of the views (%(default)s)")
     add("--opts", nargs=argparse.REMAINDER, default=[], metavar="KEY VALUE", help="config overrides, last")
     return parser
 

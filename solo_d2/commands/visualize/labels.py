@@ -11,8 +11,8 @@ import argparse
 from pathlib import Path
 
 from solo_d2.engine import cli
+from solo_d2.engine.flag_types import share, whole
 from solo_d2.predictor import to_array
-from solo_d2.utils.errors import InputError
 from solo_d2.utils.output_paths import output_paths, refuse_overwriting
 from solo_d2.visualization.labels import draw_row, label_sheet, read_labels
 from solo_d2.visualization.pictures import save_picture
@@ -25,15 +25,13 @@ def build_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
     add("--labels", nargs="+", required=True, metavar="FILE.json", help="COCO files with masks")
     add("--images", required=True, metavar="DIR", help="folder that their file names are relative to")
     add("--output", default="output/labels", metavar="DIR", help="(%(default)s)")
-    add("--limit", type=int, default=16, metavar="N", help="only the first N images (%(default)s)")
-    add("--threshold", type=float, default=0.0, metavar="SCORE", help="lowest score drawn (%(default)s)")
+    add("--limit", type=whole(1), default=16, metavar="N", help="only the first N images (%(default)s)")
+    add("--threshold", type=share, default=0.0, metavar="SCORE", help="lowest score drawn (%(default)s)")
     return parser
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Writes a picture per image and prints its name."""
-    if arguments.limit < 1:
-        raise InputError(f"--limit {arguments.limit}: it must be at least 1")
     files = [read_labels(path) for path in arguments.labels]
     root, names = Path(arguments.images), list(files[0].images)
     drawn = names[: arguments.limit]

@@ -152,8 +152,8 @@ def test_a_foreign_output_is_not_overwritten(run, tmp_path):
     [
         (["--part", "2/2"], "2/2"),
         (["--part", "half"], "half"),
-        (["--processes", "0"], "--processes 0"),
-        (["--limit", "0"], "--limit 0"),
+        (["--processes", "0"], "--processes: 0: it must be at least 1"),
+        (["--limit", "0"], "--limit: 0: it must be at least 1"),
         (["--output", "labels.txt"], "labels.txt does not end in .json"),
     ],
 )

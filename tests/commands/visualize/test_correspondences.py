@@ -41,7 +41,7 @@ def test_pictures_from_a_checkpoint_and_from_an_exported_backbone(run, tmp_path,
 
 
 def test_threshold_and_seed(run, tmp_path, capsys):
-    run("model.pth", "--threshold", "1.1", "--seed", "1")
+    run("model.pth", "--threshold", "1", "--seed", "1")
     assert "0 of 9 cells match" in capsys.readouterr().out
 
 

@@ -56,7 +56,7 @@ def test_every_command_names_a_flag_whose_number_cannot_be(name):
 
 
 def _is_numeric(action):
-    """Whether a flag takes a number: its type reads 1."""
+    """Returns True for a flag that takes a number."""
     try:
         return (
             bool(action.option_strings)

@@ -31,7 +31,8 @@ def test_part_is_usable_as_it_is(run, scenes, tmp_path, capsys, by):
 
 def test_mistakes_are_one_line(run, scenes, tmp_path, capsys):
     source = scenes / "instances_train.json"
-    for json_file, fraction, line in [("gone.json", 0.1, "does not exist"), (source, 5, "--fraction: 5.0: it must be 0 to 1")]:
+    wrong = [("gone.json", 0.1, "does not exist"), (source, 5, "--fraction: 5.0: it must be 0 to 1")]
+    for json_file, fraction, line in wrong:
         with pytest.raises(SystemExit) as info:
             run(
                 "--json", json_file, "--by", "images", "--fraction", fraction, "--output", tmp_path / "x.json"

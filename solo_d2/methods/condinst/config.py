@@ -88,7 +88,7 @@ def _add_sampling_keys(node: CfgNode) -> None:
 
 
 def _add_nms_keys(node: CfgNode) -> None:
-    """Duplicate removal (table 5) and masks."""
+    """Adds duplicate removal (table 5), masks and boxes."""
     # "box" is FCOS's; "matrix", "fast", "hard" and "soft" compare masks and need no boxes (SOLOv2 paper,
     # section 2.2 and table 3c).
     node.NMS_TYPE = "box"
@@ -101,6 +101,9 @@ def _add_nms_keys(node: CfgNode) -> None:
     node.UPDATE_THR = 0.05
     # Soft masks are binarized strictly above this probability.
     node.MASK_THR = 0.5
+    # Whether results of box NMS have the bounds of their masks as boxes, as those of mask NMS always do,
+    # instead of the detector's boxes.
+    node.BOXES_FROM_MASKS = False
 
 
 def add_fcos_config(cfg: CfgNode) -> None:

@@ -42,7 +42,7 @@ class Candidates:
 class PointPostprocessor:
     """Turns predictions into instances; for the thresholds see ``MODEL.FCOS`` and ``MODEL.CONDINST``.
 
-    With ``with_masks`` False results have boxes only; box NMS then computes no mask.
+    With ``with_masks`` False results have boxes only; if these are the detector's, no mask is computed.
 
     Raises:
         InputError: If ``nms_type`` is unknown.
@@ -62,6 +62,7 @@ class PointPostprocessor:
     nms_thr: float
     update_thr: float
     mask_thr: float
+    boxes_from_masks: bool
     mask_out_stride: int
     with_masks: bool
 
@@ -92,15 +93,15 @@ class PointPostprocessor:
 
         Returns:
             At most ``post_nms_topk_test`` instances, best first; see :func:`build_instances`. Boxes are the
-            detector's with box NMS, and the masks' bounds otherwise.
+            detector's with box NMS unless ``boxes_from_masks``, and the masks' bounds otherwise.
         """
         candidates = self._select(class_scores, centerness, points)
         boxes = None
         if self.nms_type == "box":
             assert distances is not None, "box NMS needs boxes"
             candidates, boxes = self._suppress_boxes(candidates, distances, points, image_size)
-            boxes = _rescale_boxes(boxes, image_size, output_size)
-            masks = soft_masks(candidates.point) if self.with_masks else None
+            boxes = None if self.boxes_from_masks else _rescale_boxes(boxes, image_size, output_size)
+            masks = soft_masks(candidates.point) if self.with_masks or boxes is None else None
         else:
             candidates, masks = self._suppress_masks(candidates, soft_masks)
         return build_instances(

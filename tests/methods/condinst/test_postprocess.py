@@ -9,6 +9,7 @@ from solo_d2.config import get_cfg
 from solo_d2.methods.condinst.points import PointGenerator
 from solo_d2.methods.condinst.postprocess import PointPostprocessor
 from solo_d2.ops import box_nms, mask_nms, restore_masks
+from solo_d2.structures import boxes_from_masks
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.settings import build
 
@@ -121,9 +122,40 @@ def test_boxes_only():
     assert len(by_masks) and not by_masks.has("pred_masks")
 
 
+def test_boxes_of_masks_replace_the_detectors():
+    own = infer(BOXES, make_predictions())
+    inference = replace(BOXES, boxes_from_masks=True)
+    result = infer(inference, make_predictions())
+    assert torch.equal(result.scores, own.scores) and torch.equal(result.pred_masks, own.pred_masks)
+    assert torch.equal(result.pred_boxes.tensor, boxes_from_masks(own.pred_masks).float())
+    assert not torch.equal(result.pred_boxes.tensor, own.pred_boxes.tensor)
+
+
+def test_boxes_of_masks_alone():
+    """Without masks in the result they still come from the masks, and may be a fraction of a pixel larger."""
+    inference = replace(BOXES, boxes_from_masks=True)
+    full = infer(inference, make_predictions())
+    alone = infer(replace(inference, with_masks=False), make_predictions())
+    assert not alone.has("pred_masks") and torch.equal(alone.scores, full.scores)
+    grown = (alone.pred_boxes.tensor - full.pred_boxes.tensor) * torch.tensor([-1, -1, 1, 1])
+    assert ((grown >= 0) & (grown < 2 * inference.mask_out_stride)).all()
+
+
 @pytest.mark.parametrize("nms_type", ["box", "matrix"])
-def test_nothing_above_the_threshold(nms_type):
-    result = infer(replace(BOXES, inference_th_test=1.0, nms_type=nms_type), make_predictions())
+def test_boxes_of_an_empty_mask_are_empty(nms_type):
+    scores, centerness, distances, masks = make_predictions()
+    scores = torch.zeros_like(scores)
+    scores[13, 2] = centerness[13] = 1
+    inference = replace(BOXES, nms_type=nms_type, boxes_from_masks=True)
+    result = infer(inference, (scores, centerness, distances, torch.zeros_like(masks)))
+    assert result.pred_boxes.tensor.tolist() == [[0, 0, 0, 0]]
+
+
+@pytest.mark.parametrize("nms_type", ["box", "matrix"])
+@pytest.mark.parametrize("from_masks", [False, True])
+def test_nothing_above_the_threshold(nms_type, from_masks):
+    inference = replace(BOXES, inference_th_test=1.0, nms_type=nms_type, boxes_from_masks=from_masks)
+    result = infer(inference, make_predictions())
     assert result.pred_masks.shape == (0, *OUTPUT) and result.pred_masks.dtype == torch.bool
     assert result.pred_boxes.tensor.shape == (0, 4) and result.pred_classes.dtype == torch.int64
 

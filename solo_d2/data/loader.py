@@ -170,6 +170,7 @@ class TrainLoader:
                 f"DATALOADER.SAMPLER_TRAIN {sampler!r} is unknown: use TrainingSampler or "
                 "RepeatFactorTrainingSampler"
             )
+        _check_mask_format(cfg.INPUT.MASK_FORMAT, records)
         if not getattr(mapper, "needs_annotations", True):
             records = [{k: v for k, v in record.items() if k != "annotations"} for record in records]
         return {
@@ -246,6 +247,20 @@ class TrainLoader:
             raise InputError(
                 f"{len(self._unreadable)} of {self._size} training images cannot be read, {last}"
             )
+
+
+def _check_mask_format(mask_format: str, records: list[dict]) -> None:
+    """Raises ``InputError`` if ``INPUT.MASK_FORMAT`` is unknown, or polygons are wanted of RLE masks."""
+    if mask_format not in ("bitmask", "polygon"):
+        raise InputError(f"INPUT.MASK_FORMAT {mask_format!r} is unknown: use bitmask or polygon")
+    if mask_format == "bitmask":
+        return
+    for record in records:
+        for annotation in record.get("annotations", ()):
+            if isinstance(annotation.get("segmentation"), dict) and not annotation.get("iscrowd", 0):
+                raise InputError(
+                    f"masks of {record['file_name']} are RLE, no polygons: set INPUT.MASK_FORMAT bitmask"
+                )
 
 
 def _orientations(records: list[dict]) -> list[int] | None:

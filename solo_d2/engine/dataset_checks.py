@@ -2,6 +2,8 @@
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
@@ -82,12 +84,15 @@ def check_datasets(cfg: CfgNode, training: bool) -> None:
     if not training and not cfg.DATASETS.TEST:
         raise InputError("No data to evaluate: set DATASETS.TEST, or give --val-json, --val-images")
     trained, tested = list(cfg.DATASETS.TRAIN if training else ()), list(cfg.DATASETS.TEST)
-    for name in [*trained, *tested]:
+    for name in trained:
         _check_exists(name, name in tested)
     # A model that is evaluated has the classes of its own training data, where these are given.
     own = [name for name in cfg.DATASETS.TRAIN if training or name == "custom_train"]
     compared = trained if cfg.TEST.CLASS_AGNOSTIC else [*own, *tested]
-    _check_classes(compared, class_count_key(cfg), method_node(cfg).get("NUM_CLASSES"))
+    with _advice_for_own_data(cfg):
+        for name in tested:
+            _check_exists(name, True)
+        _check_classes(compared, class_count_key(cfg), method_node(cfg).get("NUM_CLASSES"))
     is_panoptic = meta_architecture(cfg).is_panoptic
     if is_panoptic:
         _check_stuff([*own, *tested], cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES)
@@ -96,12 +101,30 @@ def check_datasets(cfg: CfgNode, training: bool) -> None:
         _check_has_instances(name, cfg)
 
 
+@contextmanager
+def _advice_for_own_data(cfg: CfgNode) -> Iterator[None]:
+    """Explains an ``InputError`` about the config's validation data if only training data are own data."""
+    custom = cfg.DATASETS.CUSTOM
+    try:
+        yield
+    except InputError as error:
+        if not (custom.TRAIN_JSON or custom.TRAIN_UNLABELLED) or custom.VAL_JSON or custom.VAL_CLASSES:
+            raise
+        raise InputError(
+            "your own data has no validation part: give --val-json and --val-images, or DATASETS.TEST '()' "
+            f"to train without evaluation. The config's does not fit: {error}"
+        ) from error
+
+
 def _check_stuff(names: list[str], expected: int) -> None:
     """Checks that the datasets have as many semantic labels as the semantic branch has classes."""
     reference: list[str] = []
     for name in names:
         metadata = MetadataCatalog.get(name)
-        _, stuff = panoptic_labels(metadata)
+        things, stuff = panoptic_labels(metadata)
+        if metadata.get("panoptic_json") and not (things and stuff):
+            lacking = "stuff classes (isthing 0)" if things else "thing classes (isthing 1)"
+            raise InputError(f"Dataset {name} has no {lacking}: a panoptic model needs things and stuff")
         if not stuff:
             raise InputError(
                 f"A panoptic model learns stuff, too, but dataset {name} has instances only: name a panoptic "

@@ -1,6 +1,8 @@
 """Turns the command line and config file of a run into a checked config."""
 
 import argparse
+import logging
+import math
 import os
 
 from detectron2.config import CfgNode
@@ -8,6 +10,7 @@ from detectron2.data import Metadata
 from detectron2.engine import default_argument_parser
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
+from solo_d2.config import get_cfg
 from solo_d2.config.loading import load_config, merge_options
 from solo_d2.data.datasets import (
     register_all,
@@ -28,6 +31,8 @@ from .dataset_checks import (
     drop_unmeasurable,
     meta_architecture,
 )
+
+logger = logging.getLogger(__name__)
 
 # Key that custom data replaces, its name in the catalogs, and its keys below DATASETS.CUSTOM, also flags.
 _CUSTOM_SETS = (
@@ -83,10 +88,15 @@ def build_cfg(args: argparse.Namespace) -> CfgNode:
     """
     cfg = read_cfg(args)
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="solo_d2")
+    default = default_config(args)
+    if default:
+        logger.warning("no --config-file: using %s, a small model that needs no GPU", default)
     cfg.MODEL.DEVICE = available_device(cfg.MODEL.DEVICE)
     register_all()
     _register_custom_data(cfg, explicit_keys=args.opts[0::2] if args.opts else [])
     _check_weights(cfg, args)
+    if not args.eval_only:
+        _check_solver(cfg)
     drop_unmeasurable(cfg)
     check_datasets(cfg, training=not args.eval_only)
     cfg.freeze()
@@ -95,12 +105,31 @@ def build_cfg(args: argparse.Namespace) -> CfgNode:
 
 def read_cfg(args: argparse.Namespace) -> CfgNode:
     """Reads config file, flags and KEY VALUE pairs, in this order; reads no data."""
-    cfg = load_config(args.config_file)
+    default = default_config(args)
+    cfg = load_config(args.config_file or default)
+    if default:
+        cfg.DATASETS.TEST = ()
     for key in cfg.DATASETS.CUSTOM:
         if getattr(args, key.lower(), None):
             cfg.DATASETS.CUSTOM[key] = getattr(args, key.lower())
     merge_options(cfg, args.opts or [])
     return cfg
+
+
+def default_config(args: argparse.Namespace) -> str:
+    """Returns the name of the config for own data without ``--config-file``; "" if it is not needed.
+
+    Raises:
+        InputError: Weights are to be evaluated, whose config is not known.
+    """
+    own = [key.lower() for key in get_cfg().DATASETS.CUSTOM if getattr(args, key.lower(), None)]
+    if args.config_file or not own or "MODEL.META_ARCHITECTURE" in (args.opts or [])[0::2]:
+        return ""
+    if args.eval_only:
+        raise InputError("--eval-only needs the config of the weights: --config-file OUTPUT_DIR/config.yaml")
+    if args.train_unlabelled:
+        return "quick/densecl_tiny"
+    return "quick/panoptic_solov2_tiny" if args.train_panoptic else "quick/solov2_nuclei"
 
 
 def _register_custom_data(cfg: CfgNode, explicit_keys: list[str]) -> None:
@@ -193,6 +222,20 @@ def _set_class_count(cfg: CfgNode, key: str, count: int, explicit_keys: list[str
             f"has {count} classes: leave the key out"
         )
     node[leaf] = count
+
+
+def _check_solver(cfg: CfgNode) -> None:
+    """Raises ``InputError`` for a training without iterations, images or steps."""
+    solver = cfg.SOLVER
+    if solver.MAX_ITER < 1:
+        raise InputError(
+            f"SOLVER.MAX_ITER {solver.MAX_ITER}: a training has at least 1 iteration; --eval-only evaluates "
+            "MODEL.WEIGHTS without one"
+        )
+    if solver.IMS_PER_BATCH < 1:
+        raise InputError(f"SOLVER.IMS_PER_BATCH {solver.IMS_PER_BATCH}: it must be at least 1")
+    if not 0 < solver.BASE_LR < math.inf:
+        raise InputError(f"SOLVER.BASE_LR {solver.BASE_LR}: nothing can be learned; give a positive number")
 
 
 def _check_weights(cfg: CfgNode, args: argparse.Namespace) -> None:

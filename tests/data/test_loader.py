@@ -266,3 +266,16 @@ def test_impossible_settings(scenes, monkeypatch):
     _rank(monkeypatch, 0, 3)
     with pytest.raises(InputError, match="multiple of the number of processes"):
         _loader()
+
+
+@pytest.mark.parametrize(
+    ("mask_format", "line"),
+    [
+        ("polygon", r"are RLE, no polygons: set INPUT\.MASK_FORMAT bitmask$"),
+        ("bits", r"MASK_FORMAT 'bits' is unknown: use bitmask or polygon$"),
+    ],
+)
+def test_masks_that_a_format_cannot_hold_are_found_before_training(scenes, mask_format, line):
+    with pytest.raises(InputError, match=line):
+        build_train_loader(_cfg(**{"INPUT.MASK_FORMAT": mask_format}))
+    assert len(next(iter(build_train_loader(_cfg(**{"INPUT.MASK_FORMAT": "bitmask"}))))) == 4

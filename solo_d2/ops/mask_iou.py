@@ -1,12 +1,10 @@
 """IoU of every mask with the better ones of its class."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from .checks import check_masks
-from .pack_masks import PIXELS_PER_BLOCK, WORD_BITS, unpack_bits
+from .pack_masks import PIXELS_PER_BLOCK, WORD_BITS, register_no_gradient, unpack_bits
 
 torch.library.define(
     "solo_d2::mask_iou", "(Tensor masks, Tensor? labels=None, float threshold=0.5) -> Tensor"
@@ -47,16 +45,7 @@ def _fake(masks: Tensor, labels: Tensor | None = None, threshold: float = 0.5) -
     return masks.new_empty(count, count, dtype=torch.float32)
 
 
-def _no_gradient(ctx: Any, inputs: tuple, output: Tensor) -> None:
-    """Marks the output as non-differentiable: an IoU of thresholded masks is piecewise constant."""
-    ctx.mark_non_differentiable(output)
-
-
-def _backward(ctx: Any, grad: Tensor) -> tuple[None, None, None]:
-    return None, None, None
-
-
-torch.library.register_autograd("solo_d2::mask_iou", _backward, setup_context=_no_gradient)
+register_no_gradient("mask_iou")
 
 
 def jaccard_distance(masks: Tensor, labels: Tensor | None, threshold: float) -> Tensor:

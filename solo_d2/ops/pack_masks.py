@@ -91,6 +91,23 @@ def _backward(ctx: Any, grad_bits: None, grad_area: None, grad_soft_sum: Tensor)
 torch.library.register_autograd("solo_d2::pack_masks", _backward, setup_context=_save_bits)
 
 
+def register_no_gradient(operator: str) -> None:
+    """Marks all outputs of ``solo_d2::<operator>`` as non-differentiable.
+
+    What is computed from thresholded masks alone is piecewise constant.
+    """
+    torch.library.register_autograd(f"solo_d2::{operator}", _give_none, setup_context=_mark_outputs)
+
+
+def _mark_outputs(ctx: Any, inputs: tuple, output: Tensor | tuple[Tensor, ...]) -> None:
+    ctx.mark_non_differentiable(*(output if isinstance(output, tuple) else (output,)))
+    ctx.inputs = len(inputs)
+
+
+def _give_none(ctx: Any, *grads: Tensor) -> tuple[None, ...]:
+    return (None,) * ctx.inputs
+
+
 def pack_bits(inside: Tensor) -> Tensor:
     """Packs (N, P) bool into (N, ceil(P / 64)) int64 words; bits after P are 0."""
     if not inside.numel():

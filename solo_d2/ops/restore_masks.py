@@ -5,7 +5,7 @@ N: masks; h, w: their feature size; H, W: the output's size; K: words of all cro
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from solo_d2.layers import restore_size
 from solo_d2.structures import boxes_from_masks
 
 from .checks import check_restoring
-from .pack_masks import WORD_BITS, pack_bits, unpack_bits
+from .pack_masks import WORD_BITS, pack_bits, register_no_gradient, unpack_bits
 
 
 @dataclass(frozen=True)
@@ -209,14 +209,5 @@ def _fake_crops(
     return areas.new_empty(words), torch.empty_like(boxes, dtype=torch.int64), boxes, areas
 
 
-def _no_gradient(ctx: Any, inputs: tuple, output: tuple[Tensor, ...]) -> None:
-    """Marks the outputs as non-differentiable: binary masks and their boxes are piecewise constant."""
-    ctx.mark_non_differentiable(*output)
-
-
-def _backward(ctx: Any, *grads: Tensor) -> tuple[None, ...]:
-    return (None,) * 6
-
-
 for _name in ("restore_masks", "restore_crops"):
-    torch.library.register_autograd(f"solo_d2::{_name}", _backward, setup_context=_no_gradient)
+    register_no_gradient(_name)

@@ -8,13 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from detectron2.structures import ImageList
-from solo_d2.layers import flatten_levels
 from solo_d2.utils.errors import InputError
 
 from .cell_masks import UnifiedMasks
 from .layout import GridLayout
 from .model import GridSegmenter
-from .postprocess import points_nms
+from .postprocess import cell_scores
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def compute_activations(model: nn.Module, model_input: dict) -> tuple[Activation
     shared = masks if isinstance(masks, UnifiedMasks) and masks.kernel_size == 1 else None
     activations = Activations(
         layout=model.layout,
-        scores=flatten_levels([points_nms(logits.sigmoid()) for logits in category_logits])[0],
+        scores=cell_scores(category_logits)[0],
         soft_masks=partial(masks.soft, 0),
         mask_feature=None if shared is None else shared.feature[0],
         kernels=None if shared is None else shared.kernels[0],

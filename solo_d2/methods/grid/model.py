@@ -27,7 +27,7 @@ from .config import GRID_WEIGHT_KEYS
 from .head import GridHead
 from .layout import GridLayout, GridTargets
 from .losses import GridLoss
-from .postprocess import GridPostprocessor, points_nms
+from .postprocess import GridPostprocessor, cell_scores
 from .targets import assign_grid_targets
 
 
@@ -180,7 +180,7 @@ class GridSegmenter(DenseSegmenter):
         output_sizes: Sequence[tuple[int, int]],
     ) -> list[Instances]:
         category_logits, masks = self.predict(features)
-        scores = flatten_levels([points_nms(x.sigmoid()) for x in category_logits])
+        scores = cell_scores(category_logits)
         cell_strides = self.layout.cell_strides(scores.device)
         return [
             self.postprocess(

@@ -1,11 +1,11 @@
 """Postprocessing of grid predictions to instances for the whole SOLO family (SOLOv2 paper, section 2.1.4).
 
-K: cells of all levels; C: classes; M: candidates, (cell, class) pairs; h, w: mask feature size.
+B: images; K: cells of all levels; C: classes; M: candidates, (cell, class) pairs; h, w: mask feature size.
 Masks belong to cells, so each is computed once however many classes its cell has. Only packed bits are kept,
 1/32 of the soft values' memory; the soft values of the few survivors are recomputed.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from detectron2.structures import Instances
+from solo_d2.layers import flatten_levels
 from solo_d2.modeling.postprocess import build_instances, pack_computed_masks
 from solo_d2.ops import mask_nms
 
@@ -33,6 +34,18 @@ def points_nms(scores: Tensor) -> Tensor:
     # Padding shifts the 2x2 window to the left and the top, as in the published models.
     neighborhood = F.max_pool2d(scores, kernel_size=2, stride=1, padding=1)[..., :-1, :-1]
     return torch.where(scores == neighborhood, scores, 0)
+
+
+def cell_scores(category_logits: Sequence[Tensor]) -> Tensor:
+    """Computes the cells' scores after :func:`points_nms`.
+
+    Args:
+        category_logits: (B, C, S, S) per level.
+
+    Returns:
+        (B, K, C) in [0, 1].
+    """
+    return flatten_levels([points_nms(logits.sigmoid()) for logits in category_logits])
 
 
 @dataclass(frozen=True)

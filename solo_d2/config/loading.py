@@ -1,7 +1,7 @@
 """Loads configs from a file, from a config's name, or from a config node."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from detectron2.config import CfgNode
@@ -98,9 +98,18 @@ def merge_options(cfg: CfgNode, options: Sequence[str]) -> None:
             raise InputError(f"{key} {value}: {_reason(error)}") from error
 
 
+def flatten(node: Mapping, prefix: str = "") -> dict[str, object]:
+    """Returns the values of nested mappings by dotted name; an empty mapping is a value."""
+    flat: dict[str, object] = {}
+    for name, value in node.items():
+        path = f"{prefix}.{name}" if prefix else name
+        flat |= flatten(value, path) if isinstance(value, Mapping) and value else {path: value}
+    return flat
+
+
 def check_key(cfg: CfgNode, key: str, source: str) -> None:
     """Raises ``InputError``, with the nearest key, if a config has no such key."""
-    known = _flat_keys(cfg)
+    known = flatten(cfg)
     if key in known:
         return
     if any(name.startswith(f"{key}.") for name in known):
@@ -112,7 +121,7 @@ def _merge_file(cfg: CfgNode, path: str) -> None:
     if not os.path.isfile(path):
         raise InputError(f"Config file {path} does not exist")
     content = read_yaml_config(path)
-    for key in _flat_keys(content):
+    for key in flatten(content):
         check_key(cfg, key, path)
     needed = cfg.VERSION
     version = content.get("VERSION", needed)
@@ -130,14 +139,3 @@ def _merge_file(cfg: CfgNode, path: str) -> None:
 def _reason(error: Exception) -> str:
     """Returns what is wrong with a value; without a text, the value was nested too deeply to be read."""
     return str(error) or "a value is nested too deeply"
-
-
-def _flat_keys(node: dict, prefix: str = "") -> list[str]:
-    """Returns the dotted names of all values of nested dictionaries."""
-    keys = []
-    for name, value in node.items():
-        if isinstance(value, dict) and value:
-            keys.extend(_flat_keys(value, f"{prefix}{name}."))
-        else:
-            keys.append(prefix + name)
-    return keys

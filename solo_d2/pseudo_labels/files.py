@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Mapping
 
+from solo_d2.config.loading import flatten
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.hashing import hash_file, hash_value
 from solo_d2.utils.json_file import read_json
@@ -25,13 +26,9 @@ def digest_of_file(path: str | os.PathLike) -> str:
     return hash_file(path) if os.path.isfile(path) else hash_value(str(path))
 
 
-def flatten(node: Mapping, prefix: str = "") -> dict[str, object]:
-    """Returns the values of nested mappings by dotted name; tuples become lists, as in JSON."""
-    flat: dict[str, object] = {}
-    for name, value in node.items():
-        path = f"{prefix}.{name}" if prefix else name
-        flat |= flatten(value, path) if isinstance(value, Mapping) else {path: json.loads(json.dumps(value))}
-    return flat
+def flat_json(node: Mapping, prefix: str = "") -> dict[str, object]:
+    """Returns a config's values by dotted name, as JSON has them: tuples become lists."""
+    return json.loads(json.dumps(flatten(node, prefix)))
 
 
 def describe_changes(before: Mapping[str, object], now: Mapping[str, object]) -> str:

@@ -10,7 +10,7 @@ from detectron2.config import CfgNode
 from solo_d2.data.image_paths import ImagePaths
 from solo_d2.utils.hashing import hash_value
 
-from .files import digest_of_file, flatten
+from .files import digest_of_file, flat_json
 from .stages import Stage
 
 # Keys that do not change results: folder, device, when checkpoints are saved. Weights are compared by
@@ -40,13 +40,13 @@ class Method:
     @property
     def weights(self) -> str:
         """The initial weights."""
-        return str(flatten(self.cfg)["MODEL.WEIGHTS"])
+        return str(flat_json(self.cfg)["MODEL.WEIGHTS"])
 
     def settings(self, labels: bool = False) -> dict[str, object]:
         """Returns flat keys without ``_NOT_SETTINGS``; ``PSEUDO_LABELS`` only for stages that make labels."""
         return {
             key: value
-            for key, value in flatten(self.cfg).items()
+            for key, value in flat_json(self.cfg).items()
             if key not in _NOT_SETTINGS and (labels or not key.startswith("PSEUDO_LABELS."))
         }
 

@@ -3,7 +3,7 @@
 import pytest
 
 from detectron2.config import CfgNode
-from solo_d2.pseudo_labels.files import describe_changes, digest_of_file, flatten, read_object
+from solo_d2.pseudo_labels.files import describe_changes, digest_of_file, flat_json, read_object
 
 
 @pytest.mark.parametrize("content", [None, "", '{"a": 1', "[1]", "\x00"])
@@ -27,7 +27,7 @@ def test_digests(tmp_path):
 
 def test_flatten_and_changes():
     node = CfgNode({"A": {"B": (1, 2), "C": "x"}, "D": 0.5})
-    flat = flatten(node, "N")
+    flat = flat_json(node, "N")
     assert flat == {"N.A.B": [1, 2], "N.A.C": "x", "N.D": 0.5}
     assert describe_changes(flat, dict(flat)) == ""
     assert describe_changes(flat, flat | {"N.D": 1.0}) == "N.D was 0.5, is 1.0"

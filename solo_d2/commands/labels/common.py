@@ -12,7 +12,7 @@ from detectron2.config import CfgNode
 from detectron2.structures import Instances
 from solo_d2.data.image_paths import ImagePaths, list_images
 from solo_d2.engine import cli, flag_types
-from solo_d2.pseudo_labels.files import describe_changes, digest_of_file, flatten
+from solo_d2.pseudo_labels.files import describe_changes, digest_of_file, flat_json
 from solo_d2.pseudo_labels.labeling import Labeling, Segmenter, count_labels, run_labeling
 from solo_d2.pseudo_labels.shards import ShardStore, read_settings
 from solo_d2.utils.errors import InputError
@@ -55,9 +55,11 @@ def _read_part(text: str) -> tuple[int, int]:
 
 def settings_from_config(cfg: CfgNode, images: ImagePaths) -> dict[str, object]:
     """Returns everything that labels depend on, as flat JSON values."""
-    settings = {key: value for key, value in flatten(cfg.MODEL, "MODEL").items() if key not in _NOT_SETTINGS}
-    settings |= flatten({key: cfg.INPUT[key] for key in _INPUT_KEYS}, "INPUT")
-    settings |= flatten(cfg.PSEUDO_LABELS, "PSEUDO_LABELS")
+    settings = {
+        key: value for key, value in flat_json(cfg.MODEL, "MODEL").items() if key not in _NOT_SETTINGS
+    }
+    settings |= flat_json({key: cfg.INPUT[key] for key in _INPUT_KEYS}, "INPUT")
+    settings |= flat_json(cfg.PSEUDO_LABELS, "PSEUDO_LABELS")
     del settings["PSEUDO_LABELS.BATCH_SIZE"]
     settings["weights (SHA-256)"] = digest_of_file(cfg.MODEL.WEIGHTS)
     settings["image names and ids (SHA-256)"] = hash_value([images.names, images.ids])

@@ -6,6 +6,7 @@ solo-d2 analyze dataset --json annotations.json --images images --min-size 512 -
 
 import argparse
 
+from solo_d2.config import get_cfg
 from solo_d2.data.analysis.recommendation import recommend
 from solo_d2.data.analysis.report import format_report
 from solo_d2.data.analysis.statistics import tabulate_instances
@@ -30,5 +31,7 @@ def run(arguments: argparse.Namespace) -> None:
     cli.show_log()
     content, _ = read_coco(arguments.json, arguments.images)
     table = tabulate_instances(content)
-    advice = recommend(table, arguments.levels, arguments.min_size, arguments.max_size)
-    print(format_report(table, advice))
+    default = get_cfg().MODEL.SOLOV2
+    grids, ranges = default.NUM_GRIDS[: arguments.levels], default.FPN_SCALE_RANGES
+    advice = recommend(table, grids, ranges[-1][1], arguments.min_size, arguments.max_size)
+    print(format_report(table, advice, grids, ranges[: arguments.levels]))

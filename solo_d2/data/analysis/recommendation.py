@@ -1,10 +1,11 @@
 """Recommends input size, scale ranges and grids for a data set's instances."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from .statistics import DEFAULT_GRIDS, DEFAULT_RANGES, InstanceTable, input_scales, level_statistics
+from .statistics import InstanceTable, input_scales, level_statistics
 
 _GRID_CHOICES = (12, 16, 24, 36, 40, 48, 64, 80, 96)
 _SMALLEST_CELL = 4.0  # pixels; one pixel of the mask feature
@@ -38,7 +39,11 @@ class Recommendation:
 
 
 def recommend(
-    table: InstanceTable, levels: int, min_size: int | None = None, max_size: int | None = None
+    table: InstanceTable,
+    grids: Sequence[int],
+    largest: int,
+    min_size: int | None = None,
+    max_size: int | None = None,
 ) -> Recommendation:
     """Chooses input size, scale ranges and grids.
 
@@ -48,7 +53,8 @@ def recommend(
 
     Args:
         table: The instances.
-        levels: Number of pyramid levels, 1 to 5.
+        grids: Smallest number of cells per side of each level.
+        largest: Upper bound of the last level's scales in pixels.
         min_size: Short side to use; chosen by default.
         max_size: Maximum long side; by default 5/3 of the short side, as 1333 for 800.
 
@@ -58,14 +64,13 @@ def recommend(
     chosen = min_size or _choose_size(table)
     longest = max_size or max(round(chosen * _MAX_SIZE_RATIO), 1)
     scales = input_scales(table, chosen, longest)
-    ranges = _choose_ranges(scales, levels)
-    grids = [
-        _choose_grid(table, chosen, longest, grid, bounds)
-        for grid, bounds in zip(DEFAULT_GRIDS[:levels], ranges, strict=True)
+    ranges = _choose_ranges(scales, len(grids), largest)
+    chosen_grids = [
+        _choose_grid(table, chosen, longest, grid, bounds) for grid, bounds in zip(grids, ranges, strict=True)
     ]
     first = max(_SIZE_STEP, _multiple(0.8 * chosen))
     sizes = sorted({*range(first, chosen, _SIZE_STEP), chosen})
-    return Recommendation(tuple(grids), ranges, tuple(sizes), chosen, longest)
+    return Recommendation(tuple(chosen_grids), ranges, tuple(sizes), chosen, longest)
 
 
 def _choose_size(table: InstanceTable) -> int:
@@ -81,15 +86,14 @@ def _multiple(length: float) -> int:
     return max(1, round(length / _SIZE_STEP)) * _SIZE_STEP
 
 
-def _choose_ranges(scales: np.ndarray, levels: int) -> tuple[tuple[int, int], ...]:
+def _choose_ranges(scales: np.ndarray, levels: int, largest: int) -> tuple[tuple[int, int], ...]:
     large = float(np.percentile(scales, 95))
     wanted = large / 2 ** max(levels - 2, 0)
     base = min(_RANGE_BASES, key=lambda value: abs(value - wanted))
-    top = DEFAULT_RANGES[-1][1]
     ranges = [
         (1 if level == 0 else base * 2 ** (level - 1), base * 2 ** (level + 1)) for level in range(levels)
     ]
-    ranges[-1] = (ranges[-1][0], top)
+    ranges[-1] = (ranges[-1][0], largest)
     return tuple(ranges)
 
 

@@ -5,35 +5,31 @@ from collections.abc import Sequence
 import numpy as np
 
 from .recommendation import Recommendation
-from .statistics import (
-    DEFAULT_GRIDS,
-    DEFAULT_RANGES,
-    InstanceTable,
-    collision_fraction,
-    input_scales,
-    level_statistics,
-)
+from .statistics import InstanceTable, collision_fraction, input_scales, level_statistics
 
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 
 
-def format_report(table: InstanceTable, advice: Recommendation) -> str:
+def format_report(
+    table: InstanceTable, advice: Recommendation, grids: Sequence[int], ranges: Sequence[Sequence[int]]
+) -> str:
     """Describes a data set at the recommended input size.
 
     Args:
         table: The instances.
         advice: The recommended settings.
+        grids: Default cells per side of each level, for comparison.
+        ranges: Default scale bounds in pixels of each level.
 
     Returns:
         Lines of text; the last block is YAML to paste into a config file.
     """
     size = advice.min_size_test, advice.max_size
-    defaults = DEFAULT_GRIDS[: len(advice.grids)], DEFAULT_RANGES[: len(advice.ranges)]
     return "\n".join(
         [
             *_overview(table, *size),
             "",
-            *_level_table("Default levels", table, size, *defaults),
+            *_level_table("Default levels", table, size, grids, ranges),
             "",
             *_level_table("Recommended levels", table, size, advice.grids, advice.ranges),
             "",
@@ -82,7 +78,7 @@ def _level_table(
     table: InstanceTable,
     size: tuple[int, int],
     grids: Sequence[int],
-    ranges: Sequence[tuple[int, int]],
+    ranges: Sequence[Sequence[int]],
 ) -> list[str]:
     lines = [f"{title}:", "  grid   scale range  instances  sharing their center cell"]
     for level in level_statistics(table, size[0], size[1], grids, ranges):

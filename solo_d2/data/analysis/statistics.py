@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from pycocotools import mask as coco_mask
 
+from solo_d2.structures import mass_centers
 from solo_d2.structures.coco_masks import pack
 from solo_d2.utils.errors import InputError
-
-DEFAULT_GRIDS = (40, 36, 24, 16, 12)
-DEFAULT_RANGES = ((1, 96), (48, 192), (96, 384), (192, 768), (384, 2048))
 
 _PADDING = 32  # the input is padded to a multiple of this
 
@@ -92,10 +91,8 @@ def mass_center(segmentation: list | dict, height: int, width: int) -> tuple[flo
     packed = pack(segmentation, height, width)
     left, top, wide, high = (int(value) for value in coco_mask.toBbox(packed))
     mask = coco_mask.decode(packed)[top : top + high, left : left + wide]
-    total = mask.sum()
-    x = np.dot(mask.sum(axis=0), np.arange(wide)) / total
-    y = np.dot(mask.sum(axis=1), np.arange(high)) / total
-    return left + float(x), top + float(y)
+    x, y = mass_centers(torch.from_numpy(mask.astype(bool))[None])[0][0].tolist()
+    return left + x, top + y
 
 
 def resize_factors(image_size: np.ndarray, min_size: int, max_size: int) -> np.ndarray:
@@ -121,8 +118,8 @@ def level_statistics(
     table: InstanceTable,
     min_size: int,
     max_size: int,
-    grids: Sequence[int] = DEFAULT_GRIDS,
-    ranges: Sequence[tuple[int, int]] = DEFAULT_RANGES,
+    grids: Sequence[int],
+    ranges: Sequence[Sequence[int]],
 ) -> list[LevelStatistics]:
     """Counts instances and center-cell collisions of every level.
 
@@ -150,8 +147,8 @@ def collision_fraction(
     table: InstanceTable,
     min_size: int,
     max_size: int,
-    grids: Sequence[int] = DEFAULT_GRIDS,
-    ranges: Sequence[tuple[int, int]] = DEFAULT_RANGES,
+    grids: Sequence[int],
+    ranges: Sequence[Sequence[int]],
 ) -> float:
     """Returns the fraction of all instances that share their center cell on all of their levels."""
     scales = input_scales(table, min_size, max_size)

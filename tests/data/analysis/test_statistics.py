@@ -13,6 +13,9 @@ from solo_d2.data.analysis.statistics import (
 )
 from solo_d2.utils.errors import InputError
 
+GRIDS = (40, 36, 24, 16, 12)
+RANGES = ((1, 96), (48, 192), (96, 384), (192, 768), (384, 2048))
+
 
 def test_mass_center_equals_the_mean_of_pixel_indices():
     rng = np.random.default_rng(0)
@@ -40,7 +43,7 @@ def _table(centers, scales, images=None, size=(320, 320)):
 
 def test_levels_are_inclusive_and_overlap():
     table = _table([(10 * i, 5) for i in range(5)], [48, 96, 97, 192, 1])
-    levels = level_statistics(table, 320, 1000)
+    levels = level_statistics(table, 320, 1000, GRIDS, RANGES)
     assert [level.instances for level in levels] == [3, 4, 3, 1, 0]
     assert input_scales(table, 640, 1000) == pytest.approx(2 * table.scale)
 
@@ -70,7 +73,7 @@ def test_cells_are_those_of_the_padded_image():
 
 def test_instances_of_other_images_do_not_collide():
     table = _table([(5, 5), (5, 5)], [10, 10], images=[0, 1])
-    assert collision_fraction(table, 320, 1000) == 0
+    assert collision_fraction(table, 320, 1000, GRIDS, RANGES) == 0
 
 
 def test_tabulate():

@@ -14,7 +14,7 @@ def _table():
 
 
 def test_snippet_is_valid_configuration(tmp_path):
-    advice = recommend(_table(), 3)
+    advice = recommend(_table(), [40, 36, 24], 2048)
     path = tmp_path / "recommended.yaml"
     path.write_text(yaml_snippet(advice))
     cfg = get_cfg()
@@ -26,8 +26,9 @@ def test_snippet_is_valid_configuration(tmp_path):
 
 
 def test_report_counts():
-    advice = recommend(_table(), 5, min_size=256)
-    text = format_report(_table(), advice)
+    default = get_cfg().MODEL.SOLOV2
+    advice = recommend(_table(), default.NUM_GRIDS, 2048, min_size=256)
+    text = format_report(_table(), advice, default.NUM_GRIDS, default.FPN_SCALE_RANGES)
     assert "3 images (median 256 x 256), 1 without instances" in text
     assert "3 instances and 4 crowds" in text
     assert "2 (100.0%)" not in text.splitlines()[0]

@@ -13,10 +13,15 @@ import yaml
 
 from detectron2.config import CfgNode
 from detectron2.config import get_cfg as get_detectron2_cfg
+from detectron2.modeling import build_backbone
+from solo_d2.checkpoint import read_native
+from solo_d2.checkpoint.efficientnet import EFFICIENTNET_LITE
 from solo_d2.checkpoint.preprocessing import TORCHVISION
+from solo_d2.checkpoint.resnet import BOTTOM_UP
 from solo_d2.config import get_cfg
 from solo_d2.engine.weights import preprocessing_of
 from solo_d2.export.backbone import BackboneRecipe
+from solo_d2.utils.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "configs"
@@ -150,6 +155,26 @@ def test_a_pipelines_configs_share_one_backbone(name):
 def test_the_published_densecl_backbone_needs_no_conversion():
     for path in CONFIGS.glob("FreeSOLO/*.yaml"):
         assert TORCHVISION.differences(preprocessing_of(load(path))) == [], path.name
+
+
+FROM_PACKAGES = [path for path in LEAVES if load(path).MODEL.WEIGHTS.startswith("pretrained://")]
+
+
+@pytest.mark.parametrize("path", FROM_PACKAGES, ids=name_of)
+def test_images_are_as_the_installed_weights_expect_them(path):
+    assert EFFICIENTNET_LITE.preprocessing.differences(preprocessing_of(load(path))) == []
+
+
+@pytest.mark.parametrize("path", FROM_PACKAGES, ids=name_of)
+def test_installed_weights_fill_the_backbone(path):
+    cfg = load(path)
+    try:
+        native = read_native(cfg.MODEL.WEIGHTS)
+    except InputError as error:
+        pytest.skip(str(error))
+    body = build_backbone(cfg).bottom_up
+    shapes = {BOTTOM_UP + name: value.shape for name, value in body.state_dict().items()}
+    assert {name: value.shape for name, value in native.weights.items()} == shapes
 
 
 def test_what_learns_no_classes_is_measured_without_them():

@@ -7,7 +7,6 @@ The merge runs on one core, whatever there is; panoptic quality on all, PNG deco
 go over one instance (one pair of segments) and all its pixels at a time; results are compared before timing.
 """
 
-import json
 import tempfile
 from pathlib import Path
 
@@ -98,8 +97,8 @@ def measure_merge(repeats: int) -> list[dict]:
     return rows
 
 
-def write_set(folder: Path, name: str, maps: list[np.ndarray]) -> tuple[Path, Path]:
-    """Writes an annotation set; odd categories are things. Returns JSON and PNG folder."""
+def write_set(folder: Path, name: str, maps: list[np.ndarray]) -> tuple[dict, Path]:
+    """Writes the PNG files of a set, odd categories being things; returns its content and the folder."""
     annotations = []
     for number, ids in enumerate(maps):
         write_bytes(folder / name / f"{number}.png", encode_ids(ids))
@@ -110,9 +109,7 @@ def write_set(folder: Path, name: str, maps: list[np.ndarray]) -> tuple[Path, Pa
         ]
         annotations.append({"image_id": number, "file_name": f"{number}.png", "segments_info": segments})
     categories = [{"id": i, "name": str(i), "isthing": i % 2} for i in range(NUM_CATEGORIES)]
-    path = folder / f"{name}.json"
-    path.write_text(json.dumps({"annotations": annotations, "categories": categories}))
-    return path, folder / name
+    return {"annotations": annotations, "categories": categories}, folder / name
 
 
 def make_maps() -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -128,13 +125,10 @@ def make_maps() -> tuple[list[np.ndarray], list[np.ndarray]]:
     return truths, predictions
 
 
-def quality_by_loops(
-    truth_json: Path, predicted_json: Path, truth_folder: Path, predicted_folder: Path
-) -> float:
+def quality_by_loops(truth: dict, predicted: list[dict], truth_folder: Path, predicted_folder: Path) -> float:
     """PQ over all classes, one pair of masks at a time; the sets here have no crowds."""
-    truth, predicted = (json.loads(path.read_text()) for path in (truth_json, predicted_json))
     totals = np.zeros((NUM_CATEGORIES, 4))  # IoU, matches, false ones, missed ones
-    for a, b in zip(truth["annotations"], predicted["annotations"], strict=True):
+    for a, b in zip(truth["annotations"], predicted, strict=True):
         ids, other = read_ids(truth_folder / a["file_name"]), read_ids(predicted_folder / b["file_name"])
         matched = set()
         for t in a["segments_info"]:
@@ -160,10 +154,10 @@ def quality_by_loops(
 def measure_quality(repeats: int) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         truths, predictions = make_maps()
-        (truth_json, truth_folder), (predicted_json, predicted_folder) = (
+        (truth, truth_folder), (predicted, predicted_folder) = (
             write_set(Path(folder), name, maps) for name, maps in (("truth", truths), ("found", predictions))
         )
-        files = (truth_json, predicted_json, truth_folder, predicted_folder)
+        files = (truth, predicted["annotations"], truth_folder, predicted_folder)
         ours, baseline = panoptic_quality(*files)["All"]["pq"], quality_by_loops(*files)
         assert abs(ours - baseline) < 1e-9, (ours, baseline)
         return row(

@@ -99,10 +99,9 @@ class PanopticEvaluator(DatasetEvaluator):
             folder = self._output_dir
             if folder is None:
                 folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="panoptic_"))
-            json_file = _write_predictions(Path(folder), predictions, truth)
             quality = panoptic_quality(
-                self._truth_json,
-                json_file,
+                truth,
+                _write_predictions(Path(folder), predictions, truth),
                 self._truth_folder,
                 Path(folder) / PREDICTIONS,
                 image_ids={p["image_id"] for p in predictions},
@@ -112,8 +111,8 @@ class PanopticEvaluator(DatasetEvaluator):
         return OrderedDict(panoptic_seg=_in_percent(quality, truth["categories"]))
 
 
-def _write_predictions(folder: Path, predictions: list[dict], truth: dict) -> Path:
-    """Writes PNG files, then the JSON, which is the annotation file's with other "annotations".
+def _write_predictions(folder: Path, predictions: list[dict], truth: dict) -> list[dict]:
+    """Writes PNG files, then the JSON, which is the annotation file's with the returned "annotations".
 
     Images of one name in several folders get PNG files of different names.
     """
@@ -123,9 +122,8 @@ def _write_predictions(folder: Path, predictions: list[dict], truth: dict) -> Pa
         write_bytes(target, prediction["png"], sync=False)
         kept = {key: value for key, value in prediction.items() if key != "png"}
         records.append({**kept, "file_name": target.name})
-    path = folder / f"{PREDICTIONS}.json"
-    write_json(path, {**truth, "annotations": records})
-    return path
+    write_json(folder / f"{PREDICTIONS}.json", {**truth, "annotations": records})
+    return records
 
 
 def _in_percent(quality: dict, categories: list[dict]) -> dict[str, float]:

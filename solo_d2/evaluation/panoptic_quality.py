@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 
 from solo_d2.utils.errors import InputError
-from solo_d2.utils.json_file import read_json
 from solo_d2.utils.panoptic_png import VOID, read_ids
 from solo_d2.utils.parallel import map_in_processes
 
@@ -210,8 +209,8 @@ def _check_prediction(
 
 
 def panoptic_quality(
-    truth_json: str | os.PathLike,
-    prediction_json: str | os.PathLike,
+    truth: Mapping,
+    predictions: Iterable[Mapping],
     truth_folder: str | os.PathLike,
     prediction_folder: str | os.PathLike,
     workers: int | None = None,
@@ -220,12 +219,12 @@ def panoptic_quality(
     """Measures predictions against annotations, both in COCO's panoptic format.
 
     Args:
-        truth_json: "annotations" (image_id, file_name, segments_info) and "categories".
-        prediction_json: "annotations" of every image.
-        truth_folder: Folder of the PNG files that ``truth_json`` names.
-        prediction_folder: Folder of the PNG files that ``prediction_json`` names.
+        truth: "annotations" (image_id, file_name, segments_info) and "categories".
+        predictions: Annotations of every image.
+        truth_folder: Folder of the PNG files that ``truth`` names.
+        prediction_folder: Folder of the PNG files that ``predictions`` name.
         workers: Processes; default one per core, fewer for few images.
-        image_ids: Images that count; by default all of ``truth_json``.
+        image_ids: Images that count; by default all of ``truth``.
 
     Returns:
         See :meth:`PanopticCounts.summary`.
@@ -233,16 +232,12 @@ def panoptic_quality(
     Raises:
         InputError: If a prediction is missing or contradictory, or a file cannot be read.
     """
-    truth = read_json(truth_json, "panoptic annotation file")
-    predicted = read_json(prediction_json, "file of panoptic predictions")
-    predictions = {a["image_id"]: a for a in predicted["annotations"]}
+    predicted = {a["image_id"]: a for a in predictions}
     wanted = [a for a in truth["annotations"] if image_ids is None or a["image_id"] in image_ids]
-    missing = [a["image_id"] for a in wanted if a["image_id"] not in predictions]
+    missing = [a["image_id"] for a in wanted if a["image_id"] not in predicted]
     if missing:
-        raise InputError(
-            f"{prediction_json} has no prediction for image {missing[0]} ({len(missing)} in all)"
-        )
-    pairs = [(a, predictions[a["image_id"]]) for a in wanted]
+        raise InputError(f"there is no prediction for image {missing[0]} ({len(missing)} in all)")
+    pairs = [(a, predicted[a["image_id"]]) for a in wanted]
     count = partial(
         _count_files,
         truth_folder=Path(truth_folder),

@@ -1,9 +1,12 @@
 """A scene as COCO records: instance annotations, panoptic segments, and their PNG pictures."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from pycocotools import mask as coco_mask
+
+from solo_d2.structures.coco_masks import mask_fields
+from solo_d2.utils.panoptic_png import rgb_to_ids
 
 from .config import STUFF_CLASSES, THING_CLASSES
 from .scene import Scene
@@ -82,15 +85,12 @@ def scene_records(scene: Scene, index: int) -> SceneRecords:
         segment = _add_segment(records, mask, 1 + item.kind, color)
         matte = f"{stem}_{position + 1}.png"
         records.mattes[matte] = np.dstack([np.where(item.alpha[..., None] > 0, item.color, 0), item.alpha])
-        rle = coco_mask.encode(np.asfortranarray(mask, np.uint8))
         records.annotations.append(
             {
                 "id": image_id * 100 + position + 1,
                 "image_id": image_id,
                 "category_id": segment["category_id"],
-                "segmentation": {"size": rle["size"], "counts": rle["counts"].decode("ascii")},
-                "area": segment["area"],
-                "bbox": [float(value) for value in segment["bbox"]],
+                **mask_fields(mask),
                 "iscrowd": 0,
                 "alpha_file": matte,
             }
@@ -103,26 +103,15 @@ def scene_records(scene: Scene, index: int) -> SceneRecords:
     return records
 
 
-def _add_segment(records: SceneRecords, mask: np.ndarray, category_id: int, color) -> dict:
-    red, green, blue = (int(value) for value in color)
-    records.panoptic[mask] = (blue, green, red)
+def _add_segment(records: SceneRecords, mask: np.ndarray, category_id: int, color: Sequence[int]) -> dict:
+    records.panoptic[mask] = color[::-1]
+    measured = mask_fields(mask)
     segment = {
-        "id": red + 256 * green + 256 * 256 * blue,
+        "id": int(rgb_to_ids(np.array(color))),
         "category_id": category_id,
-        "area": int(np.count_nonzero(mask)),
-        "bbox": _tight_box(mask),
+        "area": measured["area"],
+        "bbox": [int(value) for value in measured["bbox"]],
         "iscrowd": 0,
     }
     records.segments.append(segment)
     return segment
-
-
-def _tight_box(mask: np.ndarray) -> list[int]:
-    """Returns [x, y, width, height] of a mask with at least one pixel."""
-    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
-    return [
-        int(columns[0]),
-        int(rows[0]),
-        int(columns[-1] - columns[0] + 1),
-        int(rows[-1] - rows[0] + 1),
-    ]

@@ -111,6 +111,23 @@ def pack(segmentation: list | dict, height: int, width: int) -> dict:
     return segmentation
 
 
+def mask_fields(mask: np.ndarray) -> dict:
+    """Returns the fields of a mask's COCO record.
+
+    Args:
+        mask: (H, W) bool.
+
+    Returns:
+        "segmentation", compressed RLE; "area", int; "bbox", x, y, width, height, floats. All in pixels.
+    """
+    rle = coco_mask.encode(np.asfortranarray(mask, np.uint8))
+    return {
+        "segmentation": {"size": list(rle["size"]), "counts": rle["counts"].decode("ascii")},
+        "area": int(coco_mask.area(rle)),
+        "bbox": coco_mask.toBbox(rle).tolist(),
+    }
+
+
 def is_near_image(polygon: Sequence[float], height: int, width: int) -> bool:
     """Returns True if a polygon is small enough to be rasterized in little time and memory.
 

@@ -1,5 +1,6 @@
-"""The only place where image files are opened; any problem becomes a one-line error."""
+"""The only place where image files are opened; any problem becomes a one-line error. Also encodes PNG."""
 
+import io
 import os
 import struct
 import zlib
@@ -60,6 +61,13 @@ def open_image(path: str | os.PathLike) -> Iterator[Image.Image]:
     except Exception as error:  # on damaged bytes decoders raise any exception
         reason = " ".join((str(error) or type(error).__name__).split())[:_REASON_LENGTH]
         raise UnreadableImage(f"image {path} cannot be read: {reason}") from error
+
+
+def encode_png(pixels: np.ndarray) -> bytes:
+    """Encodes (H, W) or (H, W, 3) uint8, gray or RGB, as the content of a PNG file."""
+    with io.BytesIO() as content:
+        Image.fromarray(pixels).save(content, format="PNG")
+        return content.getvalue()
 
 
 def read_image(path: str | os.PathLike, format: str = "RGB") -> np.ndarray:

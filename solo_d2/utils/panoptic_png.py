@@ -1,14 +1,12 @@
 """COCO's panoptic PNG files: a segment's id is R + 256 G + 256^2 B, and 0 is void."""
 
-import io
 import os
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
 
 from .errors import InputError
-from .image_file import open_image
+from .image_file import encode_png, open_image
 
 VOID = 0
 LARGEST_ID = 256**3 - 1
@@ -58,6 +56,4 @@ def segment_indices(ids: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
 
 def encode_ids(ids: np.ndarray) -> bytes:
     """Encodes (H, W) segment ids as the content of a panoptic PNG."""
-    with io.BytesIO() as content:
-        Image.fromarray(ids_to_rgb(ids)).save(content, format="PNG")
-        return content.getvalue()
+    return encode_png(ids_to_rgb(ids))

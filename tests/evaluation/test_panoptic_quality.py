@@ -180,11 +180,16 @@ def sample(golden):
     return folder
 
 
+def measure_files(truth_json, prediction_json, *folders, **options):
+    truth, predicted = (json.loads(path.read_text()) for path in (truth_json, prediction_json))
+    return panoptic_quality(truth, predicted["annotations"], *folders, **options)
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_golden_official_numbers(golden, sample, case):
     folder = golden("panoptic").folder / case
     expected = json.loads((folder / "expected.json").read_text())
-    found = panoptic_quality(
+    found = measure_files(
         sample / "panoptic_examples.json", folder / "pred.json", sample / "panoptic_examples", folder
     )
     for group in ("All", "Things", "Stuff"):
@@ -197,7 +202,7 @@ def test_golden_official_numbers(golden, sample, case):
 
 def test_the_two_real_images_against_themselves(sample):
     json_file, folder = sample / "panoptic_examples.json", sample / "panoptic_examples"
-    found = panoptic_quality(json_file, json_file, folder, folder)
+    found = measure_files(json_file, json_file, folder, folder)
     annotations = json.loads(json_file.read_text())["annotations"]
     occurring = {s["category_id"] for a in annotations for s in a["segments_info"] if not s["iscrowd"]}
     assert {c for c, quality in found["per_class"].items() if quality["n"]} == occurring
@@ -221,14 +226,14 @@ def write_set(folder, name, count):
 def test_processes_change_nothing(tmp_path):
     truth_json, truth_folder = write_set(tmp_path, "truth", 20)
     arguments = (truth_json, truth_json, truth_folder, truth_folder)
-    assert panoptic_quality(*arguments, workers=2) == panoptic_quality(*arguments, workers=1)
+    assert measure_files(*arguments, workers=2) == measure_files(*arguments, workers=1)
 
 
 def test_missing_prediction_is_named(tmp_path):
     truth_json, truth_folder = write_set(tmp_path, "truth", 3)
     other_json, other_folder = write_set(tmp_path, "other", 2)
     with pytest.raises(InputError, match="no prediction for image 2"):
-        panoptic_quality(truth_json, other_json, truth_folder, other_folder)
+        measure_files(truth_json, other_json, truth_folder, other_folder)
 
 
 def test_counts_of_parts_add_up():

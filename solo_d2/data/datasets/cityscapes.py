@@ -9,12 +9,12 @@ import os
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
-from pycocotools import mask as coco_mask
 
 from solo_d2.data.image_paths import is_image_name
+from solo_d2.structures.coco_masks import mask_fields
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.image_file import UnreadableImage, open_image
 from solo_d2.utils.json_file import write_json
 from solo_d2.utils.parallel import map_in_processes
 
@@ -26,6 +26,7 @@ CITYSCAPES_IDS = (24, 25, 26, 27, 28, 31, 32, 33)
 _INSTANCE_FACTOR = 1000
 _LABEL_SUFFIX = "_gtFine_instanceIds.png"
 _IMAGE_SUFFIX = "_leftImg8bit.png"
+_GRAYS = ("L", "I", "I;16")  # Pillow's modes of 8, 32 and 16 bits
 _CHUNK = 16  # images sent to a worker process at a time
 
 
@@ -79,11 +80,20 @@ def _convert_image(images: Path, labels: Path) -> tuple[dict, list[dict]]:
     name = f"{labels.parent.name}/{labels.name.removesuffix(_LABEL_SUFFIX)}{_IMAGE_SUFFIX}"
     if not (images / name).is_file():
         raise InputError(f"{images / name} is missing: unpack leftImg8bit_trainvaltest.zip next to gtFine/")
-    ids = cv2.imread(str(labels), cv2.IMREAD_UNCHANGED)
-    if ids is None or ids.ndim != 2:
-        raise InputError(f"{labels} is no readable label image: unpack gtFine_trainvaltest.zip again")
+    ids = _read_labels(labels)
     image = {"file_name": name, "height": ids.shape[0], "width": ids.shape[1]}
     return image, read_instances(ids)
+
+
+def _read_labels(path: Path) -> np.ndarray:
+    """Reads a label image as (H, W) integers."""
+    try:
+        with open_image(path) as picture:
+            if picture.mode not in _GRAYS:
+                raise ValueError(f"its pixels are {picture.mode}, not numbers")
+            return np.asarray(picture)
+    except UnreadableImage as error:
+        raise InputError(f"{error}: unpack gtFine_trainvaltest.zip again") from error
 
 
 def read_instances(ids: np.ndarray) -> list[dict]:
@@ -101,14 +111,5 @@ def read_instances(ids: np.ndarray) -> list[dict]:
         label = number if is_group else number // _INSTANCE_FACTOR
         if label not in CITYSCAPES_IDS:
             continue
-        rle = coco_mask.encode(np.asfortranarray(ids == number, dtype=np.uint8))
-        annotations.append(
-            {
-                "category_id": label,
-                "iscrowd": int(is_group),
-                "area": int(coco_mask.area(rle)),
-                "bbox": coco_mask.toBbox(rle).tolist(),
-                "segmentation": {"size": list(rle["size"]), "counts": rle["counts"].decode("ascii")},
-            }
-        )
+        annotations.append({"category_id": label, "iscrowd": int(is_group), **mask_fields(ids == number)})
     return annotations

@@ -1,16 +1,15 @@
 """Makes Panoptic-FPN's semantic maps from panoptic PNG files: 0 things, 1 and up stuff, 255 void."""
 
-import io
 import os
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from solo_d2.utils.atomic_file import write_bytes
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.image_file import encode_png
 from solo_d2.utils.output_paths import path_below
 from solo_d2.utils.panoptic_png import read_ids, segment_indices
 from solo_d2.utils.parallel import map_in_processes
@@ -81,8 +80,6 @@ def _write_map(annotation: Mapping, labels: Mapping[int, int], panoptic_root: Pa
         of_segment = {s["id"]: labels[s["category_id"]] for s in annotation["segments_info"]}
     except KeyError as error:
         raise InputError(f"{name} has a segment of category {error}, which the JSON does not list") from None
-    picture = Image.fromarray(semantic_map(read_ids(panoptic_root / name), of_segment))
-    with io.BytesIO() as content:
-        picture.save(content, format="PNG")
-        write_bytes(output / name, content.getvalue(), sync=False)
+    labelled = semantic_map(read_ids(panoptic_root / name), of_segment)
+    write_bytes(output / name, encode_png(labelled), sync=False)
     return 1

@@ -74,11 +74,12 @@ def test_mistakes_are_one_line(tmp_path):
     with pytest.raises(InputError, match="gtFine_trainvaltest.zip"):
         convert_cityscapes(tmp_path, "val")
     write_cityscapes(tmp_path)
-    label = next(tmp_path.glob("gtFine/val/aachen/*.png"))
-    label.write_bytes(b"no picture")
-    with pytest.raises(InputError, match="no readable label image"):
-        convert_cityscapes(tmp_path, "val", workers=1)
-    next(tmp_path.glob("leftImg8bit/val/aachen/*.png")).unlink()
+    label, color = (next(tmp_path.glob(f"{folder}/val/aachen/*.png")) for folder in ("gtFine", "leftImg8bit"))
+    for content, reason in ((b"no picture", "it is no image"), (color.read_bytes(), "its pixels are RGB")):
+        label.write_bytes(content)
+        with pytest.raises(InputError, match=f"{reason}.*: unpack gtFine_trainvaltest.zip again"):
+            convert_cityscapes(tmp_path, "val", workers=1)
+    color.unlink()
     with pytest.raises(InputError, match=r"leftImg8bit\.png is missing"):
         convert_cityscapes(tmp_path, "val", workers=1)
     assert not (tmp_path / "annotations").exists()

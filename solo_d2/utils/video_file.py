@@ -12,6 +12,9 @@ from .atomic_file import atomic_write
 from .errors import InputError
 
 _CODEC = "mp4v"
+# MPEG-4 counts time in units of 1/N seconds, N up to this; OpenCV makes N from three decimals of the rate.
+_LARGEST_CLOCK = 65535
+_SLOWEST = 0.01  # frames per second
 
 
 class VideoSink:
@@ -27,9 +30,14 @@ class VideoSink:
     def write(self, frame: np.ndarray) -> None:
         """Appends a BGR uint8 frame (H, W, 3).
 
+        The codec needs even sides: an odd side gets its last pixels twice.
+
         Raises:
             InputError: This OpenCV cannot write mp4 files there.
         """
+        height, width = frame.shape[:2]
+        if height % 2 or width % 2:
+            frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         if self._writer is None:
             size = (frame.shape[1], frame.shape[0])
             codec = cv2.VideoWriter.fourcc(*_CODEC)
@@ -45,20 +53,27 @@ class VideoSink:
             self._writer.release()
 
 
+def codable_rate(fps: float) -> float:
+    """Returns the nearest rate that an mp4 file can have: with up to three decimals below 65, fewer above."""
+    fps = min(max(fps, _SLOWEST), float(_LARGEST_CLOCK))
+    decimals = next(places for places in (3, 2, 1, 0) if round(fps * 10**places) <= _LARGEST_CLOCK)
+    return round(fps, decimals)
+
+
 @contextmanager
 def open_sink(path: str | os.PathLike, fps: float) -> Iterator[VideoSink]:
     """Yields a sink; the file appears at the end, or on Ctrl-C with the frames so far, but not on an error.
 
     Args:
         path: The ``.mp4`` file; its folder is created.
-        fps: Frames per second.
+        fps: Frames per second; see :func:`codable_rate`.
 
     Raises:
         InputError: If there were no frames, or the file cannot be written.
     """
     path, interrupt = Path(path), None
     with atomic_write(path, make_folder=True, keep_suffix=True) as temporary:
-        sink = VideoSink(path, temporary, fps)
+        sink = VideoSink(path, temporary, codable_rate(fps))
         try:
             yield sink
         except KeyboardInterrupt as error:

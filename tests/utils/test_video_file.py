@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from solo_d2.utils.errors import InputError
-from solo_d2.utils.video_file import open_sink
+from solo_d2.utils.video_file import codable_rate, open_sink
 
 
 def frames(count, size=(48, 64)):
@@ -61,3 +61,30 @@ def test_other_containers_are_refused(tmp_path):
         with open_sink(tmp_path / "a.unknown", 10.0) as sink:
             sink.write(next(frames(1)))
     assert not list(tmp_path.iterdir())
+
+
+RATES = [0.001, 0.5, 10, 24000 / 1001, 59.94, 65.536, 66.667, 99.9999, 211.222, 240, 1000, 7000.5, 90000]
+
+
+@pytest.mark.parametrize("fps", RATES)
+def test_any_rate_is_written(tmp_path, fps):
+    with open_sink(tmp_path / "a.mp4", fps) as sink:
+        for frame in frames(3):
+            sink.write(frame)
+    capture = cv2.VideoCapture(str(tmp_path / "a.mp4"))
+    expected = min(max(fps, 0.01), 65535)
+    assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(codable_rate(fps), rel=1e-4)
+    assert codable_rate(fps) == pytest.approx(expected, rel=1e-3)
+    assert len(list(read(tmp_path / "a.mp4"))) == 3
+
+
+@pytest.mark.parametrize("size", [(49, 65), (48, 65), (49, 64), (1, 64), (1, 1)])
+def test_odd_sizes_lose_no_pixel(tmp_path, size):
+    with open_sink(tmp_path / "a.mp4", 10.0) as sink:
+        for frame in frames(2, size):
+            frame[-1:, -1:] = 255
+            sink.write(frame)
+    first, _ = read(tmp_path / "a.mp4")
+    assert first.shape == (size[0] + size[0] % 2, size[1] + size[1] % 2, 3)
+    if min(size) > 8:
+        assert first[-1, -1].min() > 150, "the corner is still there"

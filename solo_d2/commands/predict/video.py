@@ -10,6 +10,9 @@ import numpy as np
 from solo_d2.utils.errors import InputError
 
 DEFAULT_FPS = 25.0
+# Frames after which a rate that was steady is taken for that of the whole file.
+_PROBED_FRAMES = 250
+_TIMES_ROUNDED_TO = 2.0  # milliseconds; containers round frames' times
 # FFmpeg's AV_LOG_QUIET.
 FFMPEG_QUIET = "-8"
 
@@ -19,8 +22,10 @@ class VideoSource:
 
     Attributes:
         name: Its name in messages and result files.
-        fps: Frames per second; ``DEFAULT_FPS`` if unknown.
-        num_frames: Length according to the file's header; None for a camera or if unknown.
+        fps: Frames per second; ``DEFAULT_FPS`` if unknown. If the frames' times contradict the header, as in
+            recordings of browsers and phones, the mean rate with which the video lasts as long.
+        num_frames: Length according to the file's header, or counted if its rate is wrong; None for a camera
+            or if unknown.
     """
 
     def __init__(self, source: str | int):
@@ -46,8 +51,12 @@ class VideoSource:
             self._capture.release()
             raise InputError(problem)
         self.fps = self._property(cv2.CAP_PROP_FPS) or DEFAULT_FPS
-        count = 0 if isinstance(source, int) else self._property(cv2.CAP_PROP_FRAME_COUNT)
-        self.num_frames = int(count) or None
+        self.num_frames: int | None = None
+        if not isinstance(source, int):
+            self.num_frames = int(self._property(cv2.CAP_PROP_FRAME_COUNT)) or None
+            times = frame_times(source, self.fps)
+            if not is_steady(times, self.fps):
+                self.fps, self.num_frames = 1000 * len(times) / (times[-1] - times[0]), len(times)
 
     def _property(self, which: int) -> float:
         value = self._capture.get(which)
@@ -63,6 +72,31 @@ class VideoSource:
                 yield frame
         finally:
             self._capture.release()
+
+
+def frame_times(path: str, fps: float) -> list[float]:
+    """Reads the times of a video file's frames in milliseconds, at first only of some.
+
+    Args:
+        path: The file.
+        fps: Its header's rate; if the first frames keep it, the others' times are not read.
+    """
+    capture, times = cv2.VideoCapture(path), []
+    while capture.grab():
+        times.append(capture.get(cv2.CAP_PROP_POS_MSEC))
+        if len(times) == _PROBED_FRAMES and is_steady(times, fps):
+            break
+    capture.release()
+    return times
+
+
+def is_steady(times: list[float], fps: float) -> bool:
+    """Returns True if frames' times, in milliseconds, are those of a constant rate, or not known."""
+    passed = np.array(times) - times[0] if times else np.zeros(1)
+    if passed[-1] <= 0:
+        return True
+    step = 1000 / fps
+    return bool(np.abs(passed - step * np.arange(len(passed))).max() <= max(step / 2, _TIMES_ROUNDED_TO))
 
 
 def silence_opencv() -> None:

@@ -1,8 +1,8 @@
-"""Names output files after inputs: always below the output folder, and unique."""
+"""Names output files after inputs: always below the output folder, and unique on every file system."""
 
 import os
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePath
 
 from .errors import InputError
@@ -14,20 +14,25 @@ _CONTROL = frozenset(("Cc", "Zl", "Zp"))
 _REORDERING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
-def output_paths(folder: str | os.PathLike, names: Iterable[str | PurePath]) -> list[Path]:
+def output_paths(
+    folder: str | os.PathLike, names: Iterable[str | PurePath], exact: bool = False
+) -> list[Path]:
     """Returns one path below a folder per name.
 
     A name keeps its subfolders. ``..`` and the root of an absolute name become the folder ``__``. Repeated
-    names get ``_2``, ``_3``, ... before their suffix.
+    names get ``_2``, ``_3``, ... before their suffix. So do names that are equal where upper and lower case
+    are, or where accents are, and names of files that are also names of folders.
 
     Args:
         folder: The output folder.
         names: File names of inputs, in any order; they may come from untrusted files.
+        exact: Whether only names that are the same letter by letter count as repeated.
 
     Raises:
         InputError: A name is empty, not text, or has control characters.
     """
-    return [Path(folder, name) for name in _unique_names([_relative_name(name) for name in names])]
+    relative = [_relative_name(name) for name in names]
+    return [Path(folder, name) for name in _unique_names(relative, str if exact else _alike)]
 
 
 def path_below(folder: str | os.PathLike, name: str) -> Path:
@@ -41,15 +46,29 @@ def path_below(folder: str | os.PathLike, name: str) -> Path:
     return Path(folder, name)
 
 
+def refuse_repeated(names: Iterable[str]) -> None:
+    """Checks that files of exactly these names do not overwrite one another, whatever the file system.
+
+    Raises:
+        InputError: Two names are equal, or are where upper and lower case are.
+    """
+    taken: dict[str, str] = {}
+    for name in names:
+        key = _alike(PurePath(name))
+        if key in taken:
+            raise InputError(f"files {taken[key]} and {name} would overwrite each other: rename one of them")
+        taken[key] = name
+
+
 def refuse_overwriting(targets: Iterable[Path], inputs: Iterable[str | os.PathLike]) -> None:
     """Checks that no output replaces an input.
 
     Raises:
         InputError: An output is one of the inputs.
     """
-    taken = {Path(path).resolve() for path in inputs}
+    taken = {_identity(path) for path in inputs}
     for target in targets:
-        if target.resolve() in taken:
+        if _identity(target) in taken:
             raise InputError(f"{target} would overwrite an input: name another --output")
 
 
@@ -73,14 +92,28 @@ def _relative_name(name: str | PurePath) -> PurePath:
     return PurePath(*(_OUTSIDE if part in ("..", path.anchor) else part for part in path.parts))
 
 
-def _unique_names(names: Sequence[PurePath]) -> list[PurePath]:
-    taken: set[PurePath] = set()
+def _alike(path: PurePath) -> str:
+    """Returns the same text for names that some file systems take for one."""
+    return unicodedata.normalize("NFC", path.as_posix()).casefold()
+
+
+def _identity(path: str | os.PathLike) -> object:
+    """Returns a value that is the same for all names of an existing file."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return Path(path).resolve()
+    return status.st_dev, status.st_ino
+
+
+def _unique_names(names: Sequence[PurePath], key: Callable[[PurePath], str]) -> list[PurePath]:
+    taken = {key(folder) for name in names for folder in name.parents}
     unique = []
     for name in names:
         candidate, number = name, 1
-        while candidate in taken:
+        while key(candidate) in taken:
             number += 1
             candidate = name.with_name(f"{name.stem}_{number}{name.suffix}")
-        taken.add(candidate)
+        taken.add(key(candidate))
         unique.append(candidate)
     return unique

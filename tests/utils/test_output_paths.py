@@ -5,7 +5,7 @@ from pathlib import Path, PurePath
 import pytest
 
 from solo_d2.utils.errors import InputError
-from solo_d2.utils.output_paths import output_paths, path_below, refuse_overwriting
+from solo_d2.utils.output_paths import output_paths, path_below, refuse_overwriting, refuse_repeated
 
 
 def test_plain_names_keep_their_subfolders():
@@ -40,10 +40,22 @@ def test_no_name_leaves_the_folder(tmp_path, name, expected):
         (["a_2.png", "a.png", "a.png"], ["a_2.png", "a.png", "a_3.png"]),
         (["../a.png", "__/a.png"], ["__/a.png", "__/a_2.png"]),
         (["x/a", "y/a", "x/a"], ["x/a", "y/a", "x/a_2"]),
+        (["a.jpg", "A.JPG", "a.JPG"], ["a.jpg", "A_2.JPG", "a_3.JPG"]),
+        (["Sub/a.png", "sub/A.png"], ["Sub/a.png", "sub/A_2.png"]),
+        (["stra\u00dfe.png", "STRASSE.png"], ["stra\u00dfe.png", "STRASSE_2.png"]),
+        (["u\u0308.png", "\u00fc.png"], ["u\u0308.png", "\u00fc_2.png"]),
+        (["a.png", "a.png/b.png"], ["a_2.png", "a.png/b.png"]),
+        (["A.png/b.png", "a.png"], ["A.png/b.png", "a_2.png"]),
     ],
 )
 def test_equal_names_stay_apart(names, expected):
     assert output_paths("", names) == [Path(name) for name in expected]
+
+
+def test_exact_names_differ_by_case():
+    names = ["a.jpg", "A.jpg", "u\u0308.png", "\u00fc.png"]
+    assert output_paths("", names, exact=True) == [Path(name) for name in names]
+    assert output_paths("", ["a.jpg", "a.jpg"], exact=True) == [Path("a.jpg"), Path("a_2.jpg")]
 
 
 @pytest.mark.parametrize("letter", ["\n", "\x1b", "\0", "\x7f", "\x85", "\u2028", "\u202e"])
@@ -71,6 +83,20 @@ def test_an_exact_name_may_not_leave_the_folder(tmp_path):
             path_below(tmp_path, name)
     with pytest.raises(InputError, match="control characters"):
         path_below(tmp_path, "a\n.png")
+
+
+@pytest.mark.parametrize("names", [["a.png", "a.png"], ["a.png", "x/a.png", "A.PNG"], ["\u00fc", "u\u0308"]])
+def test_exact_names_may_not_be_one_file(names):
+    with pytest.raises(InputError, match="would overwrite each other: rename one of them"):
+        refuse_repeated(names)
+    refuse_repeated(["a.png", "x/a.png", "b.png"])
+
+
+def test_other_names_of_an_input_are_that_input(tmp_path):
+    (tmp_path / "a.png").touch()
+    (tmp_path / "link.png").hardlink_to(tmp_path / "a.png")  # as a.png and A.PNG where case does not count
+    with pytest.raises(InputError, match=r"link\.png would overwrite an input"):
+        refuse_overwriting([tmp_path / "link.png"], [tmp_path / "a.png"])
 
 
 def test_inputs_are_not_overwritten(tmp_path):

@@ -41,7 +41,7 @@ def find_images(arguments: Sequence[str]) -> list[InputImage]:
             named.setdefault(path, name)
     for path in named:
         refuse_control_characters(path)
-    names = output_paths("", named.values())
+    names = output_paths("", named.values(), exact=True)
     ids = number_images(list(named))
     return [InputImage(*fields) for fields in zip(named, names, ids, strict=True)]
 

@@ -10,7 +10,7 @@ import numpy as np
 from solo_d2.utils.atomic_file import write_bytes
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.image_file import encode_png
-from solo_d2.utils.output_paths import path_below
+from solo_d2.utils.output_paths import path_below, refuse_repeated
 from solo_d2.utils.panoptic_png import read_ids, segment_indices
 from solo_d2.utils.parallel import map_in_processes
 
@@ -58,7 +58,7 @@ def write_semantic_maps(
 
     Raises:
         InputError: If an annotation file or PNG is missing or unusable, there are too many stuff classes, or
-            a file name leaves its folder.
+            a file name leaves its folder or is used twice.
     """
     content = read_panoptic_json(json_file)
     labels = semantic_labels(content["categories"])
@@ -70,6 +70,7 @@ def write_semantic_maps(
         raise InputError(f"{output} holds the panoptic PNG files: name another folder for the semantic maps")
     for annotation in content["annotations"]:
         path_below(output, annotation["file_name"])
+    refuse_repeated(annotation["file_name"] for annotation in content["annotations"])
     write = partial(_write_map, labels=labels, panoptic_root=Path(panoptic_root), output=Path(output))
     return sum(map_in_processes(write, content["annotations"], workers))
 

@@ -125,6 +125,13 @@ def test_a_picture_without_a_known_suffix_becomes_png(run, make_pictures, model_
     assert names == {"noext", "noext.png", "a.jpg_original"}
 
 
+def test_names_that_differ_by_case_stay_apart_everywhere(make_pictures, tmp_path):
+    images = find_images([str(make_pictures("a.png", "A.PNG", "x.png", "x.jpg"))])
+    assert sorted(image.name.name for image in images) == ["A.PNG", "a.png", "x.jpg", "x.png"]
+    targets = picture_targets(images, tmp_path / "out")
+    assert len({target.name.lower() for target in targets}) == 4
+
+
 def one_line(said: str) -> str:
     lines = [line for line in said.splitlines() if line.strip()]
     assert len(lines) == 1, said

@@ -91,7 +91,7 @@ def test_a_steady_rate_is_the_headers(tmp_path, monkeypatch):
 
 
 class Recording:
-    """What OpenCV tells of a browser's recording: a clock of milliseconds as rate, a length guessed by it."""
+    """A browser's recording as OpenCV reads it: the rate is its clock's, and its length a guess."""
 
     header = {cv2.CAP_PROP_FPS: 1000.0, cv2.CAP_PROP_FRAME_COUNT: 901.0}
 

@@ -50,3 +50,11 @@ def test_no_file_outside_the_folder_is_written(panoptic_set, tmp_path, absolute)
     with open(png, "rb") as file:
         assert file.read() == before
     assert not (tmp_path / "maps").exists()
+
+
+def test_maps_of_equal_names_are_refused(panoptic_set, tmp_path):
+    panoptic_set.content["annotations"][1]["file_name"] = "1.PNG"
+    panoptic_set.write(panoptic_set.content)
+    with pytest.raises(InputError, match=r"files 1\.png and 1\.PNG would overwrite each other"):
+        write_semantic_maps(panoptic_set.json, panoptic_set.panoptic, tmp_path / "maps")
+    assert not (tmp_path / "maps").exists()

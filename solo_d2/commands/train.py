@@ -15,6 +15,7 @@ KEY VALUE. Results: OUTPUT_DIR/evaluation.json, metrics.json.
 import argparse
 import logging
 import os
+from pathlib import Path
 
 from detectron2.config import CfgNode
 from detectron2.engine import default_setup
@@ -66,10 +67,20 @@ def work(arguments: argparse.Namespace, instead_of: str = "") -> None:
     cfg = run_config.build_cfg(arguments)
     if instead_of:
         logger.warning("Another training used %s: this one goes to %s", instead_of, cfg.OUTPUT_DIR)
-    default_setup(cfg, arguments)
+    default_setup(cfg, loggable(arguments))
     results = (evaluate if arguments.eval_only else train)(cfg, arguments.resume)
     if comm.is_main_process() and results:
         write_results(results, os.path.join(cfg.OUTPUT_DIR, "evaluation.json"))
+
+
+def loggable(arguments: argparse.Namespace) -> argparse.Namespace:
+    """Returns the command line without a config file in UTF-16, whose text Detectron2 cannot log."""
+    try:
+        if arguments.config_file:
+            Path(arguments.config_file).read_text()
+    except UnicodeDecodeError:
+        return argparse.Namespace(**{**vars(arguments), "config_file": ""})
+    return arguments
 
 
 def evaluate(cfg: CfgNode, resume: bool) -> dict:

@@ -1,5 +1,6 @@
 """Lists images without labels from a folder, a text file, or the image list of a COCO JSON."""
 
+import codecs
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -115,8 +116,10 @@ def is_image_name(name: str) -> bool:
 
 
 def _read_text(source: Path, root: Path) -> ImagePaths:
+    content = source.read_bytes()
+    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
-        lines = [line.strip() for line in source.read_text(encoding="utf-8-sig").splitlines()]
+        lines = [line.strip() for line in content.decode(encoding).splitlines()]
     except UnicodeDecodeError:
         raise InputError(f"{source} is no text file: give one image name per line") from None
     names = tuple(dict.fromkeys(with_slashes(line, root) for line in lines if line))

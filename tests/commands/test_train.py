@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from solo_d2.commands.train import build_parser, loggable
+from solo_d2.engine.run_config import read_cfg
 from solo_d2.scenes import generate_scenes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -153,3 +155,13 @@ def test_mistake_found_in_a_spawned_process(tmp_path):
     )  # fmt: skip
     assert result.returncode == 2
     assert "Traceback" not in result.stderr and "solo-d2 data scenes" in result.stderr
+
+
+def test_a_config_in_utf_16_is_used_but_not_logged(tmp_path):
+    """Windows writes such files; Detectron2 fails to read one for its log."""
+    for encoding, logged in (("utf-8-sig", True), ("utf-16", False)):
+        path = tmp_path / f"{encoding}.yaml"
+        path.write_text("SEED: 3\n", encoding=encoding)
+        arguments = build_parser().parse_args(["--config-file", str(path)])
+        assert read_cfg(arguments).SEED == 3
+        assert loggable(arguments).config_file == (str(path) if logged else "")

@@ -37,8 +37,9 @@ def test_bases_are_relative_to_their_file_or_absolute(tmp_path):
     assert read_yaml_config(written(tmp_path, f"_BASE_: {inner}\nB: 2\n")) == {"A": 1, "B": 2}
 
 
-def test_aliases_and_byte_order_marks_are_read(tmp_path):
-    path = written(tmp_path, "\ufeffA: &a {x: 1}\nB: {<<: *a, y: [2]}\n")
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be"])
+def test_aliases_and_byte_order_marks_are_read(tmp_path, encoding):
+    path = written(tmp_path, "\ufeffA: &a {x: 1}\nB: {<<: *a, y: [2]}\n".encode(encoding))
     assert read_yaml_config(path) == {"A": {"x": 1}, "B": {"x": 1, "y": [2]}}
 
 

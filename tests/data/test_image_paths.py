@@ -75,10 +75,11 @@ def test_ids_from_numeric_stems():
     assert number_images([Path(name) for name in names]) == [12, 2, 3, 1, 4]
 
 
-def test_text_list_with_a_byte_order_mark(tmp_path):
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be"])
+def test_text_list_with_a_byte_order_mark(tmp_path, encoding):
     listed = tmp_path / "list.txt"
-    listed.write_bytes("\ufeffa.jpg\r\nb.jpg\r\n".encode())
-    assert list_images(listed).names == ("a.jpg", "b.jpg")
+    listed.write_bytes("\ufeffa.jpg\r\n\u00fc.jpg\r\n".encode(encoding))
+    assert list_images(listed).names == ("a.jpg", "\u00fc.jpg")
 
 
 def test_links_in_circles_end(folder):

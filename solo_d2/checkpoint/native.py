@@ -30,8 +30,7 @@ class NativeWeights:
         format: The foreign format; None for this project's own or an unknown format.
         preprocessing: Preprocessing that the weights expect.
         notes: Remarks on entries that were dropped, one sentence each.
-        left_over: Names without a rule in the format. If the names may be of an unknown format, names without
-            a counterpart in the nearest format.
+        foreign_names: The weights' names in the file if they were foreign.
     """
 
     weights: dict[str, Tensor]
@@ -39,7 +38,7 @@ class NativeWeights:
     format: Adapter | None
     preprocessing: Preprocessing
     notes: tuple[str, ...] = ()
-    left_over: tuple[str, ...] = ()
+    foreign_names: tuple[str, ...] = ()
 
     @property
     def whole_model(self) -> bool:
@@ -52,6 +51,16 @@ class NativeWeights:
     def folded_statistics(self) -> bool:
         """True if weight and bias of norms contain the running statistics."""
         return self.format is not None and self.format.folded_statistics
+
+    @property
+    def left_over(self) -> tuple[str, ...]:
+        """Names without a rule in the format, or without a counterpart in the nearest if it is unknown."""
+        if self.format is not None and self.foreign_names:
+            return tuple(self.format.unknown(self.foreign_names))
+        if stored_preprocessing(self.rest):
+            return ()
+        nearest = min((adapter.without_name(self.weights) for adapter in ADAPTERS), key=len)
+        return tuple(nearest)
 
     @property
     def heuristics(self) -> bool:
@@ -116,7 +125,7 @@ def to_native(checkpoint: Mapping, path: str = "the file") -> NativeWeights:
         preprocessing=stored_preprocessing(envelope.rest)
         or source.with_test_size(renamed).as_stated_by(envelope.weights),
         notes=(*envelope.notes, *notes),
-        left_over=tuple(source.unknown(kept)),
+        foreign_names=tuple(kept),
     )
 
 
@@ -131,5 +140,4 @@ def _own(weights: dict[str, Tensor], rest: dict, notes: tuple[str, ...]) -> Nati
     stored = stored_preprocessing(rest)
     name = rest.get(FORMAT_KEY)
     source = next((a for a in ADAPTERS if isinstance(name, str) and a.name == name), None)
-    left_over = [] if stored else min((a.without_name(weights) for a in ADAPTERS), key=len)
-    return NativeWeights(weights, rest, source, stored or Preprocessing(), notes, tuple(left_over))
+    return NativeWeights(weights, rest, source, stored or Preprocessing(), notes)

@@ -74,11 +74,12 @@ def with_preprocessing(native: NativeWeights, preprocessing: Preprocessing) -> N
 
 def check_names(native: NativeWeights, path: str) -> None:
     """Raises ``InputError`` for weights whose names belong to no known model."""
-    if native.left_over:
+    left_over = native.left_over
+    if left_over:
         known = f"the format of {native.format.title}" if native.format else "any known format"
         raise InputError(
-            f"{path}: {len(native.left_over)} of {len(native.weights)} weights, such as "
-            f"{native.left_over[0]}, do not belong to {known}: it is another model or damaged. "
+            f"{path}: {len(left_over)} of {len(native.weights)} weights, such as "
+            f"{left_over[0]}, do not belong to {known}: it is another model or damaged. "
             "--config-file checks it against its model"
         )
 

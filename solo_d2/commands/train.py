@@ -49,22 +49,22 @@ def run_member(arguments: argparse.Namespace) -> None:
     wanted = run_config.read_cfg(arguments)
     folder, policy = wanted.OUTPUT_DIR, wanted.OUTPUT_DIR_IF_USED
     if arguments.eval_only:
-        work(arguments)
+        work(arguments, wanted)
         return
     with claimed_folder(folder, resume=arguments.resume, policy=policy) as claimed:
-        if claimed != folder:
-            arguments.opts = [*(arguments.opts or []), "OUTPUT_DIR", claimed]
-        work(arguments, instead_of=folder if claimed != folder else "")
+        wanted.OUTPUT_DIR = claimed
+        work(arguments, wanted, instead_of=folder if claimed != folder else "")
 
 
-def work(arguments: argparse.Namespace, instead_of: str = "") -> None:
+def work(arguments: argparse.Namespace, wanted: CfgNode, instead_of: str = "") -> None:
     """Trains or evaluates, and writes the results.
 
     Args:
         arguments: The command line.
+        wanted: The config as it was read.
         instead_of: The folder that the user named if OUTPUT_DIR is another one.
     """
-    cfg = run_config.build_cfg(arguments)
+    cfg = run_config.build_cfg(arguments, wanted)
     if instead_of:
         logger.warning("Another training used %s: this one goes to %s", instead_of, cfg.OUTPUT_DIR)
     default_setup(cfg, loggable(arguments))

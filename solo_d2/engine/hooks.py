@@ -3,7 +3,6 @@
 import contextlib
 import copy
 import os
-import re
 import sys
 import time
 from collections.abc import Callable
@@ -13,15 +12,12 @@ import torch
 
 from detectron2.engine import HookBase, hooks
 from solo_d2.checkpoint import Checkpointer
+from solo_d2.checkpoint.file_names import AVERAGED, BEST, RESUME, iteration_of, resume_name
 from solo_d2.utils.json_file import read_json, write_json
 
 from .interruption import Interrupted
 
-BEST_NAME = "model_best"
-# Checkpoints outside of SOLVER.CHECKPOINT_PERIOD: for --resume only. More than one, as one may be damaged.
-RESUME_PREFIX = "resume"
-_RESUME_FILE = re.compile(rf"{RESUME_PREFIX}_(\d+)\.pth")
-_NUM_KEPT = 2
+_NUM_KEPT = 2  # checkpoints for --resume; more than one, as one may be damaged
 
 
 class Checkpoints(hooks.PeriodicCheckpointer):
@@ -69,14 +65,13 @@ class Checkpoints(hooks.PeriodicCheckpointer):
             raise Interrupted(self.trainer.stopping)
 
     def _save_for_resuming(self, iteration: int) -> None:
-        self.checkpointer.save(f"{RESUME_PREFIX}_{iteration:07d}", iteration=iteration)
+        self.checkpointer.save(resume_name(iteration), iteration=iteration)
         self._saved_at = time.monotonic()
         if not self.checkpointer.save_to_disk:
             return
         folder = Path(self.checkpointer.save_dir)
-        numbered = {
-            int(found[1]): path for path in folder.iterdir() if (found := _RESUME_FILE.fullmatch(path.name))
-        }
+        found = {iteration_of(path, [RESUME]): path for path in folder.iterdir()}
+        numbered = {number: path for number, path in found.items() if number is not None}
         # Those after this iteration are of an attempt that was given up because they are damaged.
         kept = sorted(number for number in numbered if number <= iteration)[-_NUM_KEPT:]
         for number in numbered.keys() - set(kept):
@@ -133,7 +128,7 @@ class EMAHook(HookBase):
     def after_train(self) -> None:
         """Saves the average as weights if training reached its end."""
         if self.trainer.iter + 1 >= self.trainer.max_iter:
-            self._checkpointer.save("model_final_ema")
+            self._checkpointer.save(AVERAGED)
 
     def state_dict(self) -> dict:
         """Returns the average and the number of its updates."""
@@ -167,9 +162,9 @@ class BestCheckpoint(hooks.BestCheckpointer):
     """
 
     def __init__(self, eval_period: int, checkpointer: Checkpointer, metric: str):
-        super().__init__(eval_period, checkpointer, metric, "max", BEST_NAME)
+        super().__init__(eval_period, checkpointer, metric, "max", BEST)
         self._metric = metric
-        self._record = os.path.join(checkpointer.save_dir, f"{BEST_NAME}.json")
+        self._record = os.path.join(checkpointer.save_dir, f"{BEST}.json")
 
     def before_train(self) -> None:
         """Restores the best score of a resumed run."""

@@ -11,6 +11,7 @@ from detectron2.data import Metadata
 from detectron2.engine import default_argument_parser
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
+from solo_d2.checkpoint.file_names import LAST_CHECKPOINT
 from solo_d2.config import get_cfg
 from solo_d2.config.loading import load_config, merge_options
 from solo_d2.data.datasets import (
@@ -78,11 +79,12 @@ def build_parser(description: str | None = None) -> argparse.ArgumentParser:
     return parser
 
 
-def build_cfg(args: argparse.Namespace) -> CfgNode:
+def build_cfg(args: argparse.Namespace, cfg: CfgNode | None = None) -> CfgNode:
     """Builds the config, registers the datasets, and checks both.
 
     Args:
         args: Parsed by ``build_parser``.
+        cfg: Result of :func:`read_cfg`, which is changed; read here by default.
 
     Returns:
         The frozen config.
@@ -91,7 +93,7 @@ def build_cfg(args: argparse.Namespace) -> CfgNode:
         InputError: If a key is unknown, a value has the wrong type, a file or dataset is missing, or class
             counts contradict each other.
     """
-    cfg = read_cfg(args)
+    cfg = cfg or read_cfg(args)
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="solo_d2")
     default = default_config(args)
     if default:
@@ -248,7 +250,7 @@ def _check_solver(cfg: CfgNode) -> None:
 def _check_weights(cfg: CfgNode, args: argparse.Namespace) -> None:
     """Raises ``InputError`` for a missing weight file or an evaluation without weights."""
     weights = cfg.MODEL.WEIGHTS
-    if args.resume and os.path.isfile(os.path.join(cfg.OUTPUT_DIR, "last_checkpoint")):
+    if args.resume and os.path.isfile(os.path.join(cfg.OUTPUT_DIR, LAST_CHECKPOINT)):
         return
     if weights and not is_address(weights) and not os.path.isfile(weights.split("?")[0]):
         raise InputError(f"Weight file {weights} does not exist (MODEL.WEIGHTS)")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from detectron2.utils import comm
+from solo_d2.checkpoint.file_names import TRAINING_FILES
 from solo_d2.utils.addresses import is_address
 from solo_d2.utils.atomic_file import UNFINISHED
 from solo_d2.utils.errors import InputError
@@ -21,7 +22,7 @@ _PATIENCE = 10.0  # seconds for an earlier run of the same folder to end
 POLICIES = ("number", "refuse")
 LOCK_NAME = ".training.lock"
 # What only a training leaves. An evaluation's files do not count.
-_TRACES = ("last_checkpoint", "model_[0-9]*.pth", "model_final.pth", "resume_[0-9]*.pth", "metrics.json")
+_TRACES = (*TRAINING_FILES, "metrics.json")
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ It asks Detectron2 to match names by their ends, so it fits both a plain ResNet 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -50,31 +50,10 @@ def backbone_weights(model_weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     raise InputError(f"there is no ResNet in these weights: none is named backbone.{STEM} or the like")
 
 
-@dataclass(frozen=True)
-class BackboneRecipe:
-    """The config keys that give a ResNet's weights their meaning.
-
-    Attributes:
-        architecture: Keys of ``MODEL.RESNETS`` and their values.
-        channels: Order of the image's channels, "RGB" or "BGR".
-        mean: Mean that is subtracted per channel.
-        std: Standard deviation that each channel is divided by.
-    """
-
-    architecture: Mapping[str, object]
-    channels: str
-    mean: Tensor
-    std: Tensor
-
-    @classmethod
-    def from_config(cls, cfg: CfgNode) -> "BackboneRecipe":
-        architecture = {key: cfg.MODEL.RESNETS[key] for key in _ARCHITECTURE}
-        return cls(
-            architecture={**architecture, "STRIDE_IN_1X1": preprocessing_of(cfg).stride_in_1x1},
-            channels=cfg.INPUT.FORMAT,
-            mean=torch.tensor(cfg.MODEL.PIXEL_MEAN),
-            std=torch.tensor(cfg.MODEL.PIXEL_STD),
-        )
+def resnet_from_config(cfg: CfgNode) -> dict[str, object]:
+    """Returns the keys of ``MODEL.RESNETS`` that give a ResNet's weights their meaning, with their values."""
+    settings = {key: cfg.MODEL.RESNETS[key] for key in _ARCHITECTURE}
+    return {**settings, "STRIDE_IN_1X1": preprocessing_of(cfg).stride_in_1x1}
 
 
 def fit_to_config(weights: dict[str, Tensor], trained: CfgNode, target: CfgNode) -> dict[str, Tensor]:
@@ -91,23 +70,25 @@ def fit_to_config(weights: dict[str, Tensor], trained: CfgNode, target: CfgNode)
     Raises:
         InputError: If the configs build different ResNets or subtract different means.
     """
-    ours, theirs = BackboneRecipe.from_config(trained), BackboneRecipe.from_config(target)
-    for key, value in ours.architecture.items():
-        other = theirs.architecture[key]
+    theirs = resnet_from_config(target)
+    for key, value in resnet_from_config(trained).items():
+        other = theirs[key]
         if value != other:
             raise InputError(
                 f"MODEL.RESNETS.{key} is {value} in the pre-training and {other} in the other config: "
                 "these weights do not mean the same there; make them equal"
             )
-    order = [0, 1, 2] if ours.channels == theirs.channels else [2, 1, 0]
-    mean, std = ours.mean[order], ours.std[order]
-    if not torch.allclose(mean, theirs.mean):
-        there, here = ([round(value, 4) for value in each.tolist()] for each in (theirs.mean, mean))
+    had, wants = preprocessing_of(trained), preprocessing_of(target)
+    order = [0, 1, 2] if had.channels == wants.channels else [2, 1, 0]
+    mean, std = (torch.tensor(values)[order] for values in (had.mean, had.std))
+    wanted = torch.tensor(wants.mean)
+    if not torch.allclose(mean, wanted):
+        there, here = ([round(value, 4) for value in each.tolist()] for each in (wanted, mean))
         raise InputError(
             f"MODEL.PIXEL_MEAN {there} of the other config is not the pre-training's {here} (in its order "
             "of channels): make them equal"
         )
-    factor = theirs.std / std
+    factor = torch.tensor(wants.std) / std
     return weights | {STEM: weights[STEM][:, order] * factor.view(1, -1, 1, 1)}
 
 

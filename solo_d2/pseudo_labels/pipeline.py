@@ -7,12 +7,14 @@ from functools import cached_property
 from pathlib import Path
 
 from detectron2.config import CfgNode
+from solo_d2.checkpoint.file_names import FINAL
 from solo_d2.data.image_paths import ImagePaths
 from solo_d2.utils.hashing import hash_value
 
 from .files import digest_of_file, flat_json
 from .stages import Stage
 
+_TRAINED = f"{FINAL}.pth"
 # Keys that do not change results: folder, device, when checkpoints are saved. Weights are compared by
 # content, in stages that read any.
 _NOT_SETTINGS = (
@@ -151,7 +153,7 @@ class Pipeline:
     def _weights_of(self, training: str) -> str:
         """Returns the weights of a training, or the given weights instead of the first training's."""
         given = self.trained if training == "train" else ""
-        return given or self._file(training, "model_final.pth")
+        return given or self._file(training, _TRAINED)
 
     def _made_by(self, training: str) -> tuple[tuple[str, ...], dict[str, str]]:
         """Returns the stage that produces these weights, or the digest of given weights."""
@@ -166,13 +168,13 @@ class Pipeline:
         method = self.densecl
         if self.backbone or method is None or (self.trained and not self.rounds):
             return []  # it is given, or no training starts from it
-        trained, backbone = (self._file("densecl", name) for name in ("model_final.pth", "backbone.pth"))
+        trained, backbone = (self._file("densecl", name) for name in (_TRAINED, "backbone.pth"))
         data = ["--train-unlabelled", self.images, "--train-images", self.image_root]
         train = self._train("densecl", method, data)
         export = _command("export", "backbone", "--weights", trained, "--output", backbone)
         start = {"weights (SHA-256)": digest_of_file(method.weights)}
         settings = method.settings() | start | self._image_settings | self._training_settings
-        return [Stage("densecl", [train, export], settings, ["model_final.pth", "backbone.pth"])]
+        return [Stage("densecl", [train, export], settings, [_TRAINED, "backbone.pth"])]
 
     def _first_training(self) -> list[Stage]:
         """Returns the free masks and the training on them, or the evaluation of the given segmenter."""
@@ -203,7 +205,7 @@ class Pipeline:
             settings["masks (SHA-256)"] = digest_of_file(self.masks)
         else:
             after.append("masks" if name == "train" else name.replace("train", "labels"))
-        stage = Stage(name, [command], settings, ["model_final.pth"], tuple(after))
+        stage = Stage(name, [command], settings, [_TRAINED], tuple(after))
         weights, (trained_by, given) = self._weights_of(name), self._made_by(name)
         return [stage, *self._evaluation(name, self.segmenter, weights, trained_by, given)]
 

@@ -21,6 +21,7 @@ from detectron2.modeling import BACKBONE_REGISTRY, Backbone
 from solo_d2.layers import resize
 from solo_d2.modeling.meta_architecture import WeightKey
 from solo_d2.utils.errors import InputError, suggestion
+from solo_d2.utils.settings import build
 
 from .fcos_fpn import fpn_from_config, fpn_with_pooled_level
 
@@ -30,8 +31,8 @@ _PLAIN_STRIDE = 16
 _PROBE_SIDE = 224
 
 
-def _require(package: str, key: str) -> ModuleType:
-    """Imports an optional package.
+def _require(package: str) -> ModuleType:
+    """Imports an optional package that a network's ``name`` needs.
 
     Raises:
         InputError: If it is missing or cannot be imported.
@@ -41,7 +42,7 @@ def _require(package: str, key: str) -> ModuleType:
     except (ImportError, RuntimeError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(
-            f"{key} needs the package {package}, which cannot be imported ({reason}): pip install {package}"
+            f"name needs the package {package}, which cannot be imported ({reason}): pip install {package}"
         ) from error
 
 
@@ -81,13 +82,13 @@ class PretrainedFeatures(Backbone):
         self,
         network: nn.Module,
         read: Callable[[nn.Module, Tensor], Sequence[Tensor]],
-        frozen_prefixes: Sequence[str],
+        frozen: Sequence[str],
     ):
         """
         Args:
             network: The library's module.
             read: Calls the module: maps images (B, 3, H, W) to features (B, C_i, H_i, W_i).
-            frozen_prefixes: Name prefixes of parameters that are not trained.
+            frozen: Name prefixes of parameters that are not trained.
 
         Raises:
             InputError: If no map has a stride that a pyramid needs, or a prefix matches no parameter.
@@ -109,13 +110,13 @@ class PretrainedFeatures(Backbone):
         if not self._channels:
             raise InputError(f"a backbone with strides {strides} cannot make a pyramid of strides 4 to 32")
         self._out_features = list(self._channels)
-        self._freeze(frozen_prefixes)
+        self._freeze(frozen)
 
     def _freeze(self, prefixes: Sequence[str]) -> None:
         names = [name for name, _ in self.network.named_parameters()]
         for prefix in prefixes:
             if not any(name.startswith(prefix) for name in names):
-                raise InputError(f"frozen stage {prefix!r} matches no parameter; names look like {names[0]}")
+                raise InputError(f"frozen {prefix!r} matches no parameter; names look like {names[0]}")
         for name, parameter in self.network.named_parameters():
             if name.startswith(tuple(prefixes)):
                 parameter.requires_grad = False
@@ -153,7 +154,7 @@ def _build_timm(name: str, pretrained: bool, drop_path: float) -> nn.Module:
     Raises:
         InputError: If timm is missing or does not have the model.
     """
-    timm = _require("timm", "MODEL.TIMM.NAME")
+    timm = _require("timm")
     if not timm.is_model(name):
         raise InputError(f"timm has no model {name!r}{suggestion(name, timm.list_models(), most=3)}")
     # By default a transformer accepts one image size only; each family has its own argument to lift that.
@@ -178,7 +179,7 @@ def _build_hugging_face(name: str, pretrained: bool) -> nn.Module:
     Raises:
         InputError: If transformers is missing, or the model cannot be loaded or is not a backbone.
     """
-    transformers = _require("transformers", "MODEL.HUGGING_FACE.NAME")
+    transformers = _require("transformers")
     try:
         config = transformers.AutoConfig.from_pretrained(name)
         stages = [stage for stage in getattr(config, "stage_names", []) if stage != "stem"]
@@ -187,9 +188,7 @@ def _build_hugging_face(name: str, pretrained: bool) -> nn.Module:
         return type(network).from_pretrained(name, config=config) if pretrained else network
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise InputError(
-            f"MODEL.HUGGING_FACE.NAME {name!r} cannot be loaded as a backbone: {reason}"
-        ) from error
+        raise InputError(f"name {name!r} cannot be loaded as a backbone: {reason}") from error
 
 
 def _read_hugging_face(network: nn.Module, x: Tensor) -> list[Tensor]:
@@ -199,13 +198,8 @@ def _read_hugging_face(network: nn.Module, x: Tensor) -> list[Tensor]:
 @BACKBONE_REGISTRY.register()
 def build_timm_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> Backbone:
     """Builds ``MODEL.TIMM``."""
-    return _timm_from_config(cfg)
-
-
-def _timm_from_config(cfg: CfgNode) -> PretrainedFeatures:
-    node = cfg.MODEL.TIMM
-    network = _build_timm(node.NAME, node.PRETRAINED, node.DROP_PATH)
-    return PretrainedFeatures(network, _read_timm, node.FROZEN)
+    network = build(_build_timm, cfg, "MODEL.TIMM")
+    return build(PretrainedFeatures, cfg, "MODEL.TIMM", network=network, read=_read_timm)
 
 
 @BACKBONE_REGISTRY.register()
@@ -223,13 +217,8 @@ def build_fcos_timm_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> Backbo
 @BACKBONE_REGISTRY.register()
 def build_hugging_face_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> Backbone:
     """Builds ``MODEL.HUGGING_FACE``."""
-    return _hugging_face_from_config(cfg)
-
-
-def _hugging_face_from_config(cfg: CfgNode) -> PretrainedFeatures:
-    node = cfg.MODEL.HUGGING_FACE
-    network = _build_hugging_face(node.NAME, node.PRETRAINED)
-    return PretrainedFeatures(network, _read_hugging_face, node.FROZEN)
+    network = build(_build_hugging_face, cfg, "MODEL.HUGGING_FACE")
+    return build(PretrainedFeatures, cfg, "MODEL.HUGGING_FACE", network=network, read=_read_hugging_face)
 
 
 @BACKBONE_REGISTRY.register()

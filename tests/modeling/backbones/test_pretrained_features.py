@@ -68,7 +68,7 @@ def test_maps_of_no_use():
 def test_frozen_stages_by_name():
     backbone = wrap(8, 16, frozen=["convs.0"])
     assert [p.requires_grad for p in backbone.network.parameters()] == [False, False, True, True]
-    with pytest.raises(InputError, match="frozen stage 'layer9' matches no parameter"):
+    with pytest.raises(InputError, match="frozen 'layer9' matches no parameter"):
         wrap(8, frozen=["layer9"])
 
 

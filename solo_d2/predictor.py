@@ -23,10 +23,12 @@ from .data.datasets.coco_format import read_classes
 from .data.datasets.panoptic_format import panoptic_classes
 from .engine.dataset_checks import class_agnostic_metadata, meta_architecture
 from .engine.weights import build_checkpointer
+from .modeling.inference import prepare_for_inference
 from .utils.device import choose_device
 from .utils.errors import InputError
 from .utils.image_file import image_to_array, read_image
 from .utils.json_file import read_json
+from .utils.settings import build
 
 Picture = str | os.PathLike | Image.Image | np.ndarray
 CHANNEL_ORDERS = ("RGB", "BGR")
@@ -90,6 +92,7 @@ class Predictor:
         )
         self.model = build_model(self.cfg).eval()
         build_checkpointer(self.cfg, self.model, exact=True).load(self.cfg.MODEL.WEIGHTS)
+        build(prepare_for_inference, self.cfg, "MODEL.INFERENCE", model=self.model)
 
     def __call__(
         self, pictures: Picture | Sequence[Picture], *, channels: str | None = None

@@ -27,6 +27,8 @@ from solo_d2.engine.run_folder import claimed_folder
 from solo_d2.engine.trainer import Trainer
 from solo_d2.engine.weights import build_checkpointer
 from solo_d2.evaluation.results import write_results
+from solo_d2.modeling.inference import prepare_for_inference
+from solo_d2.utils.settings import build
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +90,7 @@ def evaluate(cfg: CfgNode, resume: bool) -> dict:
     model = Trainer.build_model(cfg)
     checkpointer = build_checkpointer(cfg, model, cfg.OUTPUT_DIR, exact=True)
     checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=resume)
+    build(prepare_for_inference, cfg, "MODEL.INFERENCE", model=model)
     return Trainer.test(cfg, model)
 
 

@@ -11,6 +11,7 @@ from solo_d2.methods.solov2.config import add_solov2_config
 from solo_d2.modeling.backbones.config import add_backbone_config
 
 from .data import add_data_config
+from .inference import add_inference_config
 from .training import add_training_config
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "add_fcos_config",
     "add_freesolo_config",
     "add_free_mask_config",
+    "add_inference_config",
     "add_solo_config",
     "add_solo_d2_config",
     "add_solov2_config",
@@ -33,6 +35,7 @@ def add_solo_d2_config(cfg: CfgNode) -> None:
     """Adds every key of this project to a Detectron2 config, in place."""
     add_data_config(cfg)
     add_training_config(cfg)
+    add_inference_config(cfg)
     add_solo_config(cfg)
     add_solov2_config(cfg)
     add_backbone_config(cfg)

@@ -98,7 +98,8 @@ class UnifiedMasks:
 
     def soft(self, image: int, cells: Tensor) -> Tensor:
         """Computes the masks of one image's cells, (n,) int64 in [0, K): (n, h, w) float in [0, 1]."""
-        return dynamic_conv(self.feature[image], self.kernels[image, cells], self.kernel_size).sigmoid_()
+        logits = dynamic_conv(self.feature[image], self.kernels[image, cells], self.kernel_size)
+        return logits.float().sigmoid_()
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def cell_scores(category_logits: Sequence[Tensor]) -> Tensor:
     Returns:
         (B, K, C) in [0, 1].
     """
-    return flatten_levels([points_nms(logits.sigmoid()) for logits in category_logits])
+    return flatten_levels([points_nms(logits.float().sigmoid()) for logits in category_logits])
 
 
 @dataclass(frozen=True)

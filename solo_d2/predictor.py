@@ -26,7 +26,7 @@ from .engine.weights import build_checkpointer
 from .modeling.inference import prepare_for_inference
 from .utils.device import choose_device
 from .utils.errors import InputError
-from .utils.image_file import image_to_array, read_image
+from .utils.image_file import decoding, image_to_array, read_image
 from .utils.json_file import read_json
 from .utils.settings import build
 
@@ -141,6 +141,8 @@ class Predictor:
         ]
 
     def _batches(self, pictures: Sequence[Picture]) -> Iterator[Sequence[Picture]]:
+        if not isinstance(pictures, list | tuple):
+            raise InputError(f"a {type(pictures).__name__} is not a list of pictures; put one into brackets")
         for start in range(0, len(pictures), self.batch_size):
             yield pictures[start : start + self.batch_size]
 
@@ -242,13 +244,12 @@ def to_array(picture: Picture, order: str, channels: str | None = None) -> np.nd
 
 def _converted(picture: Image.Image) -> np.ndarray:
     """Returns the RGB pixels of a PIL image, under the rules for files."""
-    try:
+    with decoding("a PIL image"):
         return image_to_array(picture)
-    except (OSError, ValueError) as error:
-        raise InputError(f"a PIL image cannot be used: {error}") from error
 
 
 def _checked(array: np.ndarray) -> np.ndarray:
+    array = np.asarray(array)  # of a subclass, such as a matrix, whose indexing differs
     if array.dtype != np.uint8:
         raise InputError(f"an array of {array.dtype} is not a picture; give uint8 values 0 to 255")
     if array.ndim == 2:

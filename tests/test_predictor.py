@@ -219,7 +219,7 @@ def test_bad_pictures(cfg, weights, picture, tmp_path):
     Image.fromarray(np.full((4, 5), 60000, np.uint16)).save(tmp_path / "deep.png")
     for bad, message in [
         (tmp_path / "gone.jpg", "does not exist"),
-        (tmp_path, "does not exist"),
+        (tmp_path, "is a folder or device"),
         (tmp_path / "text.jpg", "no image"),
         (tmp_path / "cut.png", "cannot be read"),
         (tmp_path / "deep.png", "convert it to 8 bits"),
@@ -230,6 +230,12 @@ def test_bad_pictures(cfg, weights, picture, tmp_path):
     ]:
         with pytest.raises(InputError, match=message):
             predictor(bad)
+    for one in (picture, "a.png", tmp_path / "a.png", Image.fromarray(picture)):
+        with pytest.raises(InputError, match="is not a list of pictures"):
+            predictor.predict(one)
+    for one in (Image.new("RGB", (0, 5)), Image.new("I;16", (5, 5)), torch.zeros(3, 4, 4), b"\x89PNG", None):
+        with pytest.raises(InputError, match="no pixels|more than 8 bits|is not a picture"):
+            predictor(one)
     with pytest.raises(InputError, match="GBR"):
         predictor(picture, channels="GBR")
 
@@ -262,7 +268,8 @@ def test_deep_grays_are_refused_as_file_and_as_image(tmp_path):
 
 def test_to_array_kinds(tmp_path, picture):
     grey = picture[:, :, 0]
-    assert np.array_equal(to_array(grey, "BGR"), np.stack([grey] * 3, axis=2))
+    for kind in (grey, grey.view(np.matrix), np.ma.array(grey), np.asfortranarray(grey), grey[::-1][::-1]):
+        assert np.array_equal(to_array(kind, "BGR"), np.stack([grey] * 3, axis=2))
     rotated = Image.fromarray(picture)
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -6,7 +6,9 @@ N: boxes, best score first.
 import torch
 from torch import Tensor
 
-from .checks import check_boxes, check_number
+from solo_d2.utils.errors import InputError
+
+from .checks import check_boxes, check_iou_threshold
 
 # Number of boxes that are compared with each other at a time.
 _BLOCK = 512
@@ -22,17 +24,20 @@ def box_nms(boxes: Tensor, labels: Tensor, iou_threshold: float, max_kept: int |
     Args:
         boxes: (N, 4) float XYXY, in descending order of score.
         labels: (N,) int64.
-        iou_threshold: A larger IoU suppresses.
+        iou_threshold: A larger IoU suppresses; at least 0.
         max_kept: Maximum number of kept boxes; None: no limit.
 
     Returns:
         Indices of the kept boxes, ascending, (n,) int64.
 
     Raises:
-        InputError: If a box is inverted, NaN or beyond ±1e9, or shapes, dtypes or devices do not fit.
+        InputError: If a box is inverted, NaN or beyond ±1e9, ``max_kept`` is negative, or shapes, dtypes or
+            devices do not fit.
     """
     check_boxes(boxes, labels)
-    check_number("iou_threshold", iou_threshold)
+    check_iou_threshold(iou_threshold)
+    if max_kept is not None and max_kept < 0:
+        raise InputError(f"max_kept must be at least 0, not {max_kept}")
     boxes = boxes.float()
     kept = torch.zeros(0, dtype=torch.int64, device=boxes.device)
     for block in torch.arange(len(boxes), device=boxes.device).split(_BLOCK):

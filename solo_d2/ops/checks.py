@@ -14,6 +14,7 @@ from solo_d2.utils.errors import InputError
 
 DECAY_KERNELS = ("gaussian", "linear")
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+WHOLE = (torch.int64,)
 # Maximum coordinate, whose areas float32 holds easily.
 _LARGEST_COORDINATE = 1e9
 # float32 counts pixels exactly up to here.
@@ -24,8 +25,7 @@ def check_dense_masks(masks: Tensor, dtypes: tuple[torch.dtype, ...]) -> None:
     """Raises an InputError unless masks are (N, H, W), strided and of one of the dtypes."""
     if masks.dim() != 3:
         raise InputError(f"masks must be (N, H, W), not {tuple(masks.shape)}")
-    if masks.layout != torch.strided:
-        raise InputError(f"masks must be dense, not {masks.layout}")
+    _check_layout(masks, "masks")
     if masks.dtype not in dtypes:
         kinds = "floating" if dtypes is FLOATS else "bool, uint8 or floating"
         raise InputError(f"masks must be {kinds}, not {masks.dtype}")
@@ -51,6 +51,7 @@ def check_labels(labels: Tensor, items: Tensor, name: str) -> None:
         raise InputError(f"labels must be ({items.shape[0]},) like the {name}, not {tuple(labels.shape)}")
     if labels.dtype not in (torch.int32, torch.int64):
         raise InputError(f"labels must be int32 or int64, not {labels.dtype}")
+    _check_layout(labels, "labels")
     _check_device(labels, "labels", items, name)
 
 
@@ -61,6 +62,7 @@ def check_scores(scores: Tensor, masks: Tensor) -> None:
             f"scores must be ({masks.shape[0]},) like the masks and floating, "
             f"not {tuple(scores.shape)} {scores.dtype}"
         )
+    _check_layout(scores, "scores")
     _check_device(scores, "scores", masks, "masks")
 
 
@@ -78,11 +80,19 @@ def check_number(name: str, value: float) -> None:
         raise InputError(f"{name} must be a number, not NaN")
 
 
+def check_iou_threshold(value: float) -> None:
+    """Raises an InputError if a threshold of IoUs is NaN, or negative: all would suppress all."""
+    if not value >= 0:
+        raise InputError(f"iou_threshold must be a number of at least 0, not {value}")
+
+
 def check_boxes(boxes: Tensor, labels: Tensor) -> None:
     """Raises an InputError unless boxes are (N, 4) floating XYXY, ordered and of sane size, with labels."""
     if boxes.dim() != 2 or boxes.shape[1] != 4 or boxes.dtype not in FLOATS:
         raise InputError(f"boxes must be (N, 4) and floating, not {tuple(boxes.shape)} {boxes.dtype}")
     check_labels(labels, boxes, "boxes")
+    _check_layout(boxes, "boxes")
+    check_values(boxes, "boxes")
     sane = (boxes.abs() <= _LARGEST_COORDINATE).all() & (boxes[:, 2:] >= boxes[:, :2]).all()
     if not sane:
         raise InputError(
@@ -111,13 +121,23 @@ def check_restoring(
             raise InputError(f"output_size must be within 1 and 2^24, not {tuple(output_size)}")
 
 
-def check_encoding(masks: Tensor, boxes: Tensor | None) -> None:
-    """Raises an InputError unless masks are (N, H, W) bool or uint8 and COCO's RLE can hold them."""
+def check_encoding(masks: Tensor, boxes: Tensor | None, dtypes: tuple[torch.dtype, ...] = WHOLE) -> None:
+    """Raises an InputError unless masks are (N, H, W) bool or uint8, fit COCO's RLE, and boxes fit them."""
     if masks.dim() != 3 or masks.dtype not in (torch.bool, torch.uint8):
         raise InputError(f"masks must be (N, H, W) bool or uint8, not {tuple(masks.shape)} {masks.dtype}")
+    _check_layout(masks, "masks")
+    check_values(masks, "masks")
     _check_pixels(masks.shape[1], masks.shape[2])
-    if boxes is not None and boxes.shape != (masks.shape[0], 4):
-        raise InputError(f"boxes must be ({masks.shape[0]}, 4) like the masks, not {tuple(boxes.shape)}")
+    if boxes is None:
+        return
+    if boxes.shape != (masks.shape[0], 4) or boxes.dtype not in dtypes:
+        kinds = "int64" if dtypes is WHOLE else "int32, int64 or floating"
+        raise InputError(
+            f"boxes must be ({masks.shape[0]}, 4) like the masks and {kinds}, "
+            f"not {tuple(boxes.shape)} {boxes.dtype}"
+        )
+    _check_layout(boxes, "boxes")
+    check_values(boxes, "boxes")
 
 
 def check_crops(words: Tensor, frames: Tensor, height: int, width: int) -> None:
@@ -127,6 +147,22 @@ def check_crops(words: Tensor, frames: Tensor, height: int, width: int) -> None:
         raise InputError(f"words must be (K,) int64, not {tuple(words.shape)} {words.dtype}")
     if frames.dim() != 2 or frames.shape[1] != 4 or frames.dtype != torch.int64:
         raise InputError(f"frames must be (N, 4) int64, not {tuple(frames.shape)} {frames.dtype}")
+    for tensor, name in ((words, "words"), (frames, "frames")):
+        _check_layout(tensor, name)
+        check_values(tensor, name)
+
+
+def check_values(tensor: Tensor, name: str) -> None:
+    """Raises an InputError for a tensor without values: the result's shape depends on them."""
+    if tensor.device.type == "meta":
+        raise InputError(
+            f"{name} are on meta, but this operator needs their values: move them to a CPU or GPU"
+        )
+
+
+def _check_layout(tensor: Tensor, name: str) -> None:
+    if tensor.layout != torch.strided:
+        raise InputError(f"{name} must be dense, not {tensor.layout}")
 
 
 def _check_pixels(height: int, width: int) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from solo_d2.utils.errors import InputError
 
-from .checks import check_crops, check_encoding
+from .checks import FLOATS, WHOLE, check_crops, check_encoding
 from .pack_masks import WORD_BITS
 from .restore_masks import MaskCrops
 
@@ -44,7 +44,7 @@ def masks_to_rle(masks: Tensor | MaskCrops, boxes: Tensor | None = None) -> list
         check_crops(masks.words, masks.frames, height, width)
         encoded = torch.ops.solo_d2.encode_crops(masks.words.cpu(), masks.frames.cpu(), height, width)
     else:
-        check_encoding(masks, boxes)
+        check_encoding(masks, boxes, (*FLOATS, *WHOLE, torch.int32))
         height, width = masks.shape[1:]
         frames = None if boxes is None else _frames(boxes, height, width)
         encoded = torch.ops.solo_d2.encode_masks(masks.cpu(), frames)

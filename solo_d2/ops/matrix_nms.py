@@ -7,7 +7,7 @@ from torch import Tensor
 
 from solo_d2.utils.errors import InputError
 
-from .checks import check_decay, check_masks, check_number, check_scores
+from .checks import check_decay, check_iou_threshold, check_masks, check_scores, check_values
 from .mask_iou import jaccard_distance, mask_iou
 
 torch.library.define(
@@ -154,7 +154,7 @@ def mask_nms(
     check_decay(kernel, sigma)
     check_masks(masks, labels, threshold)
     check_scores(scores, masks)
-    check_number("iou_threshold", iou_threshold)
+    check_iou_threshold(iou_threshold)
     if nms_type == "matrix":
         return matrix_nms(masks, labels, scores, kernel, sigma, threshold)
     iou = mask_iou(masks, labels, threshold)
@@ -162,6 +162,7 @@ def mask_nms(
         return scores.clone()
     if nms_type == "fast":
         return scores * (iou.amax(0) <= iou_threshold)
+    check_values(masks, "masks")
     if nms_type == "hard":
         return scores * _kept_by_hard_nms(iou > iou_threshold).to(scores.device)
     if not scores.isfinite().all():
@@ -181,16 +182,16 @@ def _kept_by_hard_nms(suppresses: Tensor) -> Tensor:
 
 
 def _soft_decay(iou: Tensor, kernel: str, sigma: float, iou_threshold: float) -> Tensor:
-    """Factor that mask i puts on mask j, either order: (N, N) float32 with ones on the diagonal."""
+    """Factor that mask i puts on mask j, either order: (N, N) float64 with ones on the diagonal."""
     iou = iou + iou.T
-    if kernel == "gaussian":
-        return torch.exp(-sigma * iou**2)
-    return torch.where(iou > iou_threshold, 1 - iou, 1)
+    if kernel == "gaussian":  # in float32 a large sigma is infinite, and infinity times no overlap NaN
+        return torch.exp(-sigma * iou.double() ** 2)
+    return torch.where(iou > iou_threshold, 1 - iou, 1).double()
 
 
 def _soft_nms(decay: Tensor, scores: Tensor) -> Tensor:
     """Soft-NMS (Bodla et al., 2017), on the CPU: the best mask left decays all others left."""
-    rows = decay.cpu().double()
+    rows = decay.cpu()
     current = scores.double().cpu()
     waiting = torch.ones(len(scores), dtype=torch.bool)
     for _ in range(len(scores)):

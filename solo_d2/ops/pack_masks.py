@@ -122,5 +122,5 @@ def pack_bits(inside: Tensor) -> Tensor:
 def unpack_bits(bits: Tensor) -> Tensor:
     """Unpacks (N, W) int64 words to (N, 64 * W) uint8 of 0 and 1."""
     shifts = torch.arange(8, dtype=torch.uint8, device=bits.device)
-    octets = bits.contiguous().view(torch.uint8)
+    octets = bits.flatten().view(torch.uint8).view(len(bits), 8 * bits.shape[1])
     return octets.unsqueeze(2).bitwise_right_shift(shifts).bitwise_and_(1).flatten(1)

@@ -13,7 +13,7 @@ from torch import Tensor
 from solo_d2.layers import restore_size
 from solo_d2.structures import boxes_from_masks
 
-from .checks import check_restoring
+from .checks import check_restoring, check_values
 from .pack_masks import WORD_BITS, pack_bits, register_no_gradient, unpack_bits
 
 
@@ -204,6 +204,7 @@ def _fake_crops(
     stride: int,
     aligned: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    check_values(masks, "masks")
     _, boxes, areas = _fake(masks, threshold, image_size, output_size, stride, aligned)
     words = torch.library.get_ctx().new_dynamic_size()
     return areas.new_empty(words), torch.empty_like(boxes, dtype=torch.int64), boxes, areas

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .errors import InputError
-from .image_file import encode_png, open_image
+from .image_file import encode_png, open_image, upright
 
 VOID = 0
 LARGEST_ID = 256**3 - 1
@@ -23,20 +22,23 @@ def ids_to_rgb(ids: np.ndarray) -> np.ndarray:
     return np.stack([ids >> shift & 255 for shift in (0, 8, 16)], axis=-1).astype(np.uint8)
 
 
-def read_ids(path: str | os.PathLike) -> np.ndarray:
-    """Reads a panoptic PNG as (H, W) int32 segment ids.
+def read_id_colors(path: str | os.PathLike) -> np.ndarray:
+    """Reads a panoptic PNG as (H, W, 3) uint8 RGB.
 
     Raises:
-        InputError: The file is missing, damaged, or has no colors.
+        UnreadableImage: The file is missing, damaged, or has no colors.
     """
     with open_image(path) as picture:
-        pixels = np.asarray(picture)
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] < 3:
-        raise InputError(
-            f"panoptic PNG {path} has no 8-bit RGB pixels (shape {pixels.shape}, {pixels.dtype}): "
-            "segment ids are R + 256 G + 256^2 B"
-        )
-    return rgb_to_ids(pixels[..., :3])
+        if picture.mode not in ("RGB", "RGBA"):
+            raise ValueError(
+                f"it has no 8-bit RGB pixels (mode {picture.mode}): segment ids are R + 256 G + 256^2 B"
+            )
+        return np.asarray(upright(picture))[..., :3]
+
+
+def read_ids(path: str | os.PathLike) -> np.ndarray:
+    """Reads a panoptic PNG as (H, W) int32 segment ids; errors as above."""
+    return rgb_to_ids(read_id_colors(path))
 
 
 def segment_indices(ids: np.ndarray, numbers: Sequence[int]) -> np.ndarray:

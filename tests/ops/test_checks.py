@@ -5,7 +5,7 @@ import shutil
 import pytest
 import torch
 
-from solo_d2.ops import box_nms, mask_iou, mask_nms, matrix_nms, pack_masks, restore_masks
+from solo_d2.ops import box_nms, mask_iou, mask_nms, masks_to_rle, matrix_nms, pack_masks, restore_masks
 from solo_d2.ops.mask_iou import reference as mask_iou_reference
 from solo_d2.ops.matrix_nms import reference as matrix_nms_reference
 from solo_d2.ops.pack_masks import reference as pack_masks_reference
@@ -35,6 +35,7 @@ def refuses(functions, arguments, message):
         (MASKS.int(), 0.5, "masks must be bool, uint8 or floating"),
         (MASKS.to(torch.complex64), 0.5, "masks must be bool, uint8 or floating"),
         (MASKS.float(), NAN, "threshold must be a number"),
+        (MASKS.to_sparse(), 0.5, "masks must be dense"),
     ],
 )
 def test_pack_masks(masks, threshold, message):
@@ -71,6 +72,7 @@ def test_mask_iou_and_matrix_nms(masks, labels, threshold, message):
         (SCORES, "cosine", 2.0, "'gaussian' or 'linear', not 'cosine'"),
         (SCORES, "gaussian", NAN, "sigma must be a finite number of at least 0"),
         (SCORES, "gaussian", float("inf"), "sigma must be"),
+        (SCORES.to_sparse(), "linear", 2.0, "scores must be dense"),
         (SCORES, "gaussian", -1.0, "sigma must be a finite number of at least 0, not -1"),
     ],
 )
@@ -84,6 +86,7 @@ def test_every_kind_of_mask_nms(nms_type):
     refuses([mask_nms], (MASKS, LABELS[:3], SCORES, nms_type), r"labels must be \(4,\)")
     refuses([mask_nms], (MASKS, LABELS, SCORES, nms_type, "gaussian", -1.0), "sigma must be")
     refuses([mask_nms], (MASKS, LABELS, SCORES, nms_type, "linear", 2.0, NAN), "iou_threshold must be")
+    refuses([mask_nms], (MASKS, LABELS, SCORES, nms_type, "linear", 2.0, -0.5), "iou_threshold must be")
 
 
 @pytest.mark.parametrize("value", [NAN, float("inf")])
@@ -104,6 +107,8 @@ BOXES = torch.tensor([[0.0, 0, 4, 4], [1, 1, 5, 5]])
         (BOXES, LABELS[:1], 0.5, r"labels must be \(2,\) like the boxes"),
         (BOXES, LABELS[:2].float(), 0.5, "labels must be int32 or int64"),
         (BOXES, LABELS[:2], NAN, "iou_threshold must be"),
+        (BOXES, LABELS[:2], -0.5, "iou_threshold must be"),
+        (BOXES, LABELS[:2].to_sparse(), 0.5, "labels must be dense"),
         (BOXES.flip(1), LABELS[:2], 0.5, "inverted, NaN or out of range"),
         (BOXES * NAN, LABELS[:2], 0.5, "inverted, NaN or out of range"),
         (BOXES * 1e30, LABELS[:2], 0.5, "inverted, NaN or out of range"),
@@ -111,6 +116,30 @@ BOXES = torch.tensor([[0.0, 0, 4, 4], [1, 1, 5, 5]])
 )
 def test_box_nms(boxes, labels, threshold, message):
     refuses([box_nms], (boxes, labels, threshold), message)
+
+
+def test_a_negative_number_of_boxes_is_not_kept():
+    refuses([box_nms], (BOXES, LABELS[:2], 0.5, -1), "max_kept must be at least 0, not -1")
+
+
+@pytest.mark.parametrize("nms_type", ["hard", "soft"])
+def test_results_of_values_need_values(nms_type):
+    """Without values, as on the meta device, a result has no shape, or the operator runs on the CPU."""
+    masks, labels, scores, boxes = (one.to("meta") for one in (MASKS, LABELS, SCORES, BOXES))
+    needed = "are on meta, but this operator needs their values"
+    refuses([masks_to_rle, torch.ops.solo_d2.encode_masks], (masks,), f"masks {needed}")
+    refuses([torch.ops.solo_d2.encode_crops], (labels, boxes.repeat(2, 1).long(), 6, 7), f"words {needed}")
+    sizes = ((24, 28), (24, 28), 4)
+    refuses([torch.ops.solo_d2.restore_crops], (masks.float(), 0.5, *sizes), f"masks {needed}")
+    refuses([box_nms], (boxes, labels[:2], 0.5), f"boxes {needed}")
+    refuses([mask_nms], (masks, labels, scores, nms_type), f"masks {needed}")
+
+
+def test_a_huge_sigma_decays_what_overlaps():
+    apart = torch.eye(3).bool()[:, None]
+    for masks, expected in ((apart, [0.9, 0.5, 0.4]), (apart[:1].expand(3, 1, 3), [0.9, 0, 0])):
+        found = mask_nms(masks, None, torch.tensor([0.9, 0.5, 0.4]), "soft", "gaussian", 1e300)
+        assert found.tolist() == pytest.approx(expected)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

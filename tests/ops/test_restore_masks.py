@@ -150,6 +150,8 @@ def test_no_masks():
     assert restored.shape == (0, 33, 44) and boxes.shape == (0, 4) and areas.shape == (0,)
     crops = restore_masks(torch.zeros(0, 5, 7), 0.5, (20, 28), (33, 44), 4, crops=True).masks
     assert crops.dense().shape == (0, 33, 44) and len(crops) == 0
+    huge = (1 << 20, 1 << 20)
+    assert restore_masks(torch.zeros(0, 5, 7), 0.5, (20, 28), huge, 4).masks.shape == (0, *huge)
 
 
 @pytest.mark.skipif(not COMPILED or sys.platform != "linux", reason="the reference computes whole images")

@@ -9,7 +9,15 @@ import pytest
 from PIL import ExifTags, Image, PngImagePlugin
 
 from solo_d2.utils.errors import InputError
-from solo_d2.utils.image_file import UnreadableImage, image_to_array, open_image, read_image, read_size
+from solo_d2.utils.image_file import (
+    DeepImage,
+    UnreadableImage,
+    image_to_array,
+    open_image,
+    read_image,
+    read_labels,
+    read_size,
+)
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 20, 3), dtype=np.uint8)
 
@@ -54,9 +62,13 @@ def test_damaged_files_are_one_line(tmp_path, name):
 
 
 def test_no_such_file(tmp_path):
-    for path in (tmp_path / "gone.png", tmp_path):
-        with pytest.raises(UnreadableImage, match="does not exist"):
+    for path, message in (
+        (tmp_path / "gone\nwhere.png", r"gone\\nwhere.png does not exist$"),
+        (tmp_path, "is a folder"),
+    ):
+        with pytest.raises(UnreadableImage, match=message) as caught:
             read_image(path)
+        assert "\n" not in str(caught.value)
 
 
 def test_an_image_of_too_many_pixels(tmp_path):
@@ -83,7 +95,9 @@ def test_deep_grays_are_refused(tmp_path, dtype):
     deep.save(tmp_path / "deep.tif")
     with pytest.raises(UnreadableImage, match="more than 8 bits"):
         read_image(tmp_path / "deep.tif")
-    with pytest.raises(ValueError, match="more than 8 bits"):
+    with pytest.raises(DeepImage, match="deep.tif .* more than 8 bits"):
+        read_size(tmp_path / "deep.tif")
+    with pytest.raises(DeepImage, match="more than 8 bits"):
         image_to_array(deep)
 
 
@@ -112,6 +126,43 @@ def test_images_are_turned_upright(tmp_path, kind, orientation, shape):
     if kind != "JPEG":
         turns = {1: 0, 3: 2, 6: 3, 8: 1}[orientation]
         assert np.array_equal(pixels, np.rot90(PIXELS, turns))
+
+
+def with_chunk_at_the_end(png: bytes, kind: bytes, content: bytes) -> bytes:
+    chunk = struct.pack(">I", len(content)) + kind + content
+    return png[:-12] + chunk + struct.pack(">I", zlib.crc32(kind + content)) + png[-12:]
+
+
+@pytest.mark.parametrize("kind", [b"eXIf", b"iTXt"])
+def test_an_orientation_behind_the_pixels_of_a_png(tmp_path, kind):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    content = {b"eXIf": exif.tobytes()[6:], b"iTXt": b'XML:com.adobe.xmp\0\0\0\0\0<tiff:Orientation="6"/>'}
+    (tmp_path / "x.png").write_bytes(with_chunk_at_the_end(encoded("PNG"), kind, content[kind]))
+    assert read_size(tmp_path / "x.png") == (20, 12)
+    assert np.array_equal(read_image(tmp_path / "x.png"), np.rot90(PIXELS, 3))
+    (tmp_path / "y.png").write_bytes(with_chunk_at_the_end(encoded("PNG"), b"tEXt", b"date\0today"))
+    assert read_size(tmp_path / "y.png") == (12, 20)
+
+
+def test_an_orientation_among_damaged_tags(tmp_path):
+    """Pillow's own turning writes the EXIF block again, which such tags do not let it."""
+    tags = struct.pack(">HHIHHHHII", 0x0112, 3, 1, 6, 0, 0x011A, 2, 1, 2**31)  # a resolution as text
+    exif = b"Exif\0\0MM\0*" + struct.pack(">IH", 8, 2) + tags + bytes(4)
+    (tmp_path / "x.jpg").write_bytes(encoded("JPEG", exif=exif))
+    assert read_size(tmp_path / "x.jpg") == (20, 12)
+    assert read_image(tmp_path / "x.jpg").shape == (20, 12, 3)
+
+
+def test_labels_of_a_palette_are_its_indices(tmp_path):
+    """As gray they would be the brightness of their colors."""
+    labels = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    gray = Image.fromarray(labels)
+    palette = gray.convert("P")
+    palette.putpalette([value * 7 % 256 for value in range(768)])
+    for image in (gray, palette):
+        image.save(tmp_path / "x.png")
+        assert np.array_equal(read_labels(tmp_path / "x.png"), labels[:, :, None])
 
 
 def test_a_damaged_exif_block_counts_as_none(tmp_path):

@@ -4,6 +4,7 @@ from PIL import Image
 
 from solo_d2.utils.atomic_file import write_bytes
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.image_file import UnreadableImage
 from solo_d2.utils.panoptic_png import (
     LARGEST_ID,
     encode_ids,
@@ -40,9 +41,10 @@ def test_unusable_files_are_named(tmp_path):
     (tmp_path / "text.png").write_text("no picture")
     with pytest.raises(InputError, match="text.png cannot be read"):
         read_ids(tmp_path / "text.png")
-    Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "gray.png")
-    with pytest.raises(InputError, match="gray.png has no 8-bit RGB"):
-        read_ids(tmp_path / "gray.png")
+    for mode in ("L", "P", "LA", "I;16", "1"):
+        Image.new(mode, (4, 4)).save(tmp_path / "gray.png")
+        with pytest.raises(UnreadableImage, match="gray.png cannot be read: it has no 8-bit RGB"):
+            read_ids(tmp_path / "gray.png")
 
 
 def test_an_alpha_channel_is_ignored(tmp_path):

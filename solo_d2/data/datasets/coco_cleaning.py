@@ -13,7 +13,7 @@ import numpy as np
 
 from solo_d2.structures.coco_masks import NO_MASK, BrokenRecord, Measures, is_number, measure_segmentation
 from solo_d2.utils.errors import InputError
-from solo_d2.utils.image_file import UnreadableImage, read_size
+from solo_d2.utils.image_file import DeepImage, UnreadableImage, read_size
 
 from .problems import Problems, shorten
 from .spellings import LARGEST_ID, Ids, plain_category_ids, plain_image, plain_references
@@ -187,6 +187,8 @@ def _with_size(record: dict, path: Path, label: str, findings: Findings) -> dict
         raise BrokenRecord("image file missing")
     try:
         height, width = read_size(path)
+    except DeepImage:
+        raise BrokenRecord("image file with more than 8 bits per value (convert it to 8 bits)") from None
     except UnreadableImage:
         raise BrokenRecord("image file unreadable") from None
     listed = (record.get("height"), record.get("width"))

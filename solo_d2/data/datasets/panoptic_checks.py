@@ -155,8 +155,8 @@ def _picture_problems(pair: tuple[Mapping, Mapping], panoptic_root: Path, image_
         if measured != size:
             place = f"{image['file_name']}: {measured}, listed as {size}"
             found.append(("image whose (height, width) is not what the JSON says", place))
-    except UnreadableImage:
-        found.append(("image that cannot be read", str(image["file_name"])))
+    except UnreadableImage as error:
+        found.append(("image that cannot be read", str(error)))
     try:
         ids = read_ids(panoptic_root / name)
     except InputError as error:

@@ -4,7 +4,7 @@ Unlike Detectron2's, every sample has all ground-truth fields, even without anno
 of annotations are kept. The image file is opened once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from detectron2.data import transforms as T
 from detectron2.structures import BitMasks, Instances, PolygonMasks
 from solo_d2.data.augmentations.color import StrongColor
 from solo_d2.data.augmentations.resize import KeepOnePixel
-from solo_d2.utils.image_file import read_image
+from solo_d2.utils.image_file import read_image, read_labels
 from solo_d2.utils.settings import build
 
 _ANNOTATIONS = ("annotations", "sem_seg_file_name")
@@ -61,7 +61,7 @@ class InstanceMapper(DatasetMapper):
         """
         sample = {key: value for key, value in dataset_dict.items() if key not in _ANNOTATIONS}
         labels = dataset_dict.get("sem_seg_file_name") if self.is_train else None
-        augmented, transforms = self._augment(sample, labels, "L")
+        augmented, transforms = self._augment(sample, labels, read_labels)
         sample["image"] = as_planes(augmented.image)
         if augmented.sem_seg is not None:
             sample["sem_seg"] = torch.as_tensor(augmented.sem_seg[..., 0].astype(np.int64))
@@ -72,21 +72,21 @@ class InstanceMapper(DatasetMapper):
         return sample
 
     def _augment(
-        self, sample: dict, label_file: str | None, label_format: str
+        self, sample: dict, label_file: str | None, read: Callable[[str], np.ndarray]
     ) -> tuple[T.AugInput, T.Transform]:
         """Reads a record's image, checks its size, and augments it together with an image of labels.
 
         Args:
             sample: The record; gets "height" and "width" if it has none.
             label_file: Image of labels; None for none.
-            label_format: Its format, "L" or "RGB".
+            read: Reads that image: (H, W, C) uint8.
 
         Returns:
             The augmented image, whose ``sem_seg`` are the labels, and the transforms.
         """
         image = read_image(sample["file_name"], self.image_format)
         utils.check_image_size(sample, image)
-        labels = None if label_file is None else read_image(label_file, label_format)
+        labels = None if label_file is None else read(label_file)
         if labels is not None and labels.shape[:2] != image.shape[:2]:
             raise utils.SizeMismatchError(
                 f"{label_file} is {labels.shape[:2]}, its image {image.shape[:2]} (height, width)"

@@ -9,7 +9,7 @@ from detectron2.config import CfgNode, configurable
 from detectron2.data import MetadataCatalog
 from detectron2.structures import BitMasks, Instances
 from solo_d2.data.datasets.panoptic_format import THINGS_NAME
-from solo_d2.utils.panoptic_png import rgb_to_ids, segment_indices
+from solo_d2.utils.panoptic_png import read_id_colors, rgb_to_ids, segment_indices
 
 from .instance import InstanceMapper, as_planes
 
@@ -70,7 +70,7 @@ class PanopticMapper(InstanceMapper):
             return super().__call__(dataset_dict)
         sample = {key: value for key, value in dataset_dict.items() if key not in _UNUSED_FIELDS}
         # The ids are resized as colors, because Pillow's nearest-neighbor resize supports 8 bits only.
-        augmented, _ = self._augment(sample, dataset_dict["pan_seg_file_name"], "RGB")
+        augmented, _ = self._augment(sample, dataset_dict["pan_seg_file_name"], read_id_colors)
         sample["image"] = as_planes(augmented.image)
         segments = dataset_dict["segments_info"]
         place = segment_indices(rgb_to_ids(augmented.sem_seg), [s["id"] for s in segments])

@@ -95,11 +95,11 @@ inline void check_frame(int64_t height, int64_t width) {
       "COCO's RLE takes masks of at most 2^32 - 1 pixels, not ", height, " x ", width);
 }
 
-inline void check_boxes_of(const at::Tensor& boxes, int64_t count) {
+inline void check_boxes(const at::Tensor& boxes, const char* name, int64_t count) {
   TORCH_CHECK_VALUE(
       boxes.dim() == 2 && boxes.size(0) == count && boxes.size(1) == 4 && boxes.scalar_type() == at::kLong &&
           boxes.is_cpu(),
-      "boxes must be (", count, ", 4) int64 on the CPU, not ", boxes.sizes(), " ", boxes.scalar_type(), " on ",
+      name, " must be (", count, ", 4) int64 on the CPU, not ", boxes.sizes(), " ", boxes.scalar_type(), " on ",
       boxes.device());
 }
 
@@ -109,7 +109,7 @@ inline void check_encoding(const at::Tensor& masks, const std::optional<at::Tens
       "masks must be (N, H, W) bool or uint8, not ", masks.sizes(), " ", masks.scalar_type());
   check_frame(masks.size(1), masks.size(2));
   if (boxes) {
-    check_boxes_of(*boxes, masks.size(0));
+    check_boxes(*boxes, "boxes", masks.size(0));
   }
 }
 
@@ -118,7 +118,7 @@ inline void check_crops(const at::Tensor& words, const at::Tensor& frames, int64
   TORCH_CHECK_VALUE(
       words.dim() == 1 && words.scalar_type() == at::kLong && words.is_cpu(),
       "words must be (K,) int64 on the CPU, not ", words.sizes(), " ", words.scalar_type(), " on ", words.device());
-  check_boxes_of(frames, frames.dim() > 0 ? frames.size(0) : 0);
+  check_boxes(frames, "frames", frames.dim() > 0 ? frames.size(0) : 0);
 }
 
 inline void check_decay(c10::string_view kernel, double sigma) {

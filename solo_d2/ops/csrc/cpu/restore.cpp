@@ -77,7 +77,7 @@ struct Job {
 
 // Zeros that cost time and memory only where they are written: the system hands out pages when they are touched.
 Tensor lazy_zeros(int64_t count, int64_t height, int64_t width) {
-  void* memory = std::calloc(std::max<int64_t>(count, 1), height * width);
+  void* memory = count > 0 ? std::calloc(count, height * width) : std::calloc(1, 1);
   TORCH_CHECK(memory != nullptr, "not enough memory for ", count, " masks of ", height, " x ", width, " pixels");
   return at::from_blob(memory, {count, height, width}, [](void* data) { std::free(data); }, at::kBool);
 }

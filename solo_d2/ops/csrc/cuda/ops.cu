@@ -22,6 +22,7 @@ using at::Tensor;
 // Blocks per multiprocessor that the words are split for, so that few masks also fill the GPU.
 constexpr int64_t kBlocksPerProcessor = 4;
 
+constexpr int64_t kMostBlocks = std::numeric_limits<int>::max();
 constexpr int64_t kMostMasks = 1 << 19;
 constexpr int64_t kMostPixels = std::numeric_limits<int>::max() / kWordBits * kWordBits;
 
@@ -48,6 +49,7 @@ void launch_pack(const Tensor& masks, float threshold, const Tensor& bits, const
 
 std::tuple<Tensor, Tensor, Tensor> pack_masks(const Tensor& masks, double threshold) {
   check_dense_masks(masks, threshold);
+  TORCH_CHECK_VALUE(masks.size(0) <= kMostBlocks, "at most 2^31 - 1 masks, not ", masks.size(0));
   const c10::cuda::CUDAGuard guard(masks.device());
   const Tensor dense = (masks.scalar_type() == at::kDouble ? masks.to(at::kFloat) : masks).contiguous();
   const int64_t count = dense.size(0);

@@ -1,5 +1,6 @@
 """Packaging files agree, and a source distribution installs and works without the checkout."""
 
+import ast
 import os
 import re
 import shutil
@@ -62,6 +63,27 @@ def test_pins_satisfy_the_requirements(constraints, setup):
     assert len(core) > 10 and core <= pinned.keys(), "what is always installed is pinned"
     too_old = {name for name in needed.keys() & pinned if version(pinned[name]) < version(needed[name])}
     assert not too_old
+
+
+# Distributions that are imported by another name, and imports that are optional.
+DISTRIBUTIONS = {"pil": "pillow", "cv2": "opencv-python-headless", "yaml": "pyyaml"}
+OPTIONAL = {"faster_coco_eval"}
+
+
+@pytest.mark.parametrize(
+    ("setup", "package"), [("setup.py", "solo_d2"), ("d2lite/setup.py", "d2lite/detectron2")]
+)
+def test_what_is_imported_is_required(setup, package):
+    imported = set()
+    for path in (ROOT / package).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and not node.level:
+                imported.add(node.module.partition(".")[0])
+            elif isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+    others = imported - sys.stdlib_module_names - {"solo_d2", "detectron2"} - OPTIONAL
+    needed = {DISTRIBUTIONS.get(name.lower(), name) for name in others}
+    assert needed <= lower_bounds(setup, until="extras_require").keys()
 
 
 def test_the_second_set_differs_only_where_detectron2_demands_it():

@@ -175,7 +175,7 @@ def local_file(path: str) -> str:
                 "and give the path of the file instead."
             ) from error
     if not os.path.isfile(path):
-        raise InputError(f"Weight file {path} does not exist: check its path")
+        raise InputError(f"weight file {path} does not exist: check its path")
     return path
 
 

@@ -119,7 +119,7 @@ def check_key(cfg: CfgNode, key: str, source: str) -> None:
 
 def _merge_file(cfg: CfgNode, path: str) -> None:
     if not os.path.isfile(path):
-        raise InputError(f"Config file {path} does not exist")
+        raise InputError(f"config file {path} does not exist")
     content = read_yaml_config(path)
     for key in flatten(content):
         check_key(cfg, key, path)

@@ -88,9 +88,9 @@ def _read_mapping(path: str) -> dict[str, Any]:
     except RecursionError as error:
         raise InputError(f"{path} is nested too deeply for a config file") from error
     if content is None:
-        raise InputError(f"Config file {path} has no keys: it or its {BASE_KEY} is empty")
+        raise InputError(f"config file {path} has no keys: it or its {BASE_KEY} is empty")
     if not isinstance(content, dict):
-        raise InputError(f"Config file {path} has no keys: it is empty or not a mapping")
+        raise InputError(f"config file {path} has no keys: it is empty or not a mapping")
     _refuse_endless(content, path)
     return content
 

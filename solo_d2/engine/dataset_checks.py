@@ -78,11 +78,11 @@ def check_datasets(cfg: CfgNode, training: bool) -> None:
     """
     if training and not cfg.DATASETS.TRAIN:
         raise InputError(
-            "No training data: set DATASETS.TRAIN, or give --train-json and --train-images; images without "
+            "no training data: set DATASETS.TRAIN, or give --train-json and --train-images; images without "
             "labels, for models that need none, with --train-unlabelled"
         )
     if not training and not cfg.DATASETS.TEST:
-        raise InputError("No data to evaluate: set DATASETS.TEST, or give --val-json, --val-images")
+        raise InputError("no data to evaluate: set DATASETS.TEST, or give --val-json, --val-images")
     trained, tested = list(cfg.DATASETS.TRAIN if training else ()), list(cfg.DATASETS.TEST)
     for name in trained:
         _check_exists(name, name in tested)
@@ -124,10 +124,10 @@ def _check_stuff(names: list[str], expected: int) -> None:
         things, stuff = panoptic_labels(metadata)
         if metadata.get("panoptic_json") and not (things and stuff):
             lacking = "stuff classes (isthing 0)" if things else "thing classes (isthing 1)"
-            raise InputError(f"Dataset {name} has no {lacking}: a panoptic model needs things and stuff")
+            raise InputError(f"dataset {name} has no {lacking}: a panoptic model needs things and stuff")
         if not stuff:
             raise InputError(
-                f"A panoptic model learns stuff, too, but dataset {name} has instances only: name a panoptic "
+                f"a panoptic model learns stuff, too, but dataset {name} has instances only: name a panoptic "
                 "dataset, or give the folder of panoptic PNG files with --train-panoptic, --val-panoptic"
             )
         if len(stuff) + 1 != expected:
@@ -139,7 +139,7 @@ def _check_stuff(names: list[str], expected: int) -> None:
         reference = reference or classes
         if classes != reference:
             raise InputError(
-                f"Datasets {names[0]} and {name} have different stuff classes: "
+                f"datasets {names[0]} and {name} have different stuff classes: "
                 f"{_first_difference(reference, classes)}"
             )
 
@@ -151,12 +151,12 @@ def _check_measurable(name: str, architecture: str, panoptic: bool) -> None:
         return
     if not panoptic:
         raise InputError(
-            f"Dataset {name} is for panoptic results, which {architecture} does not give: name an "
+            f"dataset {name} is for panoptic results, which {architecture} does not give: name an "
             "instance dataset in DATASETS.TEST"
         )
     if any(own != label for labels in panoptic_labels(metadata) for own, label in labels.items()):
         raise InputError(
-            f"Dataset {name} numbers things and stuff together, which results do not: train on it, but "
+            f"dataset {name} numbers things and stuff together, which results do not: train on it, but "
             f"name {name}_separated or {name}_segments in DATASETS.TEST"
         )
 
@@ -166,7 +166,7 @@ def _check_has_instances(name: str, cfg: CfgNode) -> None:
     kind = MetadataCatalog.get(name).get("evaluator_type")
     if kind == "class_folders" and kind not in (meta_architecture(cfg).evaluator_types or ()):
         raise InputError(
-            f"Dataset {name} has classes of images, no instances: {cfg.MODEL.META_ARCHITECTURE} is not "
+            f"dataset {name} has classes of images, no instances: {cfg.MODEL.META_ARCHITECTURE} is not "
             "measured by it; give --val-json and --val-images"
         )
 
@@ -185,7 +185,7 @@ def _check_classes(names: list[str], key: str, expected: int | None) -> None:
         reference = reference or (name, classes)
         if classes != reference[1]:
             raise InputError(
-                f"Datasets {reference[0]} and {name} have different classes: "
+                f"datasets {reference[0]} and {name} have different classes: "
                 f"{_first_difference(reference[1], classes)}"
             )
 
@@ -194,7 +194,7 @@ def _check_exists(name: str, tested: bool) -> None:
     known = DatasetCatalog.list()
     if name not in known:
         hint = suggestion(name, known, f"known are {', '.join(sorted(known))}")
-        raise InputError(f"There is no dataset {name}{hint}")
+        raise InputError(f"there is no dataset {name}{hint}")
     metadata = MetadataCatalog.get(name)
     keys = ["panoptic_json", "panoptic_root", "image_root"]
     if tested or not metadata.get("panoptic_json"):  # panoptic sets need instance files for evaluation only
@@ -203,7 +203,7 @@ def _check_exists(name: str, tested: bool) -> None:
         if path and not os.path.exists(path):
             _load_for_advice(name)
             raise InputError(
-                f"Dataset {name} is missing: {path} does not exist; put it there, or set "
+                f"dataset {name} is missing: {path} does not exist; put it there, or set "
                 "DETECTRON2_DATASETS to the folder that holds it"
             )
 

@@ -166,7 +166,7 @@ def _register_bare_images(cfg: CfgNode) -> list[str]:
     custom, replaced = cfg.DATASETS.CUSTOM, []
     if custom.TRAIN_UNLABELLED:
         if custom.TRAIN_JSON:
-            raise InputError("Give --train-unlabelled or --train-json, not both (DATASETS.CUSTOM)")
+            raise InputError("give --train-unlabelled or --train-json, not both (DATASETS.CUSTOM)")
         if meta_architecture(cfg).train_mapper is None:
             raise InputError(
                 f"{cfg.MODEL.META_ARCHITECTURE} learns from labels, which --train-unlabelled "
@@ -177,7 +177,7 @@ def _register_bare_images(cfg: CfgNode) -> list[str]:
         replaced.append("TRAIN")
     if custom.VAL_CLASSES:
         if custom.VAL_JSON:
-            raise InputError("Give --val-classes or --val-json, not both (DATASETS.CUSTOM)")
+            raise InputError("give --val-classes or --val-json, not both (DATASETS.CUSTOM)")
         register_class_folders("custom_val", custom.VAL_CLASSES)
         cfg.DATASETS.TEST = ("custom_val",)
         replaced.append("TEST")
@@ -200,7 +200,7 @@ def _register_custom_set(
     if bool(json_file) != bool(images) or (panoptic and not json_file):
         flags = [f"--{key.lower().replace('_', '-')}" for key in (json_key, images_key)]
         raise InputError(
-            f"Own data needs both {' and '.join(flags)} (DATASETS.CUSTOM.{json_key} and "
+            f"own data needs both {' and '.join(flags)} (DATASETS.CUSTOM.{json_key} and "
             f"DATASETS.CUSTOM.{images_key})"
         )
     if not json_file:
@@ -253,6 +253,6 @@ def _check_weights(cfg: CfgNode, args: argparse.Namespace) -> None:
     if args.resume and os.path.isfile(os.path.join(cfg.OUTPUT_DIR, LAST_CHECKPOINT)):
         return
     if weights and not is_address(weights) and not os.path.isfile(weights.split("?")[0]):
-        raise InputError(f"Weight file {weights} does not exist (MODEL.WEIGHTS)")
+        raise InputError(f"weight file {weights} does not exist (MODEL.WEIGHTS)")
     if args.eval_only and not weights:
         raise InputError("--eval-only needs MODEL.WEIGHTS <file>, or --resume with a checkpoint")

@@ -119,7 +119,7 @@ class TrainStep(SimpleTrainer):
         comm.synchronize()  # the launcher ends all processes with the first one: the dumps are complete now
         shown = ", ".join(names[:_MAX_FILES_SHOWN]) + (", ..." if names[_MAX_FILES_SHOWN:] else "")
         raise FloatingPointError(
-            f"Loss became infinite or NaN: {', '.join(bad)} at iteration {self.iter} on images "
+            f"loss became infinite or NaN: {', '.join(bad)} at iteration {self.iter} on images "
             f"{shown}. Try a lower SOLVER.BASE_LR, a longer SOLVER.WARMUP_ITERS, "
             "SOLVER.CLIP_GRADIENTS.ENABLED True, or SOLVER.AMP.PRECISION bfloat16 if AMP is on. "
             f"Batch, losses and weights are saved in {path}"

@@ -227,7 +227,7 @@ class Trainer(DefaultTrainer):
             raise
         except (KeyError, ValueError) as error:
             raise InputError(
-                f"The checkpoint in {self.cfg.OUTPUT_DIR} belongs to another training set-up "
+                f"the checkpoint in {self.cfg.OUTPUT_DIR} belongs to another training set-up "
                 f"({error}): resume with the config it was made with, or choose another OUTPUT_DIR"
             ) from error
         if not (resume and self.checkpointer.has_checkpoint()):

@@ -73,7 +73,7 @@ def build_evaluator(
         evaluators.append(PanopticEvaluator(dataset_name, output_folder))
     if not evaluators:
         raise InputError(
-            f"Dataset {dataset_name} has evaluator_type {kind!r}: coco, lvis, sem_seg, "
+            f"dataset {dataset_name} has evaluator_type {kind!r}: coco, lvis, sem_seg, "
             "coco_panoptic_seg and class_folders can be evaluated"
         )
     return evaluators[0] if len(evaluators) == 1 else DatasetEvaluators(evaluators)

@@ -208,7 +208,7 @@ def test_a_bad_loss_of_the_second_rank_is_the_only_line(run, tmp_path):
     assert failed["codes"] == [1, 1]
     line = the_line(failed)
     assert line.startswith(
-        "[rank 1] error: Loss became infinite or NaN: loss_brightness=nan, loss_size=nan at "
+        "[rank 1] error: loss became infinite or NaN: loss_brightness=nan, loss_size=nan at "
     )
     assert (tmp_path / "out" / "nonfinite_iter_0000003_rank1.pth").is_file()
 

@@ -167,7 +167,7 @@ class CondInst(DenseSegmenter):
         if self.semantic_branch is not None:
             if learnable is not None:
                 raise InputError(
-                    "The semantic branch needs all masks, but some annotations have none to learn from: set "
+                    "the semantic branch needs all masks, but some annotations have none to learn from: set "
                     "MODEL.CONDINST.MASK_BRANCH.SEMANTIC_LOSS_ON False"
                 )
             losses["loss_semantic"] = self._semantic_loss(features, instances, masks)

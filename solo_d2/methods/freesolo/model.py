@@ -159,7 +159,7 @@ class FreeSOLO(SOLOv2):
                 continue
             if image.gt_embeddings.shape[1] != length:
                 raise InputError(
-                    f"The annotations' embeddings have {image.gt_embeddings.shape[1]} numbers, the model's "
+                    f"the annotations' embeddings have {image.gt_embeddings.shape[1]} numbers, the model's "
                     f"{length}: set MODEL.FREESOLO.NUM_EMBEDDINGS {image.gt_embeddings.shape[1]}"
                 )
             found.append(image.gt_embeddings)

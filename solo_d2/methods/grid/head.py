@@ -116,7 +116,7 @@ class GridHead(nn.Module):
         """
         if len(features) != len(self.num_grids):
             raise InputError(
-                f"The head gets {len(features)} levels, but num_grids has {len(self.num_grids)} entries."
+                f"the head gets {len(features)} levels, but num_grids has {len(self.num_grids)} entries."
             )
         categories, masks = [], []
         for level, feature in enumerate(rescale_pyramid(features)):

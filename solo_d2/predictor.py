@@ -20,14 +20,13 @@ from .config.loading import load_config
 from .data.augmentations.resize import KeepOnePixel
 from .data.datasets.builtin import register_all
 from .data.datasets.coco_format import read_classes
-from .data.datasets.panoptic_format import panoptic_classes
+from .data.datasets.panoptic_format import read_panoptic_classes
 from .engine.dataset_checks import class_agnostic_metadata, meta_architecture
 from .engine.weights import build_checkpointer
 from .modeling.inference import prepare_for_inference
 from .utils.device import choose_device
 from .utils.errors import InputError
 from .utils.image_file import decoding, image_to_array, read_image
-from .utils.json_file import read_json
 from .utils.settings import build
 
 Picture = str | os.PathLike | Image.Image | np.ndarray
@@ -209,8 +208,7 @@ def load_metadata(cfg: CfgNode) -> Metadata:
     ):
         if json_file and Path(json_file).is_file():
             if panoptic:
-                content = read_json(json_file, "annotation file")
-                return Metadata(**panoptic_classes(content["categories"]))
+                return Metadata(**read_panoptic_classes(json_file))
             return Metadata(**read_classes(json_file))
     register_all()
     names = cfg.DATASETS.TEST

@@ -1,6 +1,7 @@
 """Lists images without labels from a folder, a text file, or the image list of a COCO JSON."""
 
 import codecs
+import logging
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -9,6 +10,9 @@ from pathlib import Path
 
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.json_file import read_json
+from solo_d2.utils.json_values import is_whole, whole_number
+
+logger = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".gif")
@@ -128,11 +132,17 @@ def _read_text(source: Path, root: Path) -> ImagePaths:
 
 def _read_coco(source: Path, root: Path) -> ImagePaths:
     content = read_json(source, "list of images")
-    try:
-        records = content["images"]
-        found = {with_slashes(str(record["file_name"]), root): int(record["id"]) for record in records}
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{source} is no COCO JSON with images: {error}") from None
-    if len(set(found.values())) != len(records):
+    records = content.get("images") if isinstance(content, dict) else None
+    if not isinstance(records, list):
+        raise InputError(f"{source} is no COCO JSON: it needs the list images")
+    for position, record in enumerate(records):
+        if not isinstance(record, dict) or not isinstance(record.get("file_name"), str):
+            raise InputError(f"{source}: image #{position} has no file_name")
+    names = tuple(with_slashes(record["file_name"], root) for record in records)
+    ids = [number for number in (whole_number(record.get("id")) for record in records) if is_whole(number)]
+    if len(ids) != len(records):
+        logger.warning("%s: image ids that are no whole numbers are renumbered", source)
+        ids = number_images([Path(name) for name in names])
+    if len(set(names)) != len(records) or len(set(ids)) != len(records):
         raise InputError(f"{source} names an image or an image id twice")
-    return ImagePaths(root, tuple(found), tuple(found.values()))
+    return ImagePaths(root, names, tuple(ids))

@@ -31,6 +31,7 @@ EXIT_INTERRUPTED = 130
 USER_ERRORS = (InputError, OSError)
 EXPLAINED_ERRORS = (*USER_ERRORS, FloatingPointError)
 
+_LONGEST_LINE, _LONGEST_END = 2000, 500  # characters
 # What a launcher sets; its command line is not known here.
 _LAUNCHER_VARIABLES = ("TORCHELASTIC_RUN_ID", "SLURM_STEP_NUM_TASKS")
 _DEAD_LOADER = re.compile(r"DataLoader worker \(pid\(?s?\)?:? ?[\w, ]+\) (.+)")
@@ -117,6 +118,13 @@ def one_line(error: BaseException) -> str:
     return " ".join(lines)
 
 
+def shortened(line: str) -> str:
+    """Returns a line without its middle if it is very long, as with names of thousands of characters."""
+    if len(line) <= _LONGEST_LINE:
+        return line
+    return f"{line[: _LONGEST_LINE - _LONGEST_END]} ... {line[-_LONGEST_END:]}"
+
+
 def explanation(error: BaseException) -> str:
     """Returns the line that explains an error to a user; "" if only a traceback can."""
     if isinstance(error, EXPLAINED_ERRORS):
@@ -175,7 +183,7 @@ def run_reporting_errors(main: Callable[..., Result], *args: object) -> Result:
             traceback.print_exc()
         rank = comm.get_rank()
         prefix = f"[rank {rank}] " if rank else ""
-        print(f"{prefix}error: {printable(line)}", file=sys.stderr, flush=True)
+        print(f"{prefix}error: {shortened(printable(line))}", file=sys.stderr, flush=True)
         sys.exit(EXIT_USAGE if isinstance(error, USER_ERRORS) else EXIT_FAILURE)
 
 

@@ -205,16 +205,17 @@ def _register_custom_set(
         )
     if not json_file:
         return None
+    cache_dir, max_skipped = os.path.join(cfg.OUTPUT_DIR, "datasets"), cfg.DATASETS.CUSTOM.MAX_SKIPPED
     if panoptic:
-        return register_panoptic_format(name, json_file, panoptic, images, trained)
+        return register_panoptic_format(name, json_file, panoptic, images, trained, cache_dir, max_skipped)
     boxes_only = cfg.TEST.BOX_ONLY and json_key == "VAL_JSON"
     return register_coco_format(
         name,
         json_file,
         images,
-        os.path.join(cfg.OUTPUT_DIR, "datasets"),
+        cache_dir,
         boxes_only,
-        cfg.DATASETS.CUSTOM.MAX_SKIPPED,
+        max_skipped,
         for_training=json_key == "TRAIN_JSON" and meta_architecture(cfg).train_mapper is None,
         classes=trained.thing_classes if trained is not None else None,
     )

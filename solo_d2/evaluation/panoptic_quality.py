@@ -1,12 +1,15 @@
 """Panoptic quality, PQ = SQ * RQ (Kirillov et al., "Panoptic Segmentation", CVPR 2019).
 
 A predicted and a true segment of one class match above an IoU of 0.5. Void pixels do not count in the union.
-A prediction that is mostly void or crowd is not a false positive, and crowds need no match. The numbers equal
-those of COCO's own evaluation, whose package is not needed.
+A prediction that is mostly void or crowd is not a false positive, and crowds need no match. Where the
+annotations agree with their PNG files, the numbers equal those of COCO's own evaluation, whose package is not
+needed.
 """
 
+import logging
 import math
 import os
+from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,11 +18,15 @@ from pathlib import Path
 import numpy as np
 
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.image_file import UnreadableImage
 from solo_d2.utils.panoptic_png import VOID, read_ids
 from solo_d2.utils.parallel import map_in_processes
 
+logger = logging.getLogger(__name__)
+
 MATCH_IOU = 0.5
 IGNORED_FRACTION = 0.5
+MAX_UNUSABLE_FRACTION = 0.1
 GROUPS = ("All", "Things", "Stuff")
 
 
@@ -53,9 +60,17 @@ class ClassCounts:
 
 @dataclass
 class PanopticCounts:
-    """Counts of several images, by category id."""
+    """Counts of several images.
+
+    Attributes:
+        classes: By category id.
+        empty: True segments without a pixel, which do not count.
+        unusable: Reasons why images do not count.
+    """
 
     classes: dict[int, ClassCounts] = field(default_factory=dict)
+    empty: int = 0
+    unusable: list[str] = field(default_factory=list)
 
     def __getitem__(self, category: int) -> ClassCounts:
         return self.classes.setdefault(category, ClassCounts())
@@ -63,6 +78,8 @@ class PanopticCounts:
     def add(self, other: "PanopticCounts") -> None:
         for category, counts in other.classes.items():
             self[category].add(counts)
+        self.empty += other.empty
+        self.unusable += other.unusable
 
     def summary(self, categories: Sequence[Mapping]) -> dict:
         """Averages over the classes that occur.
@@ -105,7 +122,8 @@ def count_image(
 
     Args:
         truth_ids: (H, W) integer segment ids, 0 for void.
-        truth_segments: Each with "id", "category_id", "area" (pixels, as annotated) and perhaps "iscrowd".
+        truth_segments: Each with "id", "category_id" and perhaps "iscrowd". Those without a pixel do not
+            count, and pixels of other ids are void.
         predicted_ids: (H, W) integer segment ids, 0 for void.
         predicted_segments: Each with "id" and "category_id".
         categories: Valid category ids.
@@ -119,12 +137,13 @@ def count_image(
             f"image {image}: the prediction is {predicted_ids.shape}, the annotation {truth_ids.shape} "
             "(height, width)"
         )
-    overlaps, predicted_area = _overlaps(truth_ids, predicted_ids)
-    truths = {segment["id"]: segment for segment in truth_segments}
+    listed = {segment["id"]: segment for segment in truth_segments}
+    overlaps, truth_area, predicted_area = _overlaps(truth_ids, predicted_ids, listed)
+    truths = {number: segment for number, segment in listed.items() if number in truth_area}
     predictions = {segment["id"]: segment for segment in predicted_segments}
     _check_prediction(predictions, predicted_area, set(categories), image)
 
-    counts = PanopticCounts()
+    counts = PanopticCounts(empty=len(listed) - len(truths))
     matched_truths, matched_predictions = set(), set()
     for (truth_id, predicted_id), overlap in overlaps.items():
         truth, prediction = truths.get(truth_id), predictions.get(predicted_id)
@@ -134,7 +153,7 @@ def count_image(
             continue
         void = overlaps.get((VOID, predicted_id), 0)
         # Above an IoU of 0.5 a segment matches at most one other, so the order of pairs does not matter.
-        iou = overlap / (predicted_area[predicted_id] + truth["area"] - overlap - void)
+        iou = overlap / (predicted_area[predicted_id] + truth_area[truth_id] - overlap - void)
         if iou > MATCH_IOU:
             counts[truth["category_id"]].add(ClassCounts(iou=iou, tp=1))
             matched_truths.add(truth_id)
@@ -170,10 +189,13 @@ def _count_unmatched(
             counts[category].fp += 1
 
 
-def _overlaps(truth: np.ndarray, predicted: np.ndarray) -> tuple[dict[tuple[int, int], int], dict[int, int]]:
-    """Counts the pixels of every pair of overlapping ids, and of every predicted id.
+def _overlaps(
+    truth: np.ndarray, predicted: np.ndarray, listed: Container[int]
+) -> tuple[dict[tuple[int, int], int], dict[int, int], dict[int, int]]:
+    """Counts the pixels of every pair of overlapping ids, of every true id, and of every predicted id.
 
-    Neighbors mostly have the same ids, so runs are counted instead of pixels.
+    True ids that are not listed count as void. Neighbors mostly have the same ids, so runs are counted
+    instead of pixels.
     """
     # Both ids of a pixel in one int64, so that one sort finds all pairs.
     pairs = (truth.astype(np.int64) << 32 | predicted.astype(np.int64)).ravel()
@@ -181,13 +203,16 @@ def _overlaps(truth: np.ndarray, predicted: np.ndarray) -> tuple[dict[tuple[int,
     lengths = np.diff(starts, append=pairs.size)
     distinct, which = np.unique(pairs[starts], return_inverse=True)
     areas = np.bincount(which, weights=lengths, minlength=len(distinct)).astype(np.int64)
-    overlaps: dict[tuple[int, int], int] = {}
-    predicted_area: dict[int, int] = {}
+    overlaps: Counter[tuple[int, int]] = Counter()
+    truth_area: Counter[int] = Counter()
+    predicted_area: Counter[int] = Counter()
     for pair, area in zip(distinct.tolist(), areas.tolist(), strict=True):
         truth_id, predicted_id = pair >> 32, pair & 0xFFFFFFFF
-        overlaps[truth_id, predicted_id] = area
-        predicted_area[predicted_id] = predicted_area.get(predicted_id, 0) + area
-    return overlaps, predicted_area
+        truth_id = truth_id if truth_id in listed else VOID
+        overlaps[truth_id, predicted_id] += area
+        truth_area[truth_id] += area
+        predicted_area[predicted_id] += area
+    return overlaps, truth_area, predicted_area
 
 
 def _check_prediction(
@@ -247,17 +272,34 @@ def panoptic_quality(
     total = PanopticCounts()
     for counts in map_in_processes(count, pairs, workers):
         total.add(counts)
+    _report(total, len(pairs), truth_folder)
     return total.summary(truth["categories"])
+
+
+def _report(total: PanopticCounts, images: int, folder: str | os.PathLike) -> None:
+    """Logs what did not count; raises ``InputError`` if that is too much."""
+    unusable = total.unusable
+    if len(unusable) > max(1, MAX_UNUSABLE_FRACTION * images) or unusable and len(unusable) == images:
+        raise InputError(f"{folder}: {len(unusable)} of {images} PNG files cannot be used: {unusable[-1]}")
+    if unusable:
+        logger.warning("%s: %d of %d images do not count: %s", folder, len(unusable), images, unusable[0])
+    if total.empty:
+        logger.warning("%s: %d segments have no pixel in their PNG and do not count", folder, total.empty)
 
 
 def _count_files(
     pair: tuple[Mapping, Mapping], truth_folder: Path, prediction_folder: Path, categories: list[int]
 ) -> PanopticCounts:
     truth, prediction = pair
+    predicted_ids = read_ids(prediction_folder / prediction["file_name"])
+    try:
+        truth_ids = read_ids(truth_folder / truth["file_name"])
+    except UnreadableImage as error:
+        return PanopticCounts(unusable=[str(error)])
     return count_image(
-        read_ids(truth_folder / truth["file_name"]),
+        truth_ids,
         truth["segments_info"],
-        read_ids(prediction_folder / prediction["file_name"]),
+        predicted_ids,
         prediction["segments_info"],
         categories,
         truth["image_id"],

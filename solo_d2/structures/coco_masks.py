@@ -6,15 +6,14 @@ image, and its decoder of compressed RLE reads past a malformed end. So every in
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeGuard
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from solo_d2.utils.json_values import LARGEST_NUMBER, is_number
+
 NO_MASK, EMPTY_MASK = "no segmentation", "empty mask"
 FAR_OUTSIDE = "polygon far outside its image"
-# Larger integers are not exact as floats.
-_LARGEST_NUMBER = 2.0**53
 # Maximum distance of a polygon from its image, in units of the image's longer side.
 _REACH = 10
 # Maximum outline in pixels and in longer sides; pycocotools takes 0.2 s and 200 MB for the former.
@@ -42,13 +41,6 @@ class Measures:
     area: float
     box: tuple[float, float, float, float]
     fixed: str = ""
-
-
-def is_number(value: object) -> TypeGuard[float]:
-    """Returns True if a JSON value is a number that a float holds exactly; booleans are not numbers."""
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return False
-    return -_LARGEST_NUMBER <= value <= _LARGEST_NUMBER  # false for NaN
 
 
 def measure_segmentation(segmentation: object, height: int, width: int) -> Measures:
@@ -137,7 +129,7 @@ def is_near_image(polygon: Sequence[float], height: int, width: int) -> bool:
         width: Of the image, in pixels.
     """
     side = max(height, width)
-    if not -_LARGEST_NUMBER <= sum(polygon) <= _LARGEST_NUMBER:
+    if not -LARGEST_NUMBER <= sum(polygon) <= LARGEST_NUMBER:
         return False
     if min(polygon) < -_REACH * side or max(polygon) > (1 + _REACH) * side:
         return False
@@ -164,9 +156,9 @@ def _measure_polygons(polygons: list, height: int, width: int) -> Measures:
     high = np.clip(points.max(axis=0), 0, (width, height))
     inside = bool((points >= 0).all() and (points <= (width, height)).all())
     area = sum(_enclosed_area(polygon) for polygon in kept)
-    # A polygon whose area is at least its outline's length is wide enough to cover a pixel, so its exact area
-    # is used. Otherwise, or if parts may overlap or leave the image, the raster decides.
-    if len(kept) > 1 or not inside or area < _outline(kept[0]):
+    # A polygon whose area exceeds its outline's length is wide enough to cover a pixel, so its exact area is
+    # used. Otherwise, or if parts may overlap or leave the image, the raster decides.
+    if len(kept) > 1 or not inside or area <= _outline(kept[0]):
         area = float(coco_mask.area(pack(kept, height, width)))
         if area == 0:
             raise BrokenRecord(EMPTY_MASK)

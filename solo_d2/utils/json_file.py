@@ -34,6 +34,12 @@ def read_json(path: str | os.PathLike, what: str) -> Any:
         raise InputError(f"{what} {path} cannot be read as JSON: {error}") from error
 
 
+def is_plain_utf8(path: str | os.PathLike) -> bool:
+    """Returns True if a JSON file is UTF-8 without a byte order mark, which other programs can read."""
+    with open(path, "rb") as file:
+        return json.detect_encoding(file.read(4)) == "utf-8"
+
+
 def write_json(path: str | os.PathLike, content: object, indent: int | None = None) -> None:
     """Writes JSON atomically, see :func:`solo_d2.utils.atomic_file.atomic_write`; creates the folder.
 

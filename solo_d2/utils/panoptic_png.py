@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 
 import numpy as np
+from PIL import Image
 
 from .image_file import encode_png, open_image, upright
 
@@ -26,19 +27,33 @@ def read_id_colors(path: str | os.PathLike) -> np.ndarray:
     """Reads a panoptic PNG as (H, W, 3) uint8 RGB.
 
     Raises:
-        UnreadableImage: The file is missing, damaged, or has no colors.
+        UnreadableImage: The file is missing, damaged, or has no 8-bit colors.
     """
     with open_image(path) as picture:
-        if picture.mode not in ("RGB", "RGBA"):
-            raise ValueError(
-                f"it has no 8-bit RGB pixels (mode {picture.mode}): segment ids are R + 256 G + 256^2 B"
-            )
+        _check_mode(picture)
         return np.asarray(upright(picture))[..., :3]
 
 
 def read_ids(path: str | os.PathLike) -> np.ndarray:
     """Reads a panoptic PNG as (H, W) int32 segment ids; errors as above."""
     return rgb_to_ids(read_id_colors(path))
+
+
+def check_id_colors(path: str | os.PathLike) -> None:
+    """Reads a panoptic PNG's header; errors as above."""
+    with open_image(path) as picture:
+        _check_mode(picture)
+
+
+def _check_mode(picture: Image.Image) -> None:
+    """Raises ``ValueError`` if an open file does not hold exact segment ids."""
+    tiles = getattr(picture, "tile", None)
+    stored = str(tiles[0][3]) if tiles else ""  # Pillow drops the low bytes of 16-bit RGB
+    if picture.mode not in ("RGB", "RGBA") or "16" in stored:
+        raise ValueError(
+            f"it has no 8-bit RGB pixels (mode {picture.mode}{', 16 bits' if '16' in stored else ''}): "
+            "segment ids are R + 256 G + 256^2 B"
+        )
 
 
 def segment_indices(ids: np.ndarray, numbers: Sequence[int]) -> np.ndarray:

@@ -10,9 +10,10 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from detectron2.utils.visualizer import Visualizer
-from solo_d2.structures.coco_masks import BrokenRecord, is_number, measure_segmentation, pack
+from solo_d2.structures.coco_masks import BrokenRecord, measure_segmentation, pack
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.json_file import read_json
+from solo_d2.utils.json_values import is_number
 
 from .pictures import enlargement
 from .sheets import make_sheet

@@ -42,13 +42,22 @@ def test_coco_labels_are_never_read(tmp_path):
     assert listed.names == ("z.png", "a.png") and listed.ids == (9, 4) and listed.root == Path("pictures")
 
 
+@pytest.mark.parametrize("number", [None, "x", 1.5, float("inf"), 10**400, [1], True])
+def test_ids_that_are_no_whole_numbers_are_replaced(tmp_path, caplog, number):
+    content = {"images": [{"id": number, "file_name": "z.png"}, {"id": "4", "file_name": "7.png"}]}
+    (tmp_path / "coco.json").write_text(json.dumps(content))
+    assert list_images(tmp_path / "coco.json").ids == (1, 7)
+    assert "coco.json: image ids that are no whole numbers are renumbered" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("gone.json", None, "does not exist"),
         ("bad.json", "{", "cannot be read as JSON"),
         ("bad.json", "[]", "no COCO JSON"),
-        ("bad.json", '{"images": [{"id": 1}]}', "no COCO JSON"),
+        ("bad.json", '{"images": [{"id": 1}]}', "image #0 has no file_name"),
+        ("bad.json", '{"images": [{"id": 1, "file_name": null}]}', "image #0 has no file_name"),
         ("bad.json", '{"images": [{"id": 1, "file_name": "a"}, {"id": 1, "file_name": "b"}]}', "twice"),
         ("empty.txt", "\n", "has no images"),
         ("empty", None, "has no images"),

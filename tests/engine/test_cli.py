@@ -58,6 +58,16 @@ def test_one_line_and_an_exit_code(error, code, capsys):
     assert text.startswith(("error: ", "interrupted", "SIGTERM: stopped")) and text.count("\n") == 1
 
 
+def test_a_very_long_line_keeps_both_ends(capsys):
+    def main():
+        raise InputError(f"image {'x' * 5000} does not exist")
+
+    with pytest.raises(SystemExit):
+        run_reporting_errors(main)
+    line = capsys.readouterr().err
+    assert line.startswith("error: image xxx") and line.endswith("xx does not exist\n") and len(line) < 2020
+
+
 def test_a_process_that_said_why_it_failed_is_believed(capsys):
     with pytest.raises(SystemExit) as caught:
         run_cli(raising(ProcessExitedException("x", 1, 3, 2)))

@@ -81,8 +81,8 @@ def test_merge():
 def test_void_leaves_the_union():
     counts = count([1] * 4 + [0] * 4, {1: 1}, [1] * 8, {1: 1})
     assert numbers(counts, 1) == (1.0, 1, 0, 0)
-    # Ids that the annotation's list lacks are not void: they count as pixels of something else.
-    assert numbers(count([1] * 4 + [9] * 4, {1: 1}, [1] * 8, {1: 1}), 1) == (0.0, 0, 1, 1)
+    # So do ids that the annotation's list lacks.
+    assert numbers(count([1] * 4 + [9] * 4, {1: 1}, [1] * 8, {1: 1}), 1) == (1.0, 1, 0, 0)
 
 
 def test_prediction_in_void_is_no_false_positive():
@@ -99,11 +99,17 @@ def test_crowd_needs_no_match_and_absorbs_its_class():
     assert numbers(count([1, 0, 0, 2], {1: 1, 2: 7}, [5] * 4, {5: 1}, crowds=(1,)), 1)[2] == 0
 
 
-def test_annotated_area_is_what_counts():
+def test_areas_are_measured():
     truth = np.array([[1, 1, 1, 1]])
     record = [{"id": 1, "category_id": 1, "area": 8, "iscrowd": 0}]
     counts = count_image(truth, record, truth, [{"id": 1, "category_id": 1}], IDS)
-    assert numbers(counts, 1) == (0.0, 0, 1, 1)  # 4 / 8
+    assert numbers(counts, 1) == (1.0, 1, 0, 0)
+
+
+def test_true_segments_without_a_pixel_do_not_count():
+    counts = count([1] * 4, {1: 1, 2: 2}, [1] * 4, {1: 1})
+    assert counts.empty == 1
+    assert numbers(counts, 1) == (1.0, 1, 0, 0) and numbers(counts, 2) == (0.0, 0, 0, 0)
 
 
 def test_nothing_at_all():
@@ -234,6 +240,20 @@ def test_missing_prediction_is_named(tmp_path):
     other_json, other_folder = write_set(tmp_path, "other", 2)
     with pytest.raises(InputError, match="no prediction for image 2"):
         measure_files(truth_json, other_json, truth_folder, other_folder)
+
+
+def test_few_unusable_annotated_files_do_not_count(tmp_path, caplog):
+    truth_json, truth_folder = write_set(tmp_path, "truth", 21)
+    other_json, other_folder = write_set(tmp_path, "other", 21)
+    arguments = (truth_json, other_json, truth_folder, other_folder)
+    before = measure_files(*arguments)
+    for number in range(2):
+        (truth_folder / f"{number}.png").write_bytes((truth_folder / f"{number}.png").read_bytes()[:50])
+    assert measure_files(*arguments) == before
+    assert "2 of 21 images do not count: image " in caplog.text
+    (truth_folder / "2.png").write_text("no picture")
+    with pytest.raises(InputError, match="truth: 3 of 21 PNG files cannot be used: image .*2.png"):
+        measure_files(*arguments)
 
 
 def test_counts_of_parts_add_up():

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from solo_d2.utils.errors import InputError
-from solo_d2.utils.json_file import read_json, write_json
+from solo_d2.utils.json_file import is_plain_utf8, read_json, write_json
 
 CONTENT = {"name": "Größe", "numbers": [1, 2.5, None]}
 
@@ -16,6 +16,7 @@ def test_encodings_with_and_without_a_byte_order_mark(tmp_path, encoding):
     path = tmp_path / "a.json"
     path.write_text(json.dumps(CONTENT, ensure_ascii=False), encoding=encoding)
     assert read_json(path, "file") == CONTENT
+    assert is_plain_utf8(path) == (encoding == "utf-8")
 
 
 @pytest.mark.parametrize(

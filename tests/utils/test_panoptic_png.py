@@ -1,3 +1,6 @@
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,6 +10,7 @@ from solo_d2.utils.errors import InputError
 from solo_d2.utils.image_file import UnreadableImage
 from solo_d2.utils.panoptic_png import (
     LARGEST_ID,
+    check_id_colors,
     encode_ids,
     ids_to_rgb,
     read_ids,
@@ -41,10 +45,22 @@ def test_unusable_files_are_named(tmp_path):
     (tmp_path / "text.png").write_text("no picture")
     with pytest.raises(InputError, match="text.png cannot be read"):
         read_ids(tmp_path / "text.png")
-    for mode in ("L", "P", "LA", "I;16", "1"):
-        Image.new(mode, (4, 4)).save(tmp_path / "gray.png")
-        with pytest.raises(UnreadableImage, match="gray.png cannot be read: it has no 8-bit RGB"):
-            read_ids(tmp_path / "gray.png")
+    for mode in ("L", "P", "LA", "I;16", "1", "RGB;16B"):
+        if mode == "RGB;16B":
+            (tmp_path / "gray.png").write_bytes(_deep_png())
+        else:
+            Image.new(mode, (4, 4)).save(tmp_path / "gray.png")
+        for read in (read_ids, check_id_colors):
+            with pytest.raises(UnreadableImage, match="gray.png cannot be read: it has no 8-bit RGB"):
+                read(tmp_path / "gray.png")
+
+
+def _deep_png() -> bytes:
+    """Encodes 2 x 2 pixels with 16 bits per color, which Pillow can read but not write."""
+    parts = [(b"IHDR", struct.pack(">IIBBBBB", 2, 2, 16, 2, 0, 0, 0))]
+    parts += [(b"IDAT", zlib.compress((b"\0" + bytes(12)) * 2)), (b"IEND", b"")]
+    chunks = [struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in parts]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
 def test_an_alpha_channel_is_ignored(tmp_path):

@@ -8,7 +8,8 @@ Exits with 0 if nothing is wrong.
 import argparse
 import sys
 
-from solo_d2.data.datasets.panoptic_checks import check_json, check_pictures, read_panoptic_json
+from solo_d2.data.datasets.panoptic_checks import check_pictures, read_panoptic_json
+from solo_d2.data.datasets.panoptic_cleaning import clean_panoptic
 from solo_d2.engine import cli
 from solo_d2.engine.flag_types import whole
 from solo_d2.utils.errors import InputError
@@ -29,12 +30,13 @@ def run(arguments: argparse.Namespace) -> None:
     content = read_panoptic_json(arguments.json)
     if not content["annotations"]:
         raise InputError(f"{arguments.json} has no annotation")
-    problems = check_json(content, arguments.panoptic, arguments.images)
-    if not problems:
-        problems = check_pictures(content, arguments.panoptic, arguments.images, arguments.workers)
-    for line in problems.lines():
+    cleaned, findings = clean_panoptic(content, arguments.panoptic, arguments.images)
+    lines = [*findings.skipped.lines(), *findings.fixed.lines()]
+    if not lines:
+        lines = check_pictures(cleaned, arguments.panoptic, arguments.images, arguments.workers).lines()
+    for line in lines:
         print(line)
-    if problems:
+    if lines:
         sys.exit(cli.EXIT_FAILURE)
     segments = sum(len(annotation["segments_info"]) for annotation in content["annotations"])
     print(f"{arguments.json}: {len(content['annotations'])} images, {segments} segments, nothing wrong")

@@ -11,12 +11,13 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-from solo_d2.structures.coco_masks import NO_MASK, BrokenRecord, Measures, is_number, measure_segmentation
+from solo_d2.structures.coco_masks import NO_MASK, BrokenRecord, Measures, measure_segmentation
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.image_file import DeepImage, UnreadableImage, read_size
+from solo_d2.utils.json_values import is_box, is_id, is_number, is_whole
 
 from .problems import Problems, shorten
-from .spellings import LARGEST_ID, Ids, plain_category_ids, plain_image, plain_references
+from .spellings import Ids, plain_category_ids, plain_image, plain_references
 from .usable_share import check_boxes, check_share
 
 _SECTIONS = ("images", "annotations", "categories")
@@ -77,11 +78,9 @@ def clean_coco(
     categories = clean_categories(content["categories"], findings)
     if not categories:
         raise InputError(f"{source} has no usable category: list the classes under 'categories'")
-    root = Path(image_root)
-    listed = [plain_image(record, root, findings.fixed) for record in content["images"]]
-    images = _clean_images(listed, root, findings)
+    images = clean_images(content["images"], Path(image_root), findings)
     if not images:
-        raise InputError(_no_image_line(listed, source, image_root, findings))
+        raise InputError(no_image_line(content["images"], source, image_root, findings))
     annotations = _clean_annotations(content["annotations"], images, categories, findings, boxes_only)
     _clean_embeddings(annotations, findings)
     if content["annotations"] and not annotations:
@@ -107,7 +106,10 @@ def check_sections(content: object, source: str | os.PathLike) -> None:
         raise InputError(f"{source} is not a COCO annotation file: it needs the lists {', '.join(_SECTIONS)}")
 
 
-def _no_image_line(images: list, source, image_root, findings: Findings) -> str:
+def no_image_line(
+    images: list, source: str | os.PathLike, image_root: str | os.PathLike, findings: Findings
+) -> str:
+    """Returns the message about an annotation set none of whose images can be used."""
     if not images:
         return f"{source} lists no image"
     reasons = "; ".join(f"{reason}: {records[0]}" for reason, records in findings.skipped)
@@ -127,7 +129,7 @@ def clean_categories(records: list, findings: Findings) -> list[dict]:
     categories: dict[int, dict] = {}
     for position, record in enumerate(plain_category_ids(records, findings.fixed)):
         number = record.get("id") if isinstance(record, dict) else None
-        if not isinstance(number, int) or abs(number) > LARGEST_ID:
+        if not is_whole(number):
             findings.skipped.add("category without a whole-number id", f"category #{position}")
         elif number in categories:
             findings.skipped.add("category id used twice", f"category {number}")
@@ -148,9 +150,16 @@ def clean_categories(records: list, findings: Findings) -> list[dict]:
     return [categories[number] for number in sorted(categories)]
 
 
-def _clean_images(records: list, image_root: Path, findings: Findings) -> dict:
-    """Returns usable images by id, without images that share an id, whose annotations are ambiguous."""
+def clean_images(records: list, image_root: Path, findings: Findings) -> dict:
+    """Returns usable images by id, without images that share an id, whose annotations are ambiguous.
+
+    Args:
+        records: Of an annotation file.
+        image_root: Folder that their file names are relative to.
+        findings: Gets what was skipped or fixed.
+    """
     images: dict = {}
+    records = [plain_image(record, image_root, findings.fixed) for record in records]
     files = _files_by_id(records)
     for position, record in enumerate(records):
         label = f"image #{position}"
@@ -159,7 +168,7 @@ def _clean_images(records: list, image_root: Path, findings: Findings) -> dict:
                 raise BrokenRecord("image without a file name")
             label = record["file_name"]
             number = record.get("id")
-            if not isinstance(number, int | str):
+            if not is_id(number):
                 raise BrokenRecord("image without an id")
             if len(files[number]) > 1:
                 raise BrokenRecord("image whose id another image has, too")
@@ -175,7 +184,7 @@ def _files_by_id(records: list) -> dict[int | str, set[str]]:
     """Returns the file names of each image id."""
     files = defaultdict(set)
     for record in records:
-        if isinstance(record, dict) and isinstance(record.get("id"), int | str):
+        if isinstance(record, dict) and is_id(record.get("id")):
             if isinstance(record.get("file_name"), str):
                 files[record["id"]].add(record["file_name"])
     return files
@@ -192,9 +201,9 @@ def _with_size(record: dict, path: Path, label: str, findings: Findings) -> dict
     except UnreadableImage:
         raise BrokenRecord("image file unreadable") from None
     listed = (record.get("height"), record.get("width"))
-    if listed == (height, width):
-        return record
     if all(isinstance(value, int) and value > 0 for value in listed):
+        if listed == (height, width):
+            return record
         raise BrokenRecord("image whose listed size is not that of its file (upright)")
     findings.fixed.add("image size read from the image file", label)
     return {**record, "height": height, "width": width}
@@ -215,7 +224,7 @@ def _clean_annotations(
             label = f"annotation {record.get('id', f'#{position}')}"
             record = plain_references(record, ids, label, findings.fixed)
             number = record.get("id")
-            if isinstance(number, int) and _same_instance(record, taken.get(number)):
+            if is_whole(number) and _same_instance(record, taken.get(number)):
                 raise BrokenRecord("annotation listed twice")
             record = _clean_annotation(record, images, ids, label, findings, boxes_only)
         except BrokenRecord as reason:
@@ -223,7 +232,7 @@ def _clean_annotations(
             continue
         kept.append(record)
         # COCO's evaluation treats id 0 as "unmatched".
-        if isinstance(number, int) and 0 < number <= LARGEST_ID and number not in taken:
+        if is_whole(number) and number > 0 and number not in taken:
             taken[number] = record
         else:
             findings.fixed.add("annotation with a missing, impossible or reused id renumbered", label)
@@ -317,7 +326,7 @@ def _measure(record: dict, height: int, width: int, boxes_only: bool) -> Measure
 
 def _box_is_usable(box: object, height: int, width: int) -> TypeGuard[list[float]]:
     """Returns True if [x, y, width, height] is numeric, has an area, and touches the image."""
-    if not isinstance(box, list) or len(box) != 4 or not all(is_number(value) for value in box):
+    if not is_box(box):
         return False
     left, top, wide, high = box
     return wide > 0 and high > 0 and left < width and top < height and left + wide > 0 and top + high > 0

@@ -12,7 +12,7 @@ from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 from detectron2.structures import BoxMode
 from solo_d2.structures.coco_masks import pack
 from solo_d2.utils.errors import InputError
-from solo_d2.utils.json_file import read_json, write_json
+from solo_d2.utils.json_file import is_plain_utf8, read_json, write_json
 
 from .catalogs import forget_dataset
 from .coco_cleaning import Findings, check_sections, clean_categories, clean_coco
@@ -78,7 +78,8 @@ def register_coco_format(
     """Reads, checks and registers an annotation file; a data set of the same name is replaced.
 
     Broken records are skipped and reported by count and first examples; fields that follow from the mask are
-    filled in. After any change, training and evaluators use the cleaned file ``<cache_dir>/<name>.json``.
+    filled in. After any change, or if the file is not plain UTF-8, training and evaluators use the cleaned
+    file ``<cache_dir>/<name>.json``.
 
     Args:
         name: Name of the data set.
@@ -104,16 +105,21 @@ def register_coco_format(
         check_learnable(cleaned, json_file)
     cleaned, original_ids = renumber(cleaned, json_file, classes)
     used = Path(json_file)
-    if findings or original_ids:
-        used = Path(cache_dir) / f"{name}.json"
-        write_json(used, cleaned)
-        logger.warning("%s: training and evaluating with the cleaned copy %s", json_file, used)
+    if findings or original_ids or not is_plain_utf8(json_file):
+        used = write_cleaned(cleaned, json_file, Path(cache_dir) / f"{name}.json")
     forget_dataset(name)
     DatasetCatalog.register(name, _CocoRecords(cleaned, used, image_root))
     metadata = MetadataCatalog.get(name).set(
         json_file=str(used), image_root=str(image_root), evaluator_type="coco", **_classes(cleaned)
     )
     return metadata.set(original_ids=original_ids) if original_ids else metadata
+
+
+def write_cleaned(content: dict, source: str | os.PathLike, path: Path) -> Path:
+    """Writes the cleaned copy of an annotation file, logs that it is used, and returns its path."""
+    write_json(path, content)
+    logger.warning("%s: training and evaluating with the cleaned copy %s", source, path)
+    return path
 
 
 def read_classes(json_file: str | os.PathLike) -> dict:

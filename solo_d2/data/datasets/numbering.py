@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .spellings import LARGEST_ID
+from solo_d2.utils.json_values import is_whole
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def renumber(
 
 
 def _is_plain(number: object) -> bool:
-    return isinstance(number, int) and not isinstance(number, bool) and 0 <= number <= LARGEST_ID
+    return is_whole(number) and number >= 0
 
 
 def _match_classes(content: dict, classes: Sequence[str]) -> tuple[dict, dict[int, int]]:

@@ -16,7 +16,11 @@ from detectron2.structures import BoxMode
 from solo_d2.utils.errors import InputError
 
 from .catalogs import forget_dataset
-from .panoptic_checks import check_json, read_panoptic_json
+from .coco_cleaning import Findings, no_image_line
+from .coco_format import DEFAULT_CACHE, write_cleaned
+from .panoptic_checks import read_panoptic_json
+from .panoptic_cleaning import clean_panoptic, clean_panoptic_categories, segments_of
+from .usable_share import MAX_SKIPPED, check_share
 
 logger = logging.getLogger(__name__)
 
@@ -72,10 +76,14 @@ def register_panoptic_format(
     panoptic_root: str | os.PathLike,
     image_root: str | os.PathLike,
     trained: Metadata | None = None,
+    cache_dir: str | os.PathLike = DEFAULT_CACHE,
+    max_skipped: float = MAX_SKIPPED,
 ) -> Metadata:
-    """Checks and registers a custom panoptic annotation set; a data set of the same name is replaced.
+    """Reads, checks and registers a panoptic annotation set; a data set of the same name is replaced.
 
-    The JSON and the existence of its files are checked; ``solo-d2 data check-panoptic`` also opens them.
+    Broken records and what depends on them are skipped, and reported by count and first examples. After any
+    change, training and evaluation use the cleaned file ``<cache_dir>/<name>.json``. Of pictures only the
+    headers are read; ``solo-d2 data check-panoptic`` reads the pixels.
 
     Args:
         name: Of the data set.
@@ -83,24 +91,47 @@ def register_panoptic_format(
         panoptic_root: Folder of their PNG files.
         image_root: Folder of the images.
         trained: Metadata of the training set, by whose names the classes are ordered.
+        cache_dir: Folder of the cleaned copy.
+        max_skipped: Greatest share of the images, and of the segments, that may be skipped.
 
     Returns:
         The metadata; see :func:`panoptic_classes`.
 
     Raises:
-        InputError: A file or folder is missing, or the annotations contradict themselves.
+        InputError: A path is wrong, the file is not COCO's panoptic JSON, or it holds nothing usable, or too
+            little.
     """
     for folder, what in ((panoptic_root, "PNG"), (image_root, "image")):
         if not Path(folder).is_dir():
             raise InputError(f"{what} folder {folder} of {json_file} does not exist")
     content = read_panoptic_json(json_file)
-    problems = check_json(content, panoptic_root, image_root).lines()
-    if problems:
-        more = f"; and {len(problems) - 1} more kinds of problems" if len(problems) > 1 else ""
-        raise InputError(f"{json_file}: {problems[0]}{more}; solo-d2 data check-panoptic lists them")
+    cleaned, findings = clean_panoptic(content, panoptic_root, image_root)
+    if not cleaned["images"]:
+        raise InputError(no_image_line(content["images"], json_file, image_root, findings))
+    used = {"images": cleaned["images"], "segments": segments_of(cleaned)}
+    if not used["segments"]:
+        raise InputError(f"{json_file} has no usable segment; solo-d2 data check-panoptic lists why")
+    given = {"images": content["images"], "segments": segments_of(content)}
+    check_share(given, used, findings.skipped, json_file, max_skipped, ("images", "segments"))
+    findings.log(logger, json_file)
+    if findings:
+        json_file = write_cleaned(cleaned, json_file, Path(cache_dir) / f"{name}.json")
     forget_dataset(name)
-    classes = panoptic_classes(content["categories"], trained)
+    classes = panoptic_classes(cleaned["categories"], trained)
     return add_panoptic(name, classes, json_file, panoptic_root, image_root)
+
+
+def read_panoptic_classes(json_file: str | os.PathLike) -> dict:
+    """Reads the classes that a model trained on a panoptic annotation file has, without the rest of the file.
+
+    Returns:
+        Metadata as :func:`register_panoptic_format` sets it.
+
+    Raises:
+        InputError: The file is missing or not COCO's panoptic JSON.
+    """
+    content = read_panoptic_json(json_file)
+    return panoptic_classes(clean_panoptic_categories(content["categories"], Findings()))
 
 
 def add_panoptic(
@@ -154,7 +185,7 @@ def load_panoptic(
 
     Returns:
         One dict per annotated image: "file_name", "image_id", "height", "width", "pan_seg_file_name",
-        "segments_info" ("id", "category_id" in the numbering of ``classes``, "isthing", "iscrowd", "area"),
+        "segments_info" ("id", "category_id" in the numbering of ``classes``, "isthing", "iscrowd"),
         and "annotations", the boxes of the things, for class statistics and filters.
 
     Raises:
@@ -203,7 +234,6 @@ def _segment(segment: Mapping, classes: Mapping) -> dict:
         "category_id": numbering[segment["category_id"]],
         "isthing": is_thing,
         "iscrowd": segment.get("iscrowd", 0),
-        "area": segment["area"],
     }
 
 

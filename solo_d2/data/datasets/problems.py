@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from solo_d2.utils.errors import printable
 
 _EXAMPLES = 3
+_LONGEST_PLACE = 200  # characters
 
 
 class Problems:
@@ -30,6 +31,8 @@ class Problems:
             kind: Description of the problem, the same for all cases of its kind.
             place: The affected record or file.
         """
+        if len(place) > _LONGEST_PLACE:
+            place = f"{place[:_LONGEST_PLACE]}..."
         self._places.setdefault(kind, []).append(printable(place))
 
     def lines(self) -> list[str]:

@@ -5,23 +5,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from solo_d2.data.image_paths import with_slashes
+from solo_d2.utils.json_values import is_id, whole_number
 
 from .problems import Problems
 
-LARGEST_ID = 2**53  # evaluation computes with 64-bit integers and floats
-_MOST_DIGITS = 15
 SPELLED_ID = "id written as text or as a decimal number"
 
 Id = int | str
-
-
-def whole_number(value: object) -> object:
-    """Returns 7 for 7, 7.0, "7" and "007"; any other value as it is."""
-    if isinstance(value, float) and value.is_integer() and abs(value) <= LARGEST_ID:
-        return int(value)
-    if isinstance(value, str) and value.isdecimal() and value.isascii() and len(value) <= _MOST_DIGITS:
-        return int(value)
-    return value
 
 
 class Ids:
@@ -35,9 +25,9 @@ class Ids:
 
     def find(self, value: object) -> Id | None:
         """Returns an id; None if none is meant."""
-        if isinstance(value, int | str) and value in self._known:
+        if is_id(value) and value in self._known:
             return value
-        return self._by_number.get(whole_number(value)) if isinstance(value, int | str | float) else None
+        return self._by_number.get(whole_number(value)) if is_id(value) or isinstance(value, float) else None
 
 
 def plain_category_ids(records: list, fixed: Problems) -> list:

@@ -8,8 +8,8 @@ import hashlib
 from collections.abc import Iterable
 from itertools import pairwise
 
-from solo_d2.structures.coco_masks import is_number
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.json_values import is_box
 
 
 def split_by_images(content: dict, fraction: float, seed: int) -> dict:
@@ -70,7 +70,7 @@ def choose(ids: Iterable[int | str], fraction: float, seed: int) -> set[int | st
     """
     if not 0 < fraction <= 1:
         raise InputError(f"a fraction must be above 0 and at most 1, not {fraction}; 5% is 0.05")
-    ranked = sorted(ids, key=lambda number: hashlib.sha256(f"{seed}:{number}".encode()).digest())
+    ranked = sorted(ids, key=lambda number: _rank(number, seed))
     if not ranked:
         raise InputError("there is nothing to choose from: no image, or no annotation that is not a crowd")
     twice = [one for one, other in pairwise(ranked) if one == other]
@@ -79,19 +79,19 @@ def choose(ids: Iterable[int | str], fraction: float, seed: int) -> set[int | st
     return set(ranked[: max(round(fraction * len(ranked)), 1)])
 
 
+def _rank(number: int | str, seed: int) -> bytes:
+    return hashlib.sha256(f"{seed}:{number}".encode("utf-8", "surrogatepass")).digest()
+
+
 def _require(records: list, kind: str, keys: tuple[str, ...]) -> None:
     for position, record in enumerate(records):
         for key in keys:
             value = record.get(key) if isinstance(record, dict) else None
             if value is None:
                 raise InputError(f"{kind} #{position} has no {key}: a split needs it")
-            if not (_is_box(value) if key == "bbox" else isinstance(value, int | str)):
+            if not (is_box(value) if key == "bbox" else isinstance(value, int | str)):
                 wanted = "four numbers" if key == "bbox" else "a number or a name"
                 raise InputError(f"{kind} #{position} has {key} {value!r}: it must be {wanted}")
-
-
-def _is_box(value: object) -> bool:
-    return isinstance(value, list) and len(value) == 4 and all(map(is_number, value))
 
 
 def _withhold(annotation: dict) -> dict:

@@ -1,7 +1,7 @@
 """Rejects annotation sets with too many skipped records, or with nothing to learn."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from solo_d2.utils.errors import InputError
 
@@ -15,16 +15,22 @@ HARMLESS = ("annotation listed twice", "image listed twice")
 
 
 def check_share(
-    content: Mapping, cleaned: Mapping, skipped: Problems, source: str | os.PathLike, max_skipped: float
+    content: Mapping,
+    cleaned: Mapping,
+    skipped: Problems,
+    source: str | os.PathLike,
+    max_skipped: float,
+    sections: Sequence[str] = ("images", "annotations"),
 ) -> None:
-    """Checks the usable share of an annotation set; a single image or annotation may always be skipped.
+    """Checks the usable share of an annotation set; a single record of a list may always be skipped.
 
     Args:
-        content: The set before cleaning, with the lists "images" and "annotations".
+        content: The set before cleaning, with the lists that ``sections`` names.
         cleaned: The set after cleaning.
         skipped: Reasons and skipped records.
         source: Source of the set, for messages.
-        max_skipped: Maximum fraction of the images, and of the annotations, that may be skipped.
+        max_skipped: Maximum fraction of each list that may be skipped.
+        sections: The lists that count.
 
     Raises:
         InputError: If more is skipped.
@@ -32,7 +38,7 @@ def check_share(
     if not 0 <= max_skipped <= 1:
         raise InputError(f"{MAX_SKIPPED_KEY} is a share from 0 to 1, not {max_skipped}; 10% is 0.1")
     reasons = [(kind, places) for kind, places in skipped if kind not in HARMLESS]
-    for name in ("images", "annotations"):
+    for name in sections:
         harmless = sum(len(places) for kind, places in skipped if kind in HARMLESS and kind[:5] == name[:5])
         total = len(content[name]) - harmless
         lost = total - len(cleaned[name])

@@ -50,6 +50,8 @@ def test_sound_content_stays_and_categories_are_sorted(content, tmp_path):
         ({"image_id": "absent"}, "image_id of no usable image"),
         ({"image_id": [1]}, "image_id of no usable image"),
         ({"category_id": 8}, "category_id of no usable category"),
+        ({"category_id": True}, "category_id of no usable category"),
+        ({"image_id": True}, "image_id of no usable image"),
         ({"category_id": "8"}, "category_id of no usable category"),
         ({"segmentation": []}, "no segmentation"),
         ({"segmentation": "absent"}, "no segmentation"),
@@ -181,16 +183,20 @@ def test_listed_sizes_are_compared_with_the_files(content, tmp_path):
     for name in ("turned.jpg", "wrong.jpg"):
         Image.new("RGB", (30, 20)).save(tmp_path / name, exif=exif)
     listed = [("b.png", 2**16, 2**16), ("b.png", 10**400, 1), ("wrong.jpg", 20, 30), ("cut.png", 20, 30)]
-    listed += [("turned.jpg", 30, 20), ("turned.jpg", None, 30), ("a.png", 0, -1)]
+    listed += [("turned.jpg", 30, 20), ("turned.jpg", None, 30), ("a.png", 0, -1), ("b.png", 20.0, 30.0)]
+    listed += [("deep.png", 20, 30)]
+    Image.new("I;16", (30, 20)).save(tmp_path / "deep.png")
     for number, (name, height, width) in enumerate(listed, start=10):
         content["images"].append({"id": number, "file_name": name, "height": height, "width": width})
     cleaned, findings = _clean(content, tmp_path)
     assert dict(findings.skipped) == {
         "image whose listed size is not that of its file (upright)": ["b.png", "b.png", "wrong.jpg"],
         "image file unreadable": ["cut.png"],
+        "image file with more than 8 bits per value (convert it to 8 bits)": ["deep.png"],
     }
-    assert dict(findings.fixed) == {"image size read from the image file": ["turned.jpg", "a.png"]}
-    assert [(i["height"], i["width"]) for i in cleaned["images"][2:]] == [(30, 20), (30, 20), (20, 30)]
+    assert dict(findings.fixed) == {"image size read from the image file": ["turned.jpg", "a.png", "b.png"]}
+    sizes = [(i["height"], i["width"]) for i in cleaned["images"][2:]]
+    assert sizes == [(30, 20), (30, 20), (20, 30), (20, 30)] and type(sizes[3][0]) is int
 
 
 @pytest.mark.parametrize("name", ["x" * 5000, "nul\0.png", "\ud800.png", "a.png/b.png", "new\nline.png"])

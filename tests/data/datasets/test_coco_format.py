@@ -1,5 +1,6 @@
 import json
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -65,6 +66,15 @@ def test_sound_file_is_used_as_it_is(files, tmp_path):
     assert [len(record["annotations"]) for record in records] == [2, 1, 0]
     assert [item["iscrowd"] for record in records for item in record["annotations"]] == [0, 0, 1]
     assert all(item["category_id"] == 0 for record in records for item in record["annotations"])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_evaluators_get_a_copy_that_they_can_read(files, tmp_path, encoding):
+    json_file, images, content = files
+    json_file.write_text(json.dumps(content), encoding=encoding)
+    metadata = register_coco_format(NAME, json_file, images, tmp_path / "cache")
+    copied = json.loads(Path(metadata.json_file).read_text("utf-8"))
+    assert copied == {**content, "categories": content["categories"][::-1]}
 
 
 def test_cleaned_copy_is_what_is_loaded_and_evaluated(files, tmp_path, caplog):

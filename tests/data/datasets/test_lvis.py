@@ -82,16 +82,45 @@ def test_reads_images_of_both_folders_and_classes_by_id(tmp_path):
     assert first["bbox_mode"] == BoxMode.XYWH_ABS and first["segmentation"] == [SQUARE]
 
 
-def test_unusable_polygons_are_counted_and_skipped(tmp_path, monkeypatch):
+def _with_annotations(path, *changes):
+    content = json.loads(path.read_text())
+    for number, change in enumerate(changes, start=90):
+        content["annotations"].append({**annotation(number, 1, 1), **change})
+    path.write_text(json.dumps(content))
+
+
+SHORT, FAR = {"segmentation": [[1, 1, 2, 2]]}, {"segmentation": [[1e12, 0, 5, 5, 0, 5]]}
+
+
+@pytest.mark.parametrize("change", [SHORT, FAR, {"bbox": None}, {"bbox": [1, 2, float("nan"), 3]}])
+def test_unusable_annotations_are_counted_and_skipped(tmp_path, monkeypatch, change):
     warnings = []
     monkeypatch.setattr(lvis.logger, "warning", lambda text, *values: warnings.append(text % values))
     path = write_lvis(tmp_path)
-    content = json.loads(path.read_text())
-    content["annotations"].append(annotation(99, 1, 1, polygon=[1, 1, 2, 2]))
-    path.write_text(json.dumps(content))
+    _with_annotations(path, change)
     records = load_lvis(str(path), str(tmp_path), NAME)
     assert len(records[0]["annotations"]) == 2
-    assert len(warnings) == 1 and "skipped 1 " in warnings[0]
+    assert len(warnings) == 1 and "1 of 6 annotations have no box" in warnings[0]
+
+
+def test_too_many_unusable_annotations_are_one_line(tmp_path):
+    path = write_lvis(tmp_path)
+    _with_annotations(path, SHORT, FAR)
+    with pytest.raises(InputError, match="2 of 7 annotations have no box, .*90; download it again"):
+        load_lvis(str(path), str(tmp_path), NAME)
+
+
+@pytest.mark.parametrize(
+    ("section", "number", "line"),
+    [("images", 1, "an id is used twice"), ("images", "x", "LVIS"), ("categories", True, "id True")],
+)
+def test_ids_must_be_different_whole_numbers(tmp_path, section, number, line):
+    path = write_lvis(tmp_path)
+    content = json.loads(path.read_text())
+    content[section][0]["id"] = number
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=line):
+        load_lvis(str(path), str(tmp_path), NAME)
 
 
 @pytest.mark.parametrize(

@@ -81,11 +81,38 @@ def test_a_name_can_be_registered_again(register, panoptic_set):
     assert register().thing_classes == ["lion", "dog"]
 
 
-def test_broken_annotations_are_refused(register, panoptic_set):
+def test_too_many_broken_records_are_refused(register, panoptic_set):
     panoptic_set.content["annotations"][1]["file_name"] = "no.png"
     panoptic_set.content["annotations"][0]["segments_info"][0]["category_id"] = 77
     panoptic_set.write(panoptic_set.content)
-    with pytest.raises(InputError, match=r"1 x segment of a category .*; and 1 more kinds .*check-panoptic"):
+    line = r"panoptic.json: 2 of 5 segments cannot be used \(1: segment of a category .*MAX_SKIPPED 0.4$"
+    with pytest.raises(InputError, match=line):
+        register()
+
+
+def test_a_broken_record_is_skipped_with_what_depends_on_it(panoptic_set, tmp_path, caplog):
+    panoptic_set.content["annotations"][1]["file_name"] = "no.png"
+    panoptic_set.content["images"][0]["id"] = panoptic_set.content["annotations"][0]["image_id"] = "a"
+    panoptic_set.write(panoptic_set.content)
+    paths = (panoptic_set.json, panoptic_set.panoptic, panoptic_set.images)
+    metadata = register_panoptic_format(NAME, *paths, cache_dir=tmp_path / "cache")
+    assert metadata.panoptic_json == str(tmp_path / "cache" / f"{NAME}.json")
+    assert [(one["image_id"], len(one["segments_info"])) for one in DatasetCatalog.get(NAME)] == [("a", 4)]
+    assert "skipped 1: panoptic PNG that does not exist (no.png)" in caplog.text
+    assert "skipped 1: image without a usable annotation (2.jpg)" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("key", "line"),
+    [
+        ("images", "panoptic.json lists no image"),
+        ("annotations", r"none of its 2 images can be used.*image without a usable annotation: 1.jpg"),
+        ("categories", "panoptic.json has no usable segment; solo-d2 data check-panoptic lists why"),
+    ],
+)
+def test_nothing_usable_is_one_line(register, panoptic_set, key, line):
+    panoptic_set.write({**panoptic_set.content, key: []})
+    with pytest.raises(InputError, match=line):
         register()
 
 

@@ -30,7 +30,7 @@ def test_mistakes_are_named(panoptic_set, tmp_path):
         write_semantic_maps(panoptic_set.json, panoptic_set.panoptic, panoptic_set.panoptic)
     panoptic_set.content["annotations"][0]["segments_info"][0]["category_id"] = 77
     panoptic_set.write(panoptic_set.content)
-    with pytest.raises(InputError, match="1.png has a segment of category 77"):
+    with pytest.raises(InputError, match="segment of a category that the JSON does not list: 1.png: 70000"):
         write_semantic_maps(panoptic_set.json, panoptic_set.panoptic, tmp_path / "maps")
     stuff = [{"id": n, "name": str(n), "isthing": 0} for n in range(1, 300)]
     panoptic_set.write({**panoptic_set.content, "categories": stuff})

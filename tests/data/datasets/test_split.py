@@ -29,6 +29,11 @@ def ids(records):
     return {record["id"] for record in records}
 
 
+def test_ids_of_any_text(content):
+    content["images"][0]["id"] = "\ud800"
+    assert len(split_by_images(content, 0.25, seed=1)["images"]) == 10
+
+
 @pytest.mark.parametrize("split", [split_by_images, split_by_masks])
 def test_same_part_whatever_the_order(content, split):
     before = copy.deepcopy(content)

@@ -10,6 +10,7 @@ from solo_d2.checkpoint import read_weight_file
 from solo_d2.data.datasets import register_coco_format
 from solo_d2.engine.run_config import build_cfg, build_parser
 from solo_d2.engine.trainer import Trainer, autocast_dtype, evaluated_tasks
+from solo_d2.evaluation.results import flatten_results
 from solo_d2.utils.errors import InputError
 
 
@@ -300,3 +301,30 @@ def test_validation_data_without_annotations_only_gets_predictions(tiny_cfg, tin
     assert trainer.last_results == {} and "no ground truth to score against" in caplog.text
     written = Path(tiny_cfg.OUTPUT_DIR, "inference", "coco_instances_results.json")
     assert {row["image_id"] for row in json.loads(written.read_text())} == {0, 1, 2}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        lambda number: f"im-{number}",
+        lambda number: f"{number:06d}",
+        lambda number: -1 - number,
+        lambda number: 2**53 + 1 + number,
+        lambda number: number if number % 2 else f"a{number}",
+        float,
+    ],
+)
+def test_results_do_not_depend_on_how_ids_are_written(tiny_cfg, tiny_files, tmp_path, name):
+    model = Trainer.build_model(tiny_cfg)
+    expected = flatten_results(Trainer.test(tiny_cfg, model))
+    content = json.loads(Path(tiny_files.val.json).read_text())
+    for image in content["images"]:
+        image["id"] = name(image["id"])
+    for number, annotation in enumerate(content["annotations"]):
+        annotation["id"] = 2**64 + number
+        annotation["image_id"] = name(annotation["image_id"])
+    (tmp_path / "renamed.json").write_text(json.dumps(content))
+    register_coco_format("tiny_val", tmp_path / "renamed.json", tiny_files.val.images, tmp_path)
+    assert flatten_results(Trainer.test(tiny_cfg, model)) == expected and expected["segm/AP"] > 90
+    rows = json.loads(Path(tiny_cfg.OUTPUT_DIR, "inference", "coco_instances_results.json").read_text())
+    assert {row["image_id"] for row in rows} == {image["id"] for image in content["images"]}

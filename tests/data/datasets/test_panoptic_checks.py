@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from solo_d2.data.datasets.panoptic_checks import check_pictures, read_panoptic_json
 from solo_d2.utils.atomic_file import write_bytes
@@ -20,6 +20,15 @@ def picture_lines(files, workers=1):
 def test_a_sound_set(panoptic_set):
     assert read_panoptic_json(panoptic_set.json) == panoptic_set.content
     assert picture_lines(panoptic_set, workers=2) == []
+
+
+def test_pictures_on_their_side_have_their_upright_size(panoptic_set):
+    """The JSON and the PNG are upright; the picture is turned by its EXIF note."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    path = Path(panoptic_set.images, "1.jpg")
+    Image.open(path).transpose(Image.Transpose.ROTATE_90).save(path, exif=exif)
+    assert picture_lines(panoptic_set) == []
 
 
 def test_unusable_files(panoptic_set, tmp_path):

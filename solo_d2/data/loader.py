@@ -17,7 +17,7 @@ from detectron2.data.samplers import RepeatFactorTrainingSampler, TrainingSample
 from detectron2.utils import comm
 from solo_d2.utils.errors import InputError, printable
 from solo_d2.utils.image_file import UNREADABLE
-from solo_d2.utils.settings import build
+from solo_d2.utils.settings import build, naming_keys
 from solo_d2.utils.stop_signals import held_stop_signals, obey_only_parent
 
 from .augmentations.copy_paste import CopyPaste
@@ -125,14 +125,11 @@ class TrainLoader:
         """
         self._rank, self._world_size = comm.get_rank(), comm.get_world_size()
         if not records:
-            raise InputError(
-                "there is no training image left: check the annotation file, or keep images without "
-                "annotations with DATALOADER.FILTER_EMPTY_ANNOTATIONS False"
-            )
+            raise InputError("records is empty: there is no training image left, check the annotation file")
         if total_batch_size < 1 or total_batch_size % self._world_size:
             raise InputError(
-                f"SOLVER.IMS_PER_BATCH ({total_batch_size}) must be a multiple of the number of "
-                f"processes ({self._world_size})"
+                f"total_batch_size {total_batch_size} must be a multiple of the number of processes "
+                f"({self._world_size})"
             )
         self.seed = seed if seed >= 0 else comm.shared_random_seed()
         self.start_iter = 0
@@ -171,6 +168,8 @@ class TrainLoader:
                 "RepeatFactorTrainingSampler"
             )
         _check_mask_format(cfg.INPUT.MASK_FORMAT, records)
+        if mapper is None and cfg.INPUT.COPY_PASTE.ENABLED:
+            _check_pastable(cfg.INPUT.MASK_FORMAT, records)
         if not getattr(mapper, "needs_annotations", True):
             records = [{k: v for k, v in record.items() if k != "annotations"} for record in records]
         return {
@@ -263,6 +262,14 @@ def _check_mask_format(mask_format: str, records: list[dict]) -> None:
                 )
 
 
+def _check_pastable(mask_format: str, records: list[dict]) -> None:
+    """Raises ``InputError`` if this package's mappers give samples that copy-paste cannot mix."""
+    if any("pan_seg_file_name" in record or "sem_seg_file_name" in record for record in records):
+        raise InputError("INPUT.COPY_PASTE cannot paste semantic labels: set INPUT.COPY_PASTE.ENABLED False")
+    if mask_format != "bitmask":
+        raise InputError("INPUT.COPY_PASTE needs bit masks: set INPUT.MASK_FORMAT bitmask")
+
+
 def _orientations(records: list[dict]) -> list[int] | None:
     """Returns 1 per landscape and 0 per portrait image; None if the records have no sizes."""
     if all("width" in record and "height" in record for record in records):
@@ -291,4 +298,5 @@ def build_train_loader(cfg: CfgNode, mapper: Callable[[dict], dict | None] | Non
     Returns:
         The loader; set its ``start_iter`` (and the ``seed`` of the interrupted run) to resume.
     """
-    return TrainLoader(cfg, mapper=mapper)
+    with naming_keys({"total_batch_size": "SOLVER.IMS_PER_BATCH"}):
+        return TrainLoader(cfg, mapper=mapper)

@@ -24,6 +24,7 @@ from solo_d2.data.datasets import (
 from solo_d2.utils.addresses import is_address
 from solo_d2.utils.device import available_device
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.settings import naming_keys
 
 from .cli import prepare_parser
 from .dataset_checks import (
@@ -172,7 +173,8 @@ def _register_bare_images(cfg: CfgNode) -> list[str]:
                 f"{cfg.MODEL.META_ARCHITECTURE} learns from labels, which --train-unlabelled "
                 "(DATASETS.CUSTOM.TRAIN_UNLABELLED) does not have: give --train-json and --train-images"
             )
-        register_unlabelled("custom_train", custom.TRAIN_UNLABELLED, custom.TRAIN_IMAGES or None)
+        with naming_keys({"image_root": "--train-images (DATASETS.CUSTOM.TRAIN_IMAGES)"}):
+            register_unlabelled("custom_train", custom.TRAIN_UNLABELLED, custom.TRAIN_IMAGES or None)
         cfg.DATASETS.TRAIN = ("custom_train",)
         replaced.append("TRAIN")
     if custom.VAL_CLASSES:
@@ -206,19 +208,21 @@ def _register_custom_set(
     if not json_file:
         return None
     cache_dir, max_skipped = os.path.join(cfg.OUTPUT_DIR, "datasets"), cfg.DATASETS.CUSTOM.MAX_SKIPPED
-    if panoptic:
-        return register_panoptic_format(name, json_file, panoptic, images, trained, cache_dir, max_skipped)
-    boxes_only = cfg.TEST.BOX_ONLY and json_key == "VAL_JSON"
-    return register_coco_format(
-        name,
-        json_file,
-        images,
-        cache_dir,
-        boxes_only,
-        max_skipped,
-        for_training=json_key == "TRAIN_JSON" and meta_architecture(cfg).train_mapper is None,
-        classes=trained.thing_classes if trained is not None else None,
-    )
+    with naming_keys({"max_skipped": "DATASETS.CUSTOM.MAX_SKIPPED", "boxes_only": "TEST.BOX_ONLY"}):
+        if panoptic:
+            return register_panoptic_format(
+                name, json_file, panoptic, images, trained, cache_dir, max_skipped
+            )
+        return register_coco_format(
+            name,
+            json_file,
+            images,
+            cache_dir,
+            cfg.TEST.BOX_ONLY and json_key == "VAL_JSON",
+            max_skipped,
+            for_training=json_key == "TRAIN_JSON" and meta_architecture(cfg).train_mapper is None,
+            classes=trained.thing_classes if trained is not None else None,
+        )
 
 
 def _set_class_count(cfg: CfgNode, key: str, count: int, explicit_keys: list[str]) -> None:

@@ -18,6 +18,7 @@ from solo_d2.data import build_train_loader
 from solo_d2.data.mappers import TRAIN_MAPPERS, InstanceMapper
 from solo_d2.evaluation.build import INSTANCE_TASKS, build_evaluator
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.settings import naming_keys
 from solo_d2.visualization.validation import ValidationPictures
 
 from .cli import has_lost_peer, resume_command
@@ -137,7 +138,8 @@ class Trainer(DefaultTrainer):
         given = method_node(cfg).get("MAX_PER_IMG", 0)
         limit = max(given, cfg.TEST.DETECTIONS_PER_IMAGE)
         tasks, agnostic = evaluated_tasks(cfg), cfg.TEST.CLASS_AGNOSTIC
-        return build_evaluator(dataset_name, output_folder, limit, tasks, agnostic)
+        with naming_keys({"class_agnostic": "TEST.CLASS_AGNOSTIC"}):
+            return build_evaluator(dataset_name, output_folder, limit, tasks, agnostic)
 
     def build_hooks(self):
         """Returns the hooks; their order matters and is explained line by line."""

@@ -52,7 +52,7 @@ class ClassAgnosticEvaluator(DatasetEvaluator):
         json_file = metadata.get("json_file")
         if not json_file or not os.path.isfile(json_file):
             raise InputError(
-                f"TEST.CLASS_AGNOSTIC measures data sets with a COCO file, which {dataset_name} lacks "
+                f"class_agnostic measures data sets with a COCO file, which {dataset_name} lacks "
                 f"({json_file})"
             )
         self._tasks = tuple(tasks)

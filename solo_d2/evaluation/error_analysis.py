@@ -130,7 +130,7 @@ def _read_results(results_file: str | os.PathLike, truth: COCO) -> list[dict]:
     needed = ("image_id", "category_id", "score", "segmentation")
     if not all(isinstance(result, dict) and all(key in result for key in needed) for result in results):
         raise InputError(
-            f"{results_file}: every result needs {', '.join(needed)}; evaluate without TEST.BOX_ONLY"
+            f"{results_file}: every result needs {', '.join(needed)}; boxes alone are not analyzed"
         )
     unknown = {result["image_id"] for result in results} - set(truth.imgs)
     if unknown:

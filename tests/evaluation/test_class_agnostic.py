@@ -180,6 +180,6 @@ def test_table():
 
 def test_data_set_without_a_coco_file_is_one_line():
     MetadataCatalog.get(NAME).set(evaluator_type="sem_seg")
-    with pytest.raises(InputError, match="TEST.CLASS_AGNOSTIC measures data sets with a COCO file"):
+    with pytest.raises(InputError, match="class_agnostic measures data sets with a COCO file"):
         ClassAgnosticEvaluator(NAME)
     MetadataCatalog.remove(NAME)

@@ -102,7 +102,10 @@ def test_table(analyze):
 def test_mistakes_are_one_line(analyze, tmp_path):
     for results, message in [
         ([], "no list of COCO results"),
-        ([{"image_id": 1, "category_id": 1, "score": 1, "bbox": [0, 0, 1, 1]}], "without TEST.BOX_ONLY"),
+        (
+            [{"image_id": 1, "category_id": 1, "score": 1, "bbox": [0, 0, 1, 1]}],
+            "boxes alone are not",
+        ),
         ([result((5, 5, 9, 9), 1, image=7)], "image 7"),
     ]:
         with pytest.raises(InputError, match=message):

@@ -72,9 +72,9 @@ class CopyPaste:
 
 def _check(sample: dict) -> None:
     if not isinstance(sample["instances"].gt_masks, BitMasks):
-        raise InputError("INPUT.COPY_PASTE needs bit masks: set INPUT.MASK_FORMAT bitmask")
+        raise InputError("copy-paste needs bit masks, not polygons")
     if "sem_seg" in sample:
-        raise InputError("INPUT.COPY_PASTE cannot paste semantic labels: set INPUT.COPY_PASTE.ENABLED False")
+        raise InputError("copy-paste cannot paste semantic labels")
 
 
 def _pastable(instances: Instances) -> Instances:

@@ -85,7 +85,7 @@ def clean_coco(
     _clean_embeddings(annotations, findings)
     if content["annotations"] and not annotations:
         reasons = "; ".join(f"{len(ids)}: {reason}" for reason, ids in findings.skipped)
-        hint = "; evaluate boxes alone with TEST.BOX_ONLY True" if NO_MASK in findings.skipped else ""
+        hint = "; evaluate boxes alone with boxes_only True" if NO_MASK in findings.skipped else ""
         raise InputError(f"{source}: none of its annotations can be used ({reasons}){hint}")
     cleaned = {
         **content,

@@ -45,7 +45,7 @@ def _records_of(images: ImagePaths, source: str | os.PathLike) -> list[dict]:
     ]
     if not os.path.isfile(records[0]["file_name"]):
         raise InputError(
-            f"{source} names {records[0]['file_name']}, which does not exist: --train-images "
-            "(DATASETS.CUSTOM.TRAIN_IMAGES) is the folder its paths are relative to"
+            f"{source} names {records[0]['file_name']}, which does not exist: image_root is the "
+            "folder its paths are relative to"
         )
     return records

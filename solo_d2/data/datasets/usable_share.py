@@ -7,7 +7,6 @@ from solo_d2.utils.errors import InputError
 
 from .problems import Problems
 
-MAX_SKIPPED_KEY = "DATASETS.CUSTOM.MAX_SKIPPED"
 MAX_SKIPPED = 0.1
 _TOLERANCE = 2  # pixels
 # Skipping these loses nothing.
@@ -36,7 +35,7 @@ def check_share(
         InputError: If more is skipped.
     """
     if not 0 <= max_skipped <= 1:
-        raise InputError(f"{MAX_SKIPPED_KEY} is a share from 0 to 1, not {max_skipped}; 10% is 0.1")
+        raise InputError(f"max_skipped is a share from 0 to 1, not {max_skipped}; 10% is 0.1")
     reasons = [(kind, places) for kind, places in skipped if kind not in HARMLESS]
     for name in sections:
         harmless = sum(len(places) for kind, places in skipped if kind in HARMLESS and kind[:5] == name[:5])
@@ -46,7 +45,7 @@ def check_share(
             listed = "; ".join(f"{len(places)}: {kind}, such as {places[0]}" for kind, places in reasons)
             raise InputError(
                 f"{source}: {lost} of {total} {name} cannot be used ({listed}); fix the file, or let the "
-                f"others do with {MAX_SKIPPED_KEY} {_round_up(lost / total)}"
+                f"others do with max_skipped {_round_up(lost / total)}"
             )
 
 

@@ -41,7 +41,7 @@ def fpn_from_config(cfg: CfgNode, bottom_up: Backbone) -> FPN:
     """
     channels, top_levels = cfg.MODEL.FPN.OUT_CHANNELS, cfg.MODEL.FCOS.TOP_LEVELS
     if top_levels not in (0, 2):
-        raise InputError(f"FCOS.TOP_LEVELS must be 0 or 2 with an FPN, not {top_levels}.")
+        raise InputError(f"MODEL.FCOS.TOP_LEVELS must be 0 or 2 with an FPN, not {top_levels}.")
     return _fpn_from_config(cfg, bottom_up, LastLevelP6P7(channels, channels, "p5") if top_levels else None)
 
 

@@ -113,7 +113,7 @@ def test_labels_it_cannot_paste_are_refused():
     source = make_sample((20, 20), [(1, 1, 9, 9)], 50)
     polygons = make_sample((20, 20), [], 10)
     polygons["instances"].gt_masks = PolygonMasks([])
-    with pytest.raises(InputError, match="MASK_FORMAT bitmask"):
+    with pytest.raises(InputError, match="needs bit masks"):
         make_paste()(polygons, source)
     with pytest.raises(InputError, match="semantic labels"):
         make_paste()({**source, "sem_seg": torch.zeros(20, 20)}, source)

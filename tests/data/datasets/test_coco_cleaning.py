@@ -312,5 +312,5 @@ def test_boxes_without_masks_where_they_are_enough(content, tmp_path, segmentati
     assert (second["bbox"], second["area"], second["segmentation"]) == ([1, 2, 4.5, 6], 27, [])
     assert dict(findings.skipped) == {"no segmentation": ["annotation 3"]}
     content["annotations"] = content["annotations"][1:]
-    with pytest.raises(InputError, match="2: no segmentation.*evaluate boxes alone with TEST.BOX_ONLY True"):
+    with pytest.raises(InputError, match="2: no segmentation.*evaluate boxes alone with boxes_only True"):
         clean_coco(content, "file.json", tmp_path)

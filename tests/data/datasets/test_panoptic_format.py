@@ -85,7 +85,7 @@ def test_too_many_broken_records_are_refused(register, panoptic_set):
     panoptic_set.content["annotations"][1]["file_name"] = "no.png"
     panoptic_set.content["annotations"][0]["segments_info"][0]["category_id"] = 77
     panoptic_set.write(panoptic_set.content)
-    line = r"panoptic.json: 2 of 5 segments cannot be used \(1: segment of a category .*MAX_SKIPPED 0.4$"
+    line = r"panoptic.json: 2 of 5 segments cannot be used \(1: segment of a category .*max_skipped 0.4$"
     with pytest.raises(InputError, match=line):
         register()
 

@@ -67,7 +67,7 @@ def test_mistakes(folder, tmp_path):
     for source, message in (
         ("nowhere", "does not exist"),
         ("empty", "has no images"),
-        ("gone.txt", "gone.jpg, which does not exist: --train-images"),
+        ("gone.txt", "gone.jpg, which does not exist: image_root"),
     ):
         with pytest.raises(InputError, match=message):
             register_unlabelled("some_images", tmp_path / source)

@@ -52,7 +52,7 @@ def test_repeated_records_are_no_loss(kind):
 
 @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
 def test_an_impossible_share_is_one_line(share):
-    with pytest.raises(InputError, match="DATASETS.CUSTOM.MAX_SKIPPED is a share from 0 to 1"):
+    with pytest.raises(InputError, match="max_skipped is a share from 0 to 1"):
         check_share(_content(1, 1), _content(1, 1), Problems(), "a.json", share)
 
 

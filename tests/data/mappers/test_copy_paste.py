@@ -1,12 +1,14 @@
 import numpy as np
 import pytest
 
+from detectron2.data import DatasetCatalog
 from detectron2.data.datasets import load_coco_json
 from solo_d2.config import get_cfg
-from solo_d2.data import TrainLoader
+from solo_d2.data import TrainLoader, build_train_loader
 from solo_d2.data.augmentations.copy_paste import CopyPaste
 from solo_d2.data.mappers import CopyPasteMapper, InstanceMapper
 from solo_d2.scenes import generate_scenes
+from solo_d2.utils.errors import InputError
 
 
 class Joined(CopyPaste):
@@ -68,6 +70,30 @@ def test_loader_pastes_what_the_seed_says(tmp_path):
 
     pasted = counts(0, copy_paste=CopyPaste(1.0, 0.9))
     assert pasted == counts(1, copy_paste=CopyPaste(1.0, 0.9)) and sum(pasted) > sum(counts(0))
+
+
+@pytest.mark.parametrize(
+    ("record", "line"),
+    [
+        ({}, "INPUT.COPY_PASTE needs bit masks: set INPUT.MASK_FORMAT bitmask"),
+        ({"sem_seg_file_name": "a.png"}, "INPUT.COPY_PASTE cannot paste semantic labels: set"),
+        ({"pan_seg_file_name": "a.png"}, "INPUT.COPY_PASTE cannot paste semantic labels: set"),
+    ],
+)
+def test_what_cannot_be_pasted_is_told_before_training(record, line):
+    annotation = {"segmentation": [[0, 0, 4, 0, 4, 4]], "category_id": 0, "iscrowd": 0}
+    DatasetCatalog.register(
+        "polygons", lambda: [{"file_name": "a.jpg", "annotations": [annotation], **record}]
+    )
+    cfg = get_cfg()
+    cfg.DATASETS.TRAIN = ("polygons",)
+    cfg.INPUT.MASK_FORMAT = "polygon"
+    cfg.INPUT.COPY_PASTE.ENABLED = True
+    try:
+        with pytest.raises(InputError, match=line):
+            build_train_loader(cfg)
+    finally:
+        DatasetCatalog.remove("polygons")
 
 
 def test_config_switches_it_on():

@@ -90,7 +90,7 @@ def test_each_change_can_be_switched(record):
     ],
 )
 def test_values_out_of_range(key, value):
-    with pytest.raises(InputError, match=f"{key}.* (is|must be) "):
+    with pytest.raises(InputError, match=f"^INPUT.VIEWS.{key}.* (is|must be) "):
         make_mapper(**{key: value})
 
 

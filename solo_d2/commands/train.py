@@ -23,7 +23,7 @@ from detectron2.utils import comm
 from solo_d2.config.loading import find_config
 from solo_d2.engine import run_config
 from solo_d2.engine.launching import launch_training
-from solo_d2.engine.run_folder import claimed_folder
+from solo_d2.engine.run_folder import claimed_folder, full_disk_explained
 from solo_d2.engine.trainer import Trainer
 from solo_d2.engine.weights import build_checkpointer
 from solo_d2.evaluation.results import write_results
@@ -69,8 +69,9 @@ def work(arguments: argparse.Namespace, wanted: CfgNode, instead_of: str = "") -
     cfg = run_config.build_cfg(arguments, wanted)
     if instead_of:
         logger.warning("Another training used %s: this one goes to %s", instead_of, cfg.OUTPUT_DIR)
-    default_setup(cfg, loggable(arguments))
-    results = (evaluate if arguments.eval_only else train)(cfg, arguments.resume)
+    with full_disk_explained(cfg.OUTPUT_DIR):
+        default_setup(cfg, loggable(arguments))
+        results = (evaluate if arguments.eval_only else train)(cfg, arguments.resume)
     if comm.is_main_process() and results:
         write_results(results, os.path.join(cfg.OUTPUT_DIR, "evaluation.json"))
 

@@ -64,6 +64,18 @@ class Checkpoints(hooks.PeriodicCheckpointer):
         if self.trainer.stopping:
             raise Interrupted(self.trainer.stopping)
 
+    def after_train(self) -> None:
+        """Saves the final checkpoint again if the run had been trained to its end before.
+
+        It may have ended while it wrote that file, or the file may be damaged.
+        """
+        trainer = self.trainer
+        if trainer.start_iter < trainer.max_iter:
+            return
+        iteration, trainer.iter = trainer.iter, trainer.start_iter - 1
+        self.checkpointer.save(f"{self.file_prefix}_final", iteration=trainer.iter)
+        trainer.iter = iteration
+
     def _save_for_resuming(self, iteration: int) -> None:
         self.checkpointer.save(resume_name(iteration), iteration=iteration)
         self._saved_at = time.monotonic()

@@ -80,14 +80,19 @@ def _run_member(main: Callable, args: argparse.Namespace) -> None:
     """
     try:
         with stop_signals.installed():
-            run_reporting_errors(main, args)
-        comm.synchronize()
+            run_reporting_errors(_run_with_others, main, args)
     except SystemExit:
         if dist.is_initialized() and dist.get_backend() == "gloo":
             dist.destroy_process_group()
         raise
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+def _run_with_others(main: Callable, args: argparse.Namespace) -> None:
+    """Runs ``main(args)`` and waits for the other processes of the job."""
+    main(args)
+    comm.synchronize()
 
 
 def under_torchrun() -> bool:

@@ -1,6 +1,7 @@
 """A training's folder: one training writes into it at a time, and another one's files are not mixed in."""
 
 import contextlib
+import errno
 import itertools
 import os
 import socket
@@ -19,6 +20,7 @@ from solo_d2.utils.file_lock import lock_file
 from .cli import EXIT_USAGE
 
 _PATIENCE = 10.0  # seconds for an earlier run of the same folder to end
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 POLICIES = ("number", "refuse")
 LOCK_NAME = ".training.lock"
 # What only a training leaves. An evaluation's files do not count.
@@ -58,6 +60,24 @@ def claimed_folder(folder: str, *, resume: bool, policy: str) -> Iterator[str]:
                 raise claimed
             sys.exit(EXIT_USAGE)
         yield claimed
+
+
+@contextlib.contextmanager
+def full_disk_explained(folder: str) -> Iterator[None]:
+    """Names the folder in the error of a write that failed because the disk is full.
+
+    Args:
+        folder: ``OUTPUT_DIR``.
+
+    Raises:
+        InputError: The disk is full, or a quota is used up.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_SPACE and error.filename is None:
+            raise InputError(f"OUTPUT_DIR {folder} cannot be written to: {error.strerror}") from error
+        raise
 
 
 def _claim(folder: str, resume: bool, policy: str) -> tuple[str, IO]:

@@ -1,6 +1,5 @@
 """``DefaultTrainer`` for CPUs and GPUs, with AMP in two precisions, EMA, and exact resuming."""
 
-import errno
 import os
 import weakref
 
@@ -26,13 +25,13 @@ from .dataset_checks import class_agnostic_metadata, meta_architecture, method_n
 from .evaluation_loader import build_test_loader
 from .hooks import BestCheckpoint, Checkpoints, EMAHook, PreciseBN
 from .interruption import Interrupted, stop_signals
+from .metrics import Metrics
 from .train_step import TrainStep
 from .weights import FreshWeights, build_checkpointer
 
 _AMP_DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 # A setting by which each optimizer's parameter groups are recognized.
 _OPTIMIZER_SETTINGS = {"SGD": "momentum", "AdamW": "betas"}
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _WRITER_PERIOD = 20  # iterations between two lines of metrics, as in Detectron2
 
 
@@ -69,6 +68,7 @@ class Trainer(DefaultTrainer):
         )
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
         self.checkpointer = build_checkpointer(cfg, model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
+        self.resumes = False
         self.start_iter = 0
         self.max_iter = cfg.SOLVER.MAX_ITER
         self.last_results = {}
@@ -154,20 +154,25 @@ class Trainer(DefaultTrainer):
         result.append(
             Checkpoints(self.checkpointer, solver.CHECKPOINT_PERIOD, solver.CHECKPOINT_MINUTES, eval_period)
         )
+        evaluation: list[HookBase] = []
         if cfg.DATASETS.TEST:
-            result.append(hooks.EvalHook(cfg.TEST.EVAL_PERIOD, self._evaluation_function()))
+            evaluation.append(hooks.EvalHook(cfg.TEST.EVAL_PERIOD, self._evaluation_function()))
             if main and cfg.TEST.BEST_METRIC:
                 _check_best_metric(cfg)
-                result.append(
+                evaluation.append(
                     BestCheckpoint(
                         cfg.TEST.EVAL_PERIOD,
                         self._build_side_checkpointer(self.evaluated_model),
                         cfg.TEST.BEST_METRIC,
                     )
                 )
-        if main:  # last, to write what the others recorded
-            result.append(hooks.PeriodicWriter(self.build_writers(), period=_WRITER_PERIOD))
-        return result
+        writers = self.build_writers() if main else []
+        # Last, to write what the others recorded.
+        return [
+            *result,
+            *evaluation,
+            Metrics(writers, _WRITER_PERIOD, cfg.OUTPUT_DIR, eval_period, evaluation),
+        ]
 
     def _build_side_checkpointer(self, model: torch.nn.Module) -> Checkpointer:
         """Builds a checkpointer of files that no training resumes from."""
@@ -222,6 +227,7 @@ class Trainer(DefaultTrainer):
         Raises:
             InputError: If a weight file is missing, damaged or does not fit.
         """
+        self.resumes = resume
         fresh = FreshWeights(self.bare_model, self.cfg.MODEL.FRESH_WEIGHTS)
         try:
             super().resume_or_load(resume=resume)
@@ -260,10 +266,6 @@ class Trainer(DefaultTrainer):
             except RuntimeError as error:
                 if stop_signals.received and has_lost_peer(error):  # that one got the signal earlier
                     raise Interrupted(stop_signals.received, self._where_it_stopped()) from error
-                raise
-            except OSError as error:
-                if error.errno in _NO_SPACE and error.filename is None:
-                    raise InputError(f"OUTPUT_DIR {self.cfg.OUTPUT_DIR}: {error.strerror}") from error
                 raise
         if self.cfg.TEST.EXPECTED_RESULTS and comm.is_main_process():
             verify_results(self.cfg, self.last_results)

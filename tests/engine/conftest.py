@@ -2,6 +2,9 @@
 
 import json
 import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +18,9 @@ from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.structures import Boxes, Instances
 from solo_d2.config import get_cfg
 from solo_d2.data.datasets import register_coco_format
+from tests.engine.disturbances import Runs
 
+ROOT = Path(__file__).resolve().parents[2]
 SIDE = 32
 CLASSES = ["bright", "unused"]
 
@@ -150,3 +155,36 @@ def tiny_cfg(tiny_files, tmp_path):
     for name in ("tiny_train", "tiny_val"):
         DatasetCatalog.remove(name)
         MetadataCatalog.remove(name)
+
+
+@pytest.fixture(scope="session")
+def disturbed_server():
+    """Function from a job to its answer, see disturbed_run.py."""
+    inherited = [os.path.abspath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", str(Path(__file__).with_name("disturbed_run.py"))],
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(ROOT), *inherited]),
+            "OMP_NUM_THREADS": "1",
+            "CUDA_VISIBLE_DEVICES": "",
+        },
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+    def ask(job):
+        process.stdin.write(json.dumps(job) + "\n")
+        process.stdin.flush()
+        return json.loads(process.stdout.readline())
+
+    yield ask
+    process.stdin.close()
+    process.wait()
+
+
+@pytest.fixture(scope="session")
+def disturbed(disturbed_server, tiny_files, tmp_path_factory):
+    """Trainings that something goes wrong in."""
+    return Runs(disturbed_server, tiny_files, tmp_path_factory.mktemp("whole"))

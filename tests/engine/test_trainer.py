@@ -97,9 +97,10 @@ def test_resume_without_checkpoint_starts_anew(tiny_cfg):
 
 def test_resume_with_another_setup_is_explained(tiny_cfg):
     train(tiny_cfg)
-    broken = read_weight_file(os.path.join(tiny_cfg.OUTPUT_DIR, "model_final.pth"))
+    path = os.path.join(tiny_cfg.OUTPUT_DIR, "model_final.pth")
+    broken = torch.load(path, weights_only=True)
     broken["trainer"]["_trainer"]["optimizer"]["param_groups"].pop()
-    torch.save(broken, os.path.join(tiny_cfg.OUTPUT_DIR, "model_final.pth"))
+    torch.save(broken, path)
     with pytest.raises(InputError, match="another training set-up"):
         Trainer(tiny_cfg).resume_or_load(resume=True)
 

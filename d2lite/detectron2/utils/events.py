@@ -79,6 +79,10 @@ class EventStorage:
         """Returns the histories of all scalars by name."""
         return self._histories
 
+    def smoothing_hints(self) -> dict[str, bool]:
+        """Returns whether each scalar is noisy."""
+        return self._smoothing
+
     def latest(self) -> dict[str, tuple[float, int]]:
         """Returns the newest value and its iteration by name."""
         return self._latest
@@ -150,7 +154,7 @@ class JSONWriter(EventWriter):
         for name, (value, iteration) in latest.items():
             if iteration > self._last_write:
                 rows[iteration][name] = value
-        for iteration, row in rows.items():
+        for iteration, row in sorted(rows.items()):
             row["iteration"] = iteration
             self._file.write(json.dumps(row, sort_keys=True) + "\n")
         self._last_write = max(rows, default=self._last_write)

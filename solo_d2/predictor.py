@@ -16,12 +16,14 @@ from detectron2.data import transforms as T
 from detectron2.modeling import build_model
 from detectron2.structures import Instances
 
+from .checkpoint import ModelCard
 from .config.loading import load_config
 from .data.augmentations.resize import KeepOnePixel
 from .data.datasets.builtin import register_all
 from .data.datasets.coco_format import read_classes
 from .data.datasets.panoptic_format import read_panoptic_classes
 from .engine.dataset_checks import class_agnostic_metadata, meta_architecture
+from .engine.model_card import card_metadata, set_class_counts, stored_card
 from .engine.weights import build_checkpointer
 from .modeling.inference import prepare_for_inference
 from .utils.device import choose_device
@@ -31,6 +33,7 @@ from .utils.settings import build
 
 Picture = str | os.PathLike | Image.Image | np.ndarray
 CHANNEL_ORDERS = ("RGB", "BGR")
+_DATA_KEYS = ("DATASETS.TEST", "DATASETS.CUSTOM.TRAIN_JSON", "DATASETS.CUSTOM.VAL_JSON")
 
 
 class Predictor:
@@ -45,7 +48,7 @@ class Predictor:
     Attributes:
         cfg: The config in use, a private copy.
         model: The model in evaluation mode.
-        metadata: Names of the classes, see :func:`load_metadata`.
+        metadata: Names of the classes, see :func:`load_metadata`; may be replaced.
     """
 
     def __init__(
@@ -63,7 +66,8 @@ class Predictor:
             config: Config file, name of a published model (docs/MODEL_ZOO.md), or a config node with this
                 project's keys.
             weights: Weight file; if empty, ``cfg.MODEL.WEIGHTS``.
-            opts: Pairs "KEY", "VALUE", ... that override the config, as on the command line.
+            opts: Pairs "KEY", "VALUE", ... that override the config, as on the command line. Data sets among
+                them name the classes instead of the weight file.
             device: Device, such as "cuda:1"; if None, ``cfg.MODEL.DEVICE``, or the CPU without a GPU.
             score_threshold: Results below this final score (0 to 1) are left out.
             batch_size: Pictures per forward pass if a list is given. Pictures of one batch are padded to one
@@ -85,13 +89,30 @@ class Predictor:
         self.score_threshold = score_threshold
         self.batch_size = batch_size
         self.input_format = self.cfg.INPUT.FORMAT
-        self.metadata = load_metadata(self.cfg)
+        explicit = opts[0::2]
+        names_data = any(key in explicit for key in _DATA_KEYS)
+        card = ModelCard() if names_data else stored_card(self.cfg.MODEL.WEIGHTS)
+        if card.categories:
+            source = f"the weight file {self.cfg.MODEL.WEIGHTS}"
+            set_class_counts(self.cfg, card_metadata(card), source, explicit)
+        self.metadata = load_metadata(self.cfg, card)
         self._resize = KeepOnePixel(
             T.ResizeShortestEdge([self.cfg.INPUT.MIN_SIZE_TEST] * 2, self.cfg.INPUT.MAX_SIZE_TEST)
         )
         self.model = build_model(self.cfg).eval()
         build_checkpointer(self.cfg, self.model, exact=True).load(self.cfg.MODEL.WEIGHTS)
         build(prepare_for_inference, self.cfg, "MODEL.INFERENCE", model=self.model)
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names by ``pred_classes``; [] if neither weights nor config tell them."""
+        return list(self.metadata.get("thing_classes", []))
+
+    @property
+    def category_ids(self) -> dict[int, int | str]:
+        """The data set's category ids by ``pred_classes``, as far as they are known."""
+        numbering = self.metadata.get("thing_dataset_id_to_contiguous_id", {})
+        return {index: category for category, index in numbering.items()}
 
     def __call__(
         self, pictures: Picture | Sequence[Picture], *, channels: str | None = None
@@ -193,14 +214,20 @@ def _on_cpu(result: dict) -> dict:
     return kept
 
 
-def load_metadata(cfg: CfgNode) -> Metadata:
-    """Returns class names and category ids: those of own data's annotation file, else of the test data set.
+def load_metadata(cfg: CfgNode, card: ModelCard | None = None) -> Metadata:
+    """Returns class names and category ids: the weight file's, own data's, or the test data set's.
 
     With ``TEST.CLASS_AGNOSTIC`` everything is an "object". A config of own data (``DATASETS.CUSTOM``) whose
     annotation file is not on this machine has no names; drawings then show class numbers.
+
+    Args:
+        cfg: The config.
+        card: The card of the weight file; an empty one or None leaves the names to the config's data.
     """
     if cfg.TEST.CLASS_AGNOSTIC:
         return class_agnostic_metadata(cfg)
+    if card and card.categories:
+        return card_metadata(card)
     custom = cfg.DATASETS.CUSTOM
     for json_file, panoptic in (
         (custom.TRAIN_JSON, custom.TRAIN_PANOPTIC),  # the model's classes are in its order

@@ -3,6 +3,7 @@
 from .adapter import Adapter
 from .checkpointer import Checkpointer
 from .formats import ADAPTERS, adapter_named, detect
+from .model_card import Category, ModelCard
 from .native import NativeWeights, read_native, to_native
 from .preprocessing import Preprocessing
 from .weight_file import read_weight_file, write_weight_file
@@ -10,7 +11,9 @@ from .weight_file import read_weight_file, write_weight_file
 __all__ = [
     "ADAPTERS",
     "Adapter",
+    "Category",
     "Checkpointer",
+    "ModelCard",
     "NativeWeights",
     "Preprocessing",
     "adapter_named",

@@ -11,11 +11,13 @@ from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.utils import comm
 from solo_d2.utils.addresses import refuse_unsafe_address
 from solo_d2.utils.atomic_file import write_text
+from solo_d2.utils.class_names import describe_difference, list_names
 from solo_d2.utils.errors import InputError
 
 from .compatibility import compare, find_problems, find_remarks, require_overlap
 from .file_names import LAST_CHECKPOINT, iteration_of
 from .formats import ADAPTERS
+from .model_card import CARD_KEY, ModelCard
 from .native import PREPROCESSING_KEY, NativeWeights, read_native
 from .preprocessing import Preprocessing
 from .weight_file import require_intact, save_atomically
@@ -38,6 +40,7 @@ class Checkpointer(DetectionCheckpointer):
         exact: bool = False,
         resumable: bool = True,
         preprocessing: Preprocessing | None = None,
+        card: ModelCard | None = None,
         preprocessing_keys: Mapping[str, str] | None = None,
         **checkpointables,
     ):
@@ -49,6 +52,8 @@ class Checkpointer(DetectionCheckpointer):
             resumable: Whether ``--resume`` continues from saved files.
             preprocessing: The config's preprocessing of images. It is saved with the weights and compared
                 with the preprocessing that loaded weights expect.
+            card: Classes and origin of a model in training, saved with the weights. A resumed training must
+                have the same classes.
             preprocessing_keys: Config key of each of its fields, for messages.
             **checkpointables: Other objects with ``state_dict`` to save and restore. Their state must
                 consist of tensors and plain Python values.
@@ -57,11 +62,12 @@ class Checkpointer(DetectionCheckpointer):
         self.exact = exact
         self.resumable = resumable
         self.preprocessing = preprocessing or Preprocessing()
+        self.card = card
         self._preprocessing_keys = preprocessing_keys or {}
         self._opened: dict | None = None
 
     def save(self, name: str, **kwargs) -> None:
-        """Writes ``save_dir/name.pth`` atomically, with the config's preprocessing next to the weights.
+        """Writes ``save_dir/name.pth`` atomically, with preprocessing and model card next to the weights.
 
         Args:
             name: File name without ".pth".
@@ -69,8 +75,10 @@ class Checkpointer(DetectionCheckpointer):
         """
         if not self.save_dir or not self.save_to_disk:
             return
-        expected = {PREPROCESSING_KEY: self.preprocessing.as_dict()}
-        data = {"model": self.model.state_dict(), **expected, **kwargs}
+        facts = {PREPROCESSING_KEY: self.preprocessing.as_dict()}
+        if self.card:
+            facts[CARD_KEY] = self.card.as_dict()
+        data = {"model": self.model.state_dict(), **facts, **kwargs}
         for key, checkpointable in self.checkpointables.items():
             data[key] = checkpointable.state_dict()
         os.makedirs(self.save_dir, exist_ok=True)  # it may have been removed since the start
@@ -97,7 +105,8 @@ class Checkpointer(DetectionCheckpointer):
             What the file holds beyond the model and the checkpointables.
 
         Raises:
-            InputError: No checkpoint can be read, or it is one of weights only and a training is to continue.
+            InputError: No checkpoint can be read, or a training is to continue from one of weights only or of
+                other classes.
         """
         if resume and self.has_checkpoint():
             self.exact = True
@@ -108,6 +117,11 @@ class Checkpointer(DetectionCheckpointer):
                     f"{path} has no state of the {missing[0]}, so --resume cannot continue from it: leave "
                     f"--resume out and start a new training with MODEL.WEIGHTS {path} and another OUTPUT_DIR"
                 )
+            if difference := self._other_classes(path, native.card):
+                raise InputError(
+                    f"--resume: {path} was trained on other classes ({difference}): give the data of that "
+                    "training, or leave --resume out and start a new training in another OUTPUT_DIR"
+                )
             return self.load(path, native=native)
         if resume:
             self.logger.warning(
@@ -116,6 +130,17 @@ class Checkpointer(DetectionCheckpointer):
                 path or "random weights",
             )
         return self.load(path, checkpointables=[])
+
+    def _other_classes(self, path: str, stored: ModelCard) -> str:
+        """Describes how a file's classes differ from those of this training; "" if equal or unknown."""
+        if not (self.card and self.card.categories and stored.categories):
+            return ""
+        pairs = (
+            (stored.thing_classes, self.card.thing_classes),
+            (stored.stuff_classes, self.card.stuff_classes),
+        )
+        titles = (os.path.basename(path), "the training data")
+        return next(filter(None, (describe_difference(*pair, titles) for pair in pairs)), "")
 
     def _last_readable(self) -> tuple[str, NativeWeights]:
         """Returns the newest checkpoint that is not damaged, and its content."""
@@ -204,11 +229,17 @@ class Checkpointer(DetectionCheckpointer):
             folded_statistics=native.folded_statistics,
         )
         if problems:
+            if names := native.card.thing_classes:
+                problems.append(f"it names {len(names)} classes: {list_names(names)}")
             raise InputError(f"{path} does not fit this config: {'; '.join(problems)}")
         origin = f" ({native.format.title})" if native.format else ""
         self.logger.info("%s%s: %d weights match", path, origin, len(found.matched))
         for note in native.notes:
             self.logger.info("%s: %s", path, note)
+        if difference := self._other_classes(path, native.card):
+            self.logger.warning(
+                "%s: trained on other classes, which a new training replaces: %s", path, difference
+            )
         for remark in find_remarks(found, folded_statistics=native.folded_statistics):
             self.logger.warning("%s: %s", path, remark)
         for difference in native.preprocessing.differences(self.preprocessing, self._preprocessing_keys):

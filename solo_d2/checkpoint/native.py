@@ -9,6 +9,7 @@ from torch import Tensor
 from .adapter import Adapter
 from .envelope import open_envelope, require_usable
 from .formats import ADAPTERS, detect
+from .model_card import ModelCard
 from .preprocessing import Preprocessing
 from .resnet import BOTTOM_UP
 from .weight_file import read_weight_file
@@ -29,8 +30,9 @@ class NativeWeights:
         rest: The checkpoint's other entries, such as the optimizer's state.
         format: The foreign format; None for this project's own or an unknown format.
         preprocessing: Preprocessing that the weights expect.
-        notes: Remarks on entries that were dropped, one sentence each.
-        foreign_names: The weights' names in the file if they were foreign.
+    summary = ModelCard.stored_in(rest).summary()
+    notes = (*notes, summary) if summary else notes
+    return NativeWeights(weights, rest, source, stored or Preprocessing(), notes)
     """
 
     weights: dict[str, Tensor]
@@ -39,6 +41,11 @@ class NativeWeights:
     preprocessing: Preprocessing
     notes: tuple[str, ...] = ()
     foreign_names: tuple[str, ...] = ()
+
+    @property
+    def card(self) -> ModelCard:
+        """The model's classes and origin, as far as the file states them."""
+        return ModelCard.stored_in(self.rest)
 
     @property
     def whole_model(self) -> bool:
@@ -140,4 +147,6 @@ def _own(weights: dict[str, Tensor], rest: dict, notes: tuple[str, ...]) -> Nati
     stored = stored_preprocessing(rest)
     name = rest.get(FORMAT_KEY)
     source = next((a for a in ADAPTERS if isinstance(name, str) and a.name == name), None)
+    summary = ModelCard.stored_in(rest).summary()
+    notes = (*notes, summary) if summary else notes
     return NativeWeights(weights, rest, source, stored or Preprocessing(), notes)

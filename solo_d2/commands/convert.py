@@ -28,6 +28,7 @@ from solo_d2.checkpoint import (
     read_native,
     write_weight_file,
 )
+from solo_d2.checkpoint.model_card import CARD_KEY
 from solo_d2.checkpoint.native import FORMAT_KEY, PREPROCESSING_KEY
 from solo_d2.checkpoint.preprocessing import CAFFE, TORCHVISION
 from solo_d2.config.loading import load_config
@@ -145,5 +146,7 @@ def run(arguments: argparse.Namespace) -> None:
         metadata: dict[str, object] = {PREPROCESSING_KEY: native.preprocessing.as_dict()}
         if native.format:
             metadata[FORMAT_KEY] = native.format.name
+        if native.card.categories:
+            metadata[CARD_KEY] = native.card.as_dict()
         write_weight_file(arguments.output, native.weights, **metadata)
     logger.info("wrote %s", arguments.output)

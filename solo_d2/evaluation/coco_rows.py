@@ -43,9 +43,11 @@ def restore_ids(rows: Sequence[Mapping], original_ids: Mapping[str, Mapping[int,
     Args:
         rows: With "image_id" and "category_id".
         original_ids: Ids that the file has by those that the rows have, for either key, both or none; data
-            sets whose records were renumbered have them in their metadata.
+            sets whose records were renumbered have them in their metadata. Rows without one, which are of
+            classes that the file lacks, are left out.
     """
-    return [{**row, **{key: ids[row[key]] for key, ids in original_ids.items()}} for row in rows]
+    restored = ({**row, **{key: ids[row[key]] for key, ids in original_ids.items()}} for row in rows)
+    return [row for row in restored if None not in (row["image_id"], row["category_id"])]
 
 
 def _encoded(masks: object) -> list[dict]:

@@ -17,7 +17,7 @@ from detectron2.utils import comm
 from solo_d2.utils.atomic_file import write_bytes
 from solo_d2.utils.json_file import read_json, write_json
 from solo_d2.utils.output_paths import output_paths
-from solo_d2.utils.panoptic_png import encode_ids
+from solo_d2.utils.panoptic_png import VOID, encode_ids
 
 from .panoptic_quality import GROUPS, panoptic_quality
 
@@ -36,8 +36,8 @@ class PanopticEvaluator(DatasetEvaluator):
     for it.
 
     Args:
-        dataset_name: Its metadata has "panoptic_json", "panoptic_root" and both
-            "*_dataset_id_to_contiguous_id".
+        dataset_name: Its metadata has "panoptic_json", "panoptic_root", both "*_dataset_id_to_contiguous_id",
+            and perhaps "absent_ids" of classes that the annotation file lacks, whose segments become void.
         output_dir: Folder of the result files; None keeps none.
     """
 
@@ -49,6 +49,7 @@ class PanopticEvaluator(DatasetEvaluator):
             True: {v: k for k, v in metadata.thing_dataset_id_to_contiguous_id.items()},
             False: {v: k for k, v in metadata.stuff_dataset_id_to_contiguous_id.items()},
         }
+        self._absent = frozenset(metadata.get("absent_ids", ()))
         self._output_dir = output_dir
         self._predictions: list[dict] = []
 
@@ -66,13 +67,17 @@ class PanopticEvaluator(DatasetEvaluator):
         for image, output in zip(inputs, outputs, strict=True):
             panoptic, segments = output["panoptic_seg"]
             ids = panoptic.cpu().numpy()
+            records = [self._record(segment) for segment in segments]
+            absent = [record["id"] for record in records if record["category_id"] in self._absent]
+            if absent:
+                ids = np.where(np.isin(ids, absent), VOID, ids)
             # The format has no empty segments: a segment that the merge left without pixels is not written.
             present = set(np.unique(ids).tolist())
             self._predictions.append(
                 {
                     "image_id": image["image_id"],
                     "file_name": f"{Path(image['file_name']).stem}.png",
-                    "segments_info": [self._record(s) for s in segments if s["id"] in present],
+                    "segments_info": [record for record in records if record["id"] in present],
                     "png": encode_ids(ids),
                 }
             )

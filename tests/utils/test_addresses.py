@@ -2,10 +2,12 @@
 
 import http.server
 import threading
+from pathlib import Path
 
 import pytest
 import torch
 
+from detectron2.utils.file_io import PathManager
 from solo_d2.checkpoint import Checkpointer, read_weight_file
 from solo_d2.utils.addresses import fetch_address, is_address, refuse_unsafe_address
 from solo_d2.utils.errors import InputError
@@ -33,7 +35,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200)
         self.end_headers()
-        self.wfile.write(b"import os")
+        self.wfile.write(f"import {self.headers['Host']}{self.path}".encode())
 
     def log_message(self, *args):
         pass
@@ -73,7 +75,24 @@ def test_good_addresses_are_fetched_into_the_cache(host, tmp_path):
     for name in ("a/x.pth", "v1..2/x..pth", "x.pth?download=1"):
         refuse_unsafe_address(f"{host}/{name}")
     path = fetch_address(f"{host}/a/x.pth")
-    assert path == str(tmp_path / "some" / "deep" / "cache" / "a" / "x.pth")
+    folder = host.replace("http://", "http/").replace(":", "_")
+    assert path == str(tmp_path / "some" / "deep" / "cache" / folder / "a" / "x.pth")
+
+
+def test_two_addresses_never_share_a_file(host):
+    same_host = [
+        f"{host}/a/x.pth",
+        f"{host}/a/x.pth?v=1",
+        f"{host}/get?file=a/x.pth",
+        f"{host}/get?file=b/x.pth",
+    ]
+    addresses = [*same_host, f"{host.replace('127.0.0.1', 'localhost')}/a/x.pth"]
+    for get in (fetch_address, PathManager.get_local_path):
+        paths = [get(address) for address in addresses]
+        assert len(set(paths)) == len(addresses)
+        assert [Path(path).read_text() for path in paths] == [
+            f"import {a.partition('//')[2]}" for a in addresses
+        ]
 
 
 def test_paths_of_files_are_no_addresses():

@@ -131,7 +131,7 @@ def make_job(args: argparse.Namespace) -> Job:
     if cfg.TEST.BOX_ONLY and args.draw == "masks":
         raise InputError("--draw masks: TEST.BOX_ONLY gives boxes without masks; leave one of them out")
     cfg.MODEL.PANOPTIC_FPN.COMBINE.INSTANCES_CONFIDENCE_THRESH = args.confidence_threshold
-    return Job(cfg, args.confidence_threshold, args.batch_size, args.draw)
+    return Job(cfg, args.confidence_threshold, args.batch_size, args.draw, args.opts)
 
 
 def run(args: argparse.Namespace) -> None:

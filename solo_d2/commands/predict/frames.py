@@ -11,7 +11,7 @@ from solo_d2.utils.video_file import open_sink
 from solo_d2.visualization.results import FrameDrawer
 
 from .pictures import Job, Outcome
-from .results import category_ids, coco_rows
+from .results import coco_rows
 from .video import VideoSource
 
 Item = TypeVar("Item")
@@ -30,7 +30,7 @@ def segment_video(source: VideoSource, target: Path, job: Job, device: str | Non
         Number of frames, and rows whose ``image_id`` is the frame's number, counted from one.
     """
     predictor = job.predictor(device)
-    categories = category_ids(predictor.metadata)
+    categories = predictor.category_ids
     draw = FrameDrawer(predictor.metadata, job.parts)
     outcome = Outcome()
     progress = tqdm(source, total=source.num_frames, unit="frame", disable=None)

@@ -16,7 +16,7 @@ from solo_d2.visualization.pictures import RESULT_QUALITY, save_picture
 from solo_d2.visualization.results import draw_picture
 
 from .inputs import InputImage
-from .results import category_ids, coco_rows
+from .results import coco_rows
 
 
 @dataclass(frozen=True)
@@ -28,17 +28,20 @@ class Job:
         score_threshold: Results below it are neither drawn nor written.
         batch_size: Pictures per forward pass.
         parts: Parts to draw, one of ``visualization.results.PARTS``.
+        opts: Overrides from the command line, which the config has, see :class:`Predictor`.
     """
 
     cfg: CfgNode
     score_threshold: float
     batch_size: int
     parts: str = "both"
+    opts: Sequence[str] = ()
 
     def predictor(self, device: str | None = None) -> Predictor:
         """Builds the model."""
         return Predictor(
             self.cfg,
+            opts=self.opts,
             device=device,
             score_threshold=self.score_threshold,
             batch_size=self.batch_size,
@@ -119,7 +122,7 @@ def _segment_batch(batch: Sequence[tuple[InputImage, Path]], predictor: Predicto
             outcome.failures.append(str(error))
             tqdm.write(f"skipped: {error}", file=sys.stderr)
     found = predictor.predict([array for *_, array in readable], channels="RGB")
-    categories = category_ids(predictor.metadata)
+    categories = predictor.category_ids
     for (image, target, array), result in zip(readable, found, strict=True):
         save_picture(draw_picture(array, result, predictor.metadata, parts), target, RESULT_QUALITY)
         outcome.rows += coco_rows(result["instances"], image.image_id, image.name.as_posix(), categories)

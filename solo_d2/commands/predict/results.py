@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 
-from detectron2.data import Metadata
 from detectron2.structures import Instances
 from solo_d2.evaluation.coco_rows import instances_to_coco_json
 
 
 def coco_rows(
-    instances: Instances, image_id: int, file_name: str, category_ids: Mapping[int, int]
+    instances: Instances, image_id: int, file_name: str, category_ids: Mapping[int, int | str]
 ) -> list[dict]:
     """Returns one COCO results row per instance.
 
@@ -29,9 +28,3 @@ def coco_rows(
         row["category_id"] = category_ids.get(row["category_id"], row["category_id"] + 1)
         row["bbox"] = [round(value, 2) for value in row["bbox"]]
     return rows
-
-
-def category_ids(metadata: Metadata) -> dict[int, int]:
-    """Maps contiguous class indices to category ids of the data set, as far as the metadata has them."""
-    from_dataset = metadata.get("thing_dataset_id_to_contiguous_id", {})
-    return {index: category for category, index in from_dataset.items()}

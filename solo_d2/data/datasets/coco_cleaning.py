@@ -126,10 +126,16 @@ def clean_categories(records: list, findings: Findings) -> list[dict]:
         records: Of an annotation file.
         findings: Gets what was skipped or fixed.
     """
-    categories: dict[int, dict] = {}
-    for position, record in enumerate(plain_category_ids(records, findings.fixed)):
+    categories: dict[int | str, dict] = {}
+    plain = plain_category_ids([_without_original_id(record) for record in records], findings.fixed)
+    kind = (
+        int
+        if any(isinstance(record, dict) and isinstance(record.get("id"), int) for record in plain)
+        else str
+    )
+    for position, record in enumerate(plain):
         number = record.get("id") if isinstance(record, dict) else None
-        if not is_whole(number):
+        if not (is_id(number) and isinstance(number, kind)):
             findings.skipped.add("category without a whole-number id", f"category #{position}")
         elif number in categories:
             findings.skipped.add("category id used twice", f"category {number}")
@@ -139,7 +145,8 @@ def clean_categories(records: list, findings: Findings) -> list[dict]:
                 record = {**record, "name": str(number)}
             categories[number] = record
     names: set[str] = set()
-    for number in sorted(categories):
+    ordered = sorted(categories, key=id_order)
+    for number in ordered:
         name = categories[number]["name"]
         while name in names:
             name += f" ({number})"
@@ -147,7 +154,19 @@ def clean_categories(records: list, findings: Findings) -> list[dict]:
             findings.fixed.add("category name used twice, its id appended", f"category {number}")
             categories[number] = {**categories[number], "name": name}
         names.add(name)
-    return [categories[number] for number in sorted(categories)]
+    return [categories[number] for number in ordered]
+
+
+def _without_original_id(category: object) -> object:
+    """Returns a category without this project's key, which a cleaned copy that is used as an input has."""
+    if not isinstance(category, dict):
+        return category
+    return {key: value for key, value in category.items() if key != "original_id"}
+
+
+def id_order(number: int | str) -> tuple:
+    """Returns the sort key of ids: numbers before text."""
+    return isinstance(number, str), number
 
 
 def clean_images(records: list, image_root: Path, findings: Findings) -> dict:

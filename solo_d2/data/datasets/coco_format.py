@@ -14,14 +14,13 @@ from solo_d2.structures.coco_masks import pack
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.json_file import is_plain_utf8, read_json, write_json
 
-from .catalogs import forget_dataset
-from .coco_cleaning import Findings, check_sections, clean_categories, clean_coco
-from .numbering import renumber
+from .catalogs import DEFAULT_CACHE, forget_dataset
+from .coco_cleaning import Findings, check_sections, clean_categories, clean_coco, id_order
+from .numbering import original_id, renumber
 from .usable_share import MAX_SKIPPED, check_learnable
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_CACHE = "output/datasets"
 # Annotation fields that records keep unchanged; see :class:`solo_d2.data.mappers.InstanceMapper`.
 _KEYS = ("iscrowd", "bbox", "keypoints", "mask_withheld")
 
@@ -89,8 +88,7 @@ def register_coco_format(
         boxes_only: Whether annotations may have boxes without masks, which suffices to evaluate boxes.
         max_skipped: Greatest share of the images, and of the annotations, that may be skipped.
         for_training: Whether the set must have an object to learn.
-        classes: Class names of the training set. Where the file's are among them, in whatever order, its
-            classes are these.
+        classes: Class names of the model; the file's classes become these, see :func:`match_by_name`.
 
     Returns:
         The metadata: ``thing_classes`` (by ascending category id), ``thing_dataset_id_to_contiguous_id``,
@@ -98,7 +96,8 @@ def register_coco_format(
         ``original_ids`` where images or categories were renumbered, see :func:`renumber`.
 
     Raises:
-        InputError: A path is wrong, the file is not COCO, or it holds nothing usable, or too little.
+        InputError: A path is wrong, the file is not COCO, it holds nothing usable, or too little, or its
+            classes are not the model's.
     """
     cleaned, findings = read_coco(json_file, image_root, boxes_only, max_skipped)
     if for_training:
@@ -126,7 +125,7 @@ def read_classes(json_file: str | os.PathLike) -> dict:
     """Reads the classes that a model trained on an annotation file has, without the rest of the file.
 
     Returns:
-        ``thing_classes`` and ``thing_dataset_id_to_contiguous_id`` as :func:`register_coco_format` sets them.
+        ``thing_classes`` and ``thing_dataset_id_to_contiguous_id``; the ids are the file's.
 
     Raises:
         InputError: The file is missing or lists no usable category.
@@ -136,7 +135,10 @@ def read_classes(json_file: str | os.PathLike) -> dict:
     categories = clean_categories(records, Findings()) if isinstance(records, list) else []
     if not categories:
         raise InputError(f"{json_file} has no usable category: list the classes under 'categories'")
-    return _classes({"categories": categories})
+    return {
+        "thing_classes": [category["name"] for category in categories],
+        "thing_dataset_id_to_contiguous_id": {original_id(c): index for index, c in enumerate(categories)},
+    }
 
 
 def _classes(content: Mapping) -> dict:
@@ -180,7 +182,7 @@ def coco_records(content: Mapping, image_root: str | os.PathLike) -> list[dict]:
     annotations = defaultdict(list)
     for annotation in content.get("annotations", ()):
         annotations[annotation["image_id"]].append(_instance(annotation, numbering))
-    images = sorted(content["images"], key=lambda image: (isinstance(image["id"], str), image["id"]))
+    images = sorted(content["images"], key=lambda image: id_order(image["id"]))
     return [
         {
             "file_name": os.path.join(image_root, image["file_name"]),
@@ -193,12 +195,13 @@ def coco_records(content: Mapping, image_root: str | os.PathLike) -> list[dict]:
     ]
 
 
-def _numbering(content: Mapping) -> dict[int, int]:
+def _numbering(content: Mapping) -> dict[int | str, int]:
     """Returns the class of each category id; classes are in the order of the ids."""
-    return {number: index for index, number in enumerate(sorted(c["id"] for c in content["categories"]))}
+    ids = sorted((category["id"] for category in content["categories"]), key=id_order)
+    return {number: index for index, number in enumerate(ids)}
 
 
-def _instance(annotation: Mapping, numbering: Mapping[int, int]) -> dict:
+def _instance(annotation: Mapping, numbering: Mapping[int | str, int]) -> dict:
     """Converts one annotation to Detectron2's format."""
     instance = {key: annotation[key] for key in _KEYS if key in annotation}
     instance["bbox_mode"] = BoxMode.XYWH_ABS

@@ -7,7 +7,7 @@ from typing import TypeGuard
 
 from solo_d2.structures.coco_masks import BrokenRecord
 from solo_d2.utils.image_file import UnreadableImage, read_size
-from solo_d2.utils.json_values import is_box, is_whole, whole_number
+from solo_d2.utils.json_values import is_box, is_id, is_whole, whole_number
 from solo_d2.utils.panoptic_png import LARGEST_ID, VOID, check_id_colors
 
 from .coco_cleaning import Findings, clean_categories, clean_images
@@ -87,7 +87,7 @@ def clean_panoptic_categories(records: list, findings: Findings) -> list[dict]:
     seen = set()
     for position, record in enumerate(plain_category_ids(records, findings.fixed)):
         number = record.get("id") if isinstance(record, dict) else None
-        if not is_whole(number):
+        if not (is_id(number) and isinstance(number, int)):
             findings.skipped.add("category without a whole-number id", f"category #{position}")
         elif number in seen:
             findings.skipped.add("category id used twice", f"category {number}")

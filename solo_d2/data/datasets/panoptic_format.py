@@ -5,9 +5,10 @@ map means all things. Unlike there, instances come from the PNG files, so they n
 semantic maps nor instance annotations are needed.
 """
 
+import itertools
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,9 +16,10 @@ from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 from detectron2.structures import BoxMode
 from solo_d2.utils.errors import InputError
 
-from .catalogs import forget_dataset
+from .catalogs import DEFAULT_CACHE, forget_dataset
 from .coco_cleaning import Findings, no_image_line
-from .coco_format import DEFAULT_CACHE, write_cleaned
+from .coco_format import write_cleaned
+from .numbering import match_by_name
 from .panoptic_checks import read_panoptic_json
 from .panoptic_cleaning import clean_panoptic, clean_panoptic_categories, segments_of
 from .usable_share import MAX_SKIPPED, check_share
@@ -32,42 +34,70 @@ ImagePath = Callable[[Mapping], str]
 """Maps an entry of the JSON's "images" to a path below the image folder."""
 
 
-def panoptic_classes(categories: Iterable[Mapping], trained: Metadata | None = None) -> dict:
+def panoptic_classes(
+    categories: Iterable[Mapping], trained: Metadata | None = None, source: str | os.PathLike = "the data set"
+) -> dict:
     """Returns class names, colors and numbering for a data set's metadata.
 
     Args:
         categories: Dicts with "id", "name", "isthing" and perhaps "color" (RGB, 0 to 255).
-        trained: Metadata of the training set. Where the names are the same, their order is its order.
+        trained: Classes of the model, which the set's are matched with, see :func:`match_by_name`.
+        source: Where the categories come from, for messages.
 
     Returns:
-        ``thing_classes``, ``stuff_classes`` (class 0 is "things"), ``*_dataset_id_to_contiguous_id``, and
-        ``*_colors`` where every category has one. Classes are in the order of their ids by default.
+        See :func:`number_classes`; classes are in the order of their ids by default. ``absent_ids`` stand for
+        classes of the model that the set lacks, if there are any.
+
+    Raises:
+        InputError: The set has other classes than the model.
     """
     ordered = sorted(categories, key=lambda category: category["id"])
     things = [category for category in ordered if category["isthing"]]
     stuff = [category for category in ordered if not category["isthing"]]
-    if trained is not None:
-        things = _in_order(things, trained.get("thing_classes") or [])
-        stuff = _in_order(stuff, (trained.get("stuff_classes") or [])[1:])
+    if trained is None:
+        return number_classes(things, stuff)
+    free = itertools.count(ordered[-1]["id"] + 1)
+    things = _in_order(things, trained.get("thing_classes") or [], free, source)
+    stuff = _in_order(stuff, (trained.get("stuff_classes") or [])[1:], free, source)
+    own = {category["id"] for category in ordered}
+    absent = [category["id"] for category in (*things, *stuff) if category["id"] not in own]
+    return number_classes(things, stuff) | ({"absent_ids": absent} if absent else {})
+
+
+def _in_order(
+    categories: list[Mapping], names: Sequence[str], free: Iterator[int], source: str | os.PathLike
+) -> list[Mapping]:
+    """Returns the categories of these names, in their order; those that are lacking get free ids."""
+    if not match_by_name([category["name"] for category in categories], names, source):
+        return categories
+    by_name = {category["name"]: category for category in categories}
+    return [by_name.get(name) or {"id": next(free), "name": name} for name in names]
+
+
+def number_classes(things: Sequence[Mapping], stuff: Sequence[Mapping]) -> dict:
+    """Numbers categories in the given order.
+
+    Args:
+        things: Dicts with "id", "name" and perhaps "color".
+        stuff: Likewise.
+
+    Returns:
+        ``thing_classes``, ``stuff_classes`` (class 0 is "things"), ``*_dataset_id_to_contiguous_id``, and
+        ``*_colors`` where every category has one.
+    """
+    ids = {category["id"] for category in (*things, *stuff)}
     # The map must be invertible, so class 0 needs an unused id.
-    free_id = 0 if all(c["id"] != 0 for c in ordered) else ordered[-1]["id"] + 1
+    free_id = 0 if 0 not in ids else max(number for number in ids if isinstance(number, int)) + 1
     metadata = {
         "thing_classes": [category["name"] for category in things],
         "stuff_classes": [THINGS_NAME, *(category["name"] for category in stuff)],
         "thing_dataset_id_to_contiguous_id": {c["id"]: i for i, c in enumerate(things)},
         "stuff_dataset_id_to_contiguous_id": {free_id: 0, **{c["id"]: i for i, c in enumerate(stuff, 1)}},
     }
-    if all("color" in category for category in ordered):
+    if all("color" in category for category in (*things, *stuff)):
         metadata["thing_colors"] = [list(category["color"]) for category in things]
         metadata["stuff_colors"] = [THINGS_COLOR, *(list(category["color"]) for category in stuff)]
     return metadata
-
-
-def _in_order(categories: list[Mapping], names: Sequence[str]) -> list[Mapping]:
-    """Returns categories in the order of names, or as they are if their names are others or not unique."""
-    by_name = {category["name"]: category for category in categories}
-    fits = len(by_name) == len(categories) == len(names) and set(names) == set(by_name)
-    return [by_name[name] for name in names] if fits else categories
 
 
 def register_panoptic_format(
@@ -90,7 +120,7 @@ def register_panoptic_format(
         json_file: COCO panoptic annotations.
         panoptic_root: Folder of their PNG files.
         image_root: Folder of the images.
-        trained: Metadata of the training set, by whose names the classes are ordered.
+        trained: Classes of the model, with which the set's are matched by name.
         cache_dir: Folder of the cleaned copy.
         max_skipped: Greatest share of the images, and of the segments, that may be skipped.
 
@@ -98,8 +128,8 @@ def register_panoptic_format(
         The metadata; see :func:`panoptic_classes`.
 
     Raises:
-        InputError: A path is wrong, the file is not COCO's panoptic JSON, or it holds nothing usable, or too
-            little.
+        InputError: A path is wrong, the file is not COCO's panoptic JSON, it holds nothing usable, or too
+            little, or its classes are not the model's.
     """
     for folder, what in ((panoptic_root, "PNG"), (image_root, "image")):
         if not Path(folder).is_dir():
@@ -114,10 +144,11 @@ def register_panoptic_format(
     given = {"images": content["images"], "segments": segments_of(content)}
     check_share(given, used, findings.skipped, json_file, max_skipped, ("images", "segments"))
     findings.log(logger, json_file)
-    if findings:
-        json_file = write_cleaned(cleaned, json_file, Path(cache_dir) / f"{name}.json")
+    classes = panoptic_classes(cleaned["categories"], trained, json_file)
+    kept = _only_known(cleaned, classes)
+    if findings or len(kept["categories"]) < len(cleaned["categories"]):
+        json_file = write_cleaned(kept, json_file, Path(cache_dir) / f"{name}.json")
     forget_dataset(name)
-    classes = panoptic_classes(cleaned["categories"], trained)
     return add_panoptic(name, classes, json_file, panoptic_root, image_root)
 
 
@@ -132,6 +163,19 @@ def read_panoptic_classes(json_file: str | os.PathLike) -> dict:
     """
     content = read_panoptic_json(json_file)
     return panoptic_classes(clean_panoptic_categories(content["categories"], Findings()))
+
+
+def _only_known(content: dict, classes: Mapping) -> dict:
+    """Drops categories that the model does not know, and their segments, whose pixels are void then."""
+    known = {*classes["thing_dataset_id_to_contiguous_id"], *classes["stuff_dataset_id_to_contiguous_id"]}
+    return {
+        **content,
+        "categories": [category for category in content["categories"] if category["id"] in known],
+        "annotations": [
+            {**one, "segments_info": [s for s in one["segments_info"] if s["category_id"] in known]}
+            for one in content["annotations"]
+        ],
+    }
 
 
 def add_panoptic(

@@ -31,7 +31,9 @@ class Ids:
 
 
 def plain_category_ids(records: list, fixed: Problems) -> list:
-    """Returns categories with whole numbers as ids if all ids are written as text, or all as decimals.
+    """Returns categories with whole numbers as ids if all ids are such numbers as text, or all as decimals.
+
+    Text stays as "original_id".
 
     A single odd id among whole numbers stays, and its category is not used: tools mark a background so.
     """
@@ -42,7 +44,11 @@ def plain_category_ids(records: list, fixed: Problems) -> list:
         return records
     for one in ids:
         fixed.add(SPELLED_ID, f"category {one}")
-    return [{**record, "id": number} for record, number in zip(records, numbers, strict=True)]
+    spelled = [{"original_id": one} if isinstance(one, str) else {} for one in ids]
+    return [
+        {**record, "id": number, **original}
+        for record, number, original in zip(records, numbers, spelled, strict=True)
+    ]
 
 
 def plain_image(record: object, root: Path, fixed: Problems) -> object:

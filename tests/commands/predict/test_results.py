@@ -7,9 +7,8 @@ import pytest
 import torch
 from pycocotools import mask as mask_api
 
-from detectron2.data import Metadata
 from detectron2.structures import Boxes, Instances
-from solo_d2.commands.predict.results import category_ids, coco_rows
+from solo_d2.commands.predict.results import coco_rows
 
 
 def make_instances(count: int) -> Instances:
@@ -34,8 +33,3 @@ def test_rows_are_coco_results():
 
 def test_no_instances_no_rows():
     assert coco_rows(make_instances(0), 1, "a.png", {}) == []
-
-
-def test_category_ids():
-    assert category_ids(Metadata(thing_dataset_id_to_contiguous_id={1: 0, 90: 1})) == {0: 1, 1: 90}
-    assert category_ids(Metadata()) == {}

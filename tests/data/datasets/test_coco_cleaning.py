@@ -210,13 +210,25 @@ def test_impossible_file_names(content, tmp_path, name):
 @pytest.mark.parametrize("number", [2**53 + 1, 2**63, 2**64, 10**400, -5])
 def test_ids_that_evaluation_cannot_compute_with(content, tmp_path, number):
     content["annotations"].append(_annotation(number, segmentation=[[1, 1, 9, 1, 9, 9, 1, 9]]))
-    content["categories"].append({"id": 10**400, "name": "x"})
     cleaned, findings = _clean(content, tmp_path)
     assert [record["id"] for record in cleaned["annotations"]] == [1, 2]
     assert [reason for reason, _ in findings.fixed] == [
         "annotation with a missing, impossible or reused id renumbered"
     ]
-    assert [reason for reason, _ in findings.skipped] == ["category without a whole-number id"]
+
+
+def test_category_ids_of_any_kind_are_in_one_order(content, tmp_path):
+    content["categories"] += [{"id": number, "name": f"n{number}"} for number in ("b", 2**64, -3, 1.5, None)]
+    content["annotations"][0]["category_id"] = 2**64
+    cleaned, findings = _clean(content, tmp_path)
+    assert [category["id"] for category in cleaned["categories"]] == [-3, 7, 9, 2**64]
+    assert cleaned["annotations"][0]["category_id"] == 2**64
+    ((reason, labels),) = findings.skipped
+    assert reason == "category without a whole-number id" and len(labels) == 3
+    content["categories"] = [{"id": number, "name": f"n{number}"} for number in ("b", "a")]
+    content["annotations"] = [_annotation(1, category_id="b")]
+    cleaned, findings = _clean(content, tmp_path)
+    assert [category["id"] for category in cleaned["categories"]] == ["a", "b"] and not findings
 
 
 @pytest.mark.parametrize("key", ["area", "bbox"])

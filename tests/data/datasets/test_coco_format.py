@@ -184,6 +184,22 @@ def test_class_names_are_those_of_training_for_all_readers(files, tmp_path, chan
     assert {key: metadata.get(key) for key in expected} == expected
 
 
+@pytest.mark.parametrize("ids", [["9", "4"], ["b", "a"], [2**64, -1]])
+def test_ids_of_training_are_those_of_the_file(files, tmp_path, ids):
+    json_file, images, content = files
+    for category, number in zip(content["categories"], ids, strict=True):
+        category |= {"id": number, "original_id": 5}  # such as a cleaned copy's
+    for annotation in content["annotations"]:
+        annotation["category_id"] = ids[1]
+    json_file.write_text(json.dumps(content))
+    metadata = register_coco_format(NAME, json_file, images, tmp_path / "cache")
+    assert metadata.thing_classes == ["a", "b"]
+    numbers = metadata.thing_dataset_id_to_contiguous_id
+    assert [metadata.original_ids["category_id"][number] for number in numbers] == ids[::-1]
+    assert read_classes(json_file)["thing_dataset_id_to_contiguous_id"] == {ids[1]: 0, ids[0]: 1}
+    assert {one["category_id"] for record in DatasetCatalog.get(NAME) for one in record["annotations"]} == {0}
+
+
 @pytest.mark.parametrize("content", [[], {}, {"categories": 3}, {"categories": [{"name": "a"}]}])
 def test_a_file_without_classes_is_one_line(tmp_path, content):
     (tmp_path / "a.json").write_text(json.dumps(content))
@@ -195,7 +211,7 @@ def test_another_order_of_classes_is_loaded_as_that_of_training(files, tmp_path)
     json_file, images, _ = files
     metadata = register_coco_format(NAME, json_file, images, tmp_path / "cache", classes=["b", "c", "a"])
     assert metadata.thing_classes == ["b", "c", "a"]
-    assert metadata.original_ids == {"category_id": {1: 9, 2: 10, 3: 4}}
+    assert metadata.original_ids == {"category_id": {1: 9, 2: None, 3: 4}}
     assert metadata.json_file == str(tmp_path / "cache" / f"{NAME}.json")
     records = DatasetCatalog.get(NAME)
     assert {item["category_id"] for record in records for item in record["annotations"]} == {2}

@@ -4,6 +4,7 @@ import logging
 import pytest
 
 from solo_d2.data.datasets.numbering import renumber
+from solo_d2.utils.errors import InputError
 
 CLASSES = ["red", "green", "blue"]
 
@@ -58,10 +59,48 @@ def test_classes_are_matched_by_name(names, caplog):
     for before, after in zip(content["annotations"], changed["annotations"], strict=True):
         assert names[before["category_id"] // 10 - 1] == CLASSES[after["category_id"] - 1]
         assert originals["category_id"][after["category_id"]] == before["category_id"]
-    assert len(set(originals["category_id"].values())) == 3  # absent classes get ids that no other has
+    lacking = [name for name in CLASSES if name not in names]
+    assert list(originals["category_id"].values()).count(None) == len(lacking)
+    assert not lacking or f"{len(names)} of the model's 3 classes" in caplog.text
+    assert all(f"without {lacking[0]!r}" in caplog.text for _ in lacking)
 
 
-@pytest.mark.parametrize("names", [["red", "green", "other"], ["red", "green", "blue", "more"], ["Red"]])
-def test_other_names_stay_for_the_check_of_classes(names):
-    content = _content([1], names)
-    assert renumber(content, "a.json", CLASSES) == (content, {})
+def test_classes_that_the_model_does_not_know_do_not_count(caplog):
+    content = _content([1, 2, 3, 4], ["blue", "more", "red", "green"])
+    with caplog.at_level(logging.WARNING):
+        changed, originals = renumber(content, "a.json", CLASSES)
+    assert "does not know are left out: 'more'" in caplog.text
+    assert [one["category_id"] for one in changed["annotations"]] == [3, 1, 2]
+    assert [one["image_id"] for one in changed["annotations"]] == [1, 3, 4] and len(changed["images"]) == 4
+    assert originals == {"category_id": {1: 30, 2: 40, 3: 10}}
+
+
+@pytest.mark.parametrize(
+    ("names", "line"),
+    [
+        (
+            ["red", "green", "other"],
+            "the model has 'blue', which a.json lacks; a.json has 'other', which the",
+        ),
+        (["Red"], "has 'red', 'green', 'blue', which a.json lacks; a.json has 'Red'"),
+        (["red", "red", "green"], "has 'blue'"),
+        (["red", "green", "blue", "blue"], "the model has 3 classes and a.json 4, some of the same name"),
+    ],
+)
+def test_other_or_repeated_names_are_one_line(names, line):
+    with pytest.raises(InputError, match=line) as error:
+        renumber(_content([1], names), "data/a.json", CLASSES)
+    assert str(error.value).startswith("data/a.json and the model have different classes: ")
+
+
+@pytest.mark.parametrize("ids", [["b", "a"], [-5, 3], [1, 2**63], [2, "2"]])
+def test_other_category_ids_are_renumbered_and_come_back(ids):
+    content = _content([1, 2], ["red", "green"])
+    for category, number in zip(content["categories"], ids, strict=True):
+        category["id"] = number
+    for annotation, number in zip(content["annotations"], ids, strict=True):
+        annotation["category_id"] = number
+    changed, originals = renumber(content, "a.json")
+    assert [category["id"] for category in changed["categories"]] == [1, 2]
+    assert [one["category_id"] for one in changed["annotations"]] == [1, 2]
+    assert originals == {"category_id": dict(enumerate(ids, start=1))}

@@ -53,7 +53,28 @@ def test_classes_are_in_the_order_of_training():
     assert classes["stuff_dataset_id_to_contiguous_id"] == {0: 0, 3: 1, 1: 2}
     for other in ("mouse", "cat"):  # a new name, and a repeated one
         own[3]["name"] = other
-        assert panoptic_classes(own, trained)["thing_classes"] == ["cat", other]
+        with pytest.raises(
+            InputError, match="a.json and the model have different classes: the model has 'dog'"
+        ):
+            panoptic_classes(own, trained, "a.json")
+
+
+def test_a_set_may_have_fewer_classes_or_more(panoptic_set, register, tmp_path, caplog):
+    trained = Metadata(thing_classes=["dog", "bird", "cat"], stuff_classes=["things", "sea", "sand", "sky"])
+    classes = panoptic_classes(panoptic_set.content["categories"], trained)
+    assert classes["thing_dataset_id_to_contiguous_id"] == {5: 0, 12: 1, 3: 2}
+    assert classes["stuff_dataset_id_to_contiguous_id"] == {0: 0, 11: 1, 13: 2, 9: 3}
+    assert classes["absent_ids"] == [12, 13]
+    fewer = Metadata(thing_classes=["dog"], stuff_classes=["things", "sea", "sky"])
+    metadata = register_panoptic_format(
+        NAME, panoptic_set.json, panoptic_set.panoptic, panoptic_set.images, fewer, tmp_path / "cache"
+    )
+    assert metadata.panoptic_json == str(tmp_path / "cache" / f"{NAME}.json")
+    assert "are left out: 'cat'" in caplog.text
+    first, second = DatasetCatalog.get(NAME)
+    assert [s["id"] for s in first["segments_info"]] == [70000, 400]
+    assert [a["category_id"] for a in first["annotations"]] == [0]
+    assert second["segments_info"][0]["category_id"] == 1
 
 
 def test_records(register, panoptic_set, caplog):

@@ -75,6 +75,8 @@ def test_spellings_of_tools_are_read(content, tmp_path, name):
     assert changed != content or name == "float ids"
     given = copy.deepcopy(changed)
     cleaned, findings = clean_coco(changed, "file.json", tmp_path)
+    kept = [one.pop("original_id") for one in cleaned["categories"] if "original_id" in one]
+    assert kept == (["7", "9"] if name == "text category ids" else [])
     assert json.dumps(cleaned) == json.dumps(content) and changed == given
     assert not findings.skipped and len(list(findings.fixed)) == 1
 

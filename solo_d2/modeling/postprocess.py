@@ -45,6 +45,18 @@ def pack_computed_masks(
     return bits, area, soft_sum
 
 
+def best_of(scores: Tensor, least: float, most: int) -> Tensor:
+    """Returns the indices (n,) int64 of the ``most`` highest scores that are at least ``least``, best first.
+
+    Args:
+        scores: (N,); equal ones keep their order.
+        least: Minimum score, inclusive.
+        most: Maximum number.
+    """
+    best = scores.argsort(descending=True, stable=True)[:most]
+    return best[scores[best] >= least]
+
+
 def build_instances(
     soft_masks: Tensor | None,
     scores: Tensor,

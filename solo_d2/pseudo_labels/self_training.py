@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from detectron2.config import CfgNode
 from detectron2.structures import Instances
-from solo_d2.modeling.postprocess import drop_wide
+from solo_d2.modeling.postprocess import best_of, drop_wide
 from solo_d2.utils.settings import build
 
 
@@ -23,6 +23,5 @@ class ConfidentPredictions:
 
     def __call__(self, instances: Instances) -> Instances:
         """Returns an image's predictions that become labels, best first; inputs need not be sorted."""
-        order = instances.scores.argsort(descending=True, stable=True)[: self.max_per_img]
-        best = instances[order]
-        return drop_wide(best[best.scores >= self.update_thr], self.max_box_width)
+        best = best_of(instances.scores, self.update_thr, self.max_per_img)
+        return drop_wide(instances[best], self.max_box_width)

@@ -5,6 +5,7 @@ import torch
 
 from solo_d2.modeling import postprocess as instances
 from solo_d2.modeling.postprocess import (
+    best_of,
     boxes_from_soft_masks,
     build_instances,
 )
@@ -74,3 +75,9 @@ def test_results_without_masks_have_the_other_fields(monkeypatch):
     )  # fmt: skip
     assert set(result.get_fields()) == {"pred_boxes", "scores", "pred_classes"}
     assert result.scores.tolist() == pytest.approx([0.9, 0.4])
+
+
+def test_the_best_are_enough_and_equal_ones_keep_their_order():
+    scores = torch.tensor([0.2, 0.9, 0.5, 0.9, 0.1])
+    assert best_of(scores, 0.2, 10).tolist() == [1, 3, 2, 0]
+    assert best_of(scores, 0.2, 3).tolist() == [1, 3, 2] and best_of(scores[:0], 0.2, 3).tolist() == []

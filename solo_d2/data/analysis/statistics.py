@@ -4,7 +4,7 @@ All sizes are in network-input pixels, after the short side is resized. An insta
 x height), its center is its mask's center of mass, as in the SOLO paper, section 3.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -133,14 +133,11 @@ def level_statistics(
     Returns:
         One entry per level.
     """
-    scales = input_scales(table, min_size, max_size)
-    cells = [_center_cells(table, min_size, max_size, grid) for grid in grids]
-    levels = []
-    for grid, bounds, cell in zip(grids, ranges, cells, strict=True):
-        member = (scales >= bounds[0]) & (scales <= bounds[1])
-        collisions = int(_shared(cell[member]).sum())
-        levels.append(LevelStatistics(grid, (bounds[0], bounds[1]), int(member.sum()), collisions))
-    return levels
+    members = _members(table, min_size, max_size, grids, ranges)
+    return [
+        LevelStatistics(grid, (bounds[0], bounds[1]), len(member), int(shared.sum()))
+        for grid, bounds, (member, shared) in zip(grids, ranges, members, strict=True)
+    ]
 
 
 def collision_fraction(
@@ -151,15 +148,25 @@ def collision_fraction(
     ranges: Sequence[Sequence[int]],
 ) -> float:
     """Returns the fraction of all instances that share their center cell on all of their levels."""
-    scales = input_scales(table, min_size, max_size)
-    assigned = np.zeros(len(scales), bool)
-    free = np.zeros(len(scales), bool)
-    for grid, bounds in zip(grids, ranges, strict=True):
-        member = (scales >= bounds[0]) & (scales <= bounds[1])
-        shared = _shared(_center_cells(table, min_size, max_size, grid)[member])
-        assigned |= member
-        free[np.flatnonzero(member)[~shared]] = True
+    assigned, free = np.zeros((2, len(table.image)), bool)
+    for member, shared in _members(table, min_size, max_size, grids, ranges):
+        assigned[member] = True
+        free[member[~shared]] = True
     return float((assigned & ~free).mean())
+
+
+def _members(
+    table: InstanceTable,
+    min_size: int,
+    max_size: int,
+    grids: Sequence[int],
+    ranges: Sequence[Sequence[int]],
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields the indices of each level's instances, and which of them share their center cell."""
+    scales = input_scales(table, min_size, max_size)
+    for grid, (low, high) in zip(grids, ranges, strict=True):
+        member = np.flatnonzero((scales >= low) & (scales <= high))
+        yield member, _shared(_center_cells(table, min_size, max_size, grid)[member])
 
 
 def _center_cells(table: InstanceTable, min_size: int, max_size: int, grid: int) -> np.ndarray:

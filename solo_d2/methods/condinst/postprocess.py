@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from detectron2.structures import Instances
-from solo_d2.modeling.postprocess import build_instances
+from solo_d2.modeling.postprocess import best_of, build_instances
 from solo_d2.ops import NMS_TYPES, box_nms, mask_nms
 from solo_d2.utils.errors import InputError
 
@@ -160,8 +160,7 @@ class PointPostprocessor:
             self.nms_sigma,
             self.nms_thr,
         )
-        best = scores.argsort(descending=True, stable=True)[: self.post_nms_topk_test]
-        best = best[scores[best] >= self.update_thr]
+        best = best_of(scores, self.update_thr, self.post_nms_topk_test)
         return Candidates(candidates.point[best], candidates.category[best], scores[best]), masks[index[best]]
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from detectron2.structures import Instances
 from solo_d2.layers import map_size
-from solo_d2.modeling.postprocess import build_instances, drop_wide, pack_computed_masks
+from solo_d2.modeling.postprocess import best_of, build_instances, drop_wide, pack_computed_masks
 from solo_d2.ops import matrix_nms
 from solo_d2.utils.errors import InputError
 
@@ -77,8 +77,7 @@ class FreeMaskPostprocessor:
         # Stable sorts give ties a defined order.
         order = large[maskness[large].argsort(descending=True, stable=True)[: self.nms_pre]]
         scores = matrix_nms(bits[order], None, maskness[order], self.nms_kernel, self.nms_sigma)
-        best = scores.argsort(descending=True, stable=True)[: self.max_per_img]
-        best = best[scores[best] >= self.maskness_thr]
+        best = best_of(scores, self.maskness_thr, self.max_per_img)
         result = build_instances(
             soft_masks(order[best]),
             scores[best],

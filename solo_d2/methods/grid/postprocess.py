@@ -15,7 +15,7 @@ from torch import Tensor
 
 from detectron2.structures import Instances
 from solo_d2.layers import flatten_levels
-from solo_d2.modeling.postprocess import build_instances, pack_computed_masks
+from solo_d2.modeling.postprocess import best_of, build_instances, pack_computed_masks
 from solo_d2.ops import mask_nms
 
 SoftMasks = Callable[[Tensor], Tensor]
@@ -116,8 +116,7 @@ class GridPostprocessor:
             self.nms_sigma,
             self.nms_thr,
         )
-        best = scores.argsort(descending=True, stable=True)[: self.max_per_img]
-        best = best[scores[best] >= self.update_thr]
+        best = best_of(scores, self.update_thr, self.max_per_img)
         used, position = mask_index[best].unique(return_inverse=True)
         results = build_instances(
             masks_of(used)[position],

@@ -5,8 +5,10 @@ import logging
 import math
 import tempfile
 from collections import OrderedDict
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tabulate import tabulate
@@ -37,7 +39,8 @@ class PanopticEvaluator(DatasetEvaluator):
 
     Args:
         dataset_name: Its metadata has "panoptic_json", "panoptic_root", both "*_dataset_id_to_contiguous_id",
-            and perhaps "absent_ids" of classes that the annotation file lacks, whose segments become void.
+            and perhaps "absent_ids" of classes that the annotation file lacks, whose segments become void,
+            and "original_ids" for the JSON of the predictions.
         output_dir: Folder of the result files; None keeps none.
     """
 
@@ -50,6 +53,7 @@ class PanopticEvaluator(DatasetEvaluator):
             False: {v: k for k, v in metadata.stuff_dataset_id_to_contiguous_id.items()},
         }
         self._absent = frozenset(metadata.get("absent_ids", ()))
+        self._original_ids = metadata.get("original_ids", {}).get("category_id", {})
         self._output_dir = output_dir
         self._predictions: list[dict] = []
 
@@ -106,7 +110,7 @@ class PanopticEvaluator(DatasetEvaluator):
                 folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="panoptic_"))
             quality = panoptic_quality(
                 truth,
-                _write_predictions(Path(folder), predictions, truth),
+                _write_predictions(Path(folder), predictions, truth, self._original_ids),
                 self._truth_folder,
                 Path(folder) / PREDICTIONS,
                 image_ids={p["image_id"] for p in predictions},
@@ -116,10 +120,13 @@ class PanopticEvaluator(DatasetEvaluator):
         return OrderedDict(panoptic_seg=_in_percent(quality, truth["categories"]))
 
 
-def _write_predictions(folder: Path, predictions: list[dict], truth: dict) -> list[dict]:
+def _write_predictions(
+    folder: Path, predictions: list[dict], truth: dict, original_ids: Mapping[int, Any]
+) -> list[dict]:
     """Writes PNG files, then the JSON, which is the annotation file's with the returned "annotations".
 
-    Images of one name in several folders get PNG files of different names.
+    The JSON's categories have their original ids. Images of one name in several folders get PNG files of
+    different names.
     """
     records = []
     targets = output_paths(folder / PREDICTIONS, (p["file_name"] for p in predictions))
@@ -127,7 +134,19 @@ def _write_predictions(folder: Path, predictions: list[dict], truth: dict) -> li
         write_bytes(target, prediction["png"], sync=False)
         kept = {key: value for key, value in prediction.items() if key != "png"}
         records.append({**kept, "file_name": target.name})
-    write_json(folder / f"{PREDICTIONS}.json", {**truth, "annotations": records})
+
+    def restored(record: dict, key: str) -> dict:
+        return {**record, key: original_ids.get(record[key], record[key])}
+
+    written = {
+        **truth,
+        "categories": [restored(category, "id") for category in truth["categories"]],
+        "annotations": [
+            {**record, "segments_info": [restored(s, "category_id") for s in record["segments_info"]]}
+            for record in records
+        ],
+    }
+    write_json(folder / f"{PREDICTIONS}.json", written)
     return records
 
 

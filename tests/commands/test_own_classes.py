@@ -224,13 +224,14 @@ def test_converted_files_keep_the_classes(call, evaluate):
     assert rows == evaluate({"ape": 1, "cow": 2, "zebra": 3})[0]
 
 
-def test_a_new_training_has_the_classes_of_its_own_data(call, trained, elsewhere):
+def test_a_new_training_has_the_classes_of_its_own_data(call, trained, elsewhere, caplog):
     json_file = write_set(trained.data, {"ox": 1, "cat": 2, "bee": 3})
     call(
         "train", "--config-file", "quick/solov2_tiny", "--train-json", json_file, "--train-images",
         trained.data / "images", "MODEL.WEIGHTS", "model_final.pth", *TINY, "SOLVER.MAX_ITER", 1,
         "DATASETS.TEST", "()", "OUTPUT_DIR", "tuned",
     )  # fmt: skip
+    assert "trained on other classes, which a new training replaces: " in caplog.text
     assert Predictor("tuned/config.yaml", "tuned/model_final.pth").class_names == ["ox", "cat", "bee"]
 
 
@@ -300,6 +301,7 @@ def test_panoptic_results_have_ids_and_names_of_their_file(call, panoptic_set, t
     assert {image for image, _ in kinds} == {"n1", "n2"} and len({name for _, name in kinds}) > 1, kinds
     again, others = evaluate({"sea": 3, "sky": 2, "dog": 1, "cat": 2**63})
     assert again == kinds and others == metrics
+    assert evaluate({"sea": "03", "sky": "2", "dog": "1", "cat": "7"}) == (kinds, metrics)
     lacking = min(name for _, name in kinds)
     numbers = {
         name: number for number, name in enumerate(["sea", "dog", "cat", "sky"], start=4) if name != lacking

@@ -126,14 +126,15 @@ def clean_categories(records: list, findings: Findings) -> list[dict]:
         records: Of an annotation file.
         findings: Gets what was skipped or fixed.
     """
+    return named_categories(plain_category_ids(records, findings.fixed), findings)
+
+
+def named_categories(records: list, findings: Findings) -> list[dict]:
+    """Does the same for records with plain ids."""
     categories: dict[int | str, dict] = {}
-    plain = plain_category_ids([_without_original_id(record) for record in records], findings.fixed)
-    kind = (
-        int
-        if any(isinstance(record, dict) and isinstance(record.get("id"), int) for record in plain)
-        else str
-    )
-    for position, record in enumerate(plain):
+    ids = [record.get("id") for record in records if isinstance(record, dict)]
+    kind = int if any(isinstance(number, int) for number in ids) else str
+    for position, record in enumerate(records):
         number = record.get("id") if isinstance(record, dict) else None
         if not (is_id(number) and isinstance(number, kind)):
             findings.skipped.add("category without a whole-number id", f"category #{position}")
@@ -155,13 +156,6 @@ def clean_categories(records: list, findings: Findings) -> list[dict]:
             categories[number] = {**categories[number], "name": name}
         names.add(name)
     return [categories[number] for number in ordered]
-
-
-def _without_original_id(category: object) -> object:
-    """Returns a category without this project's key, which a cleaned copy that is used as an input has."""
-    if not isinstance(category, dict):
-        return category
-    return {key: value for key, value in category.items() if key != "original_id"}
 
 
 def id_order(number: int | str) -> tuple:

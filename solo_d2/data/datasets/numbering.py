@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ logger = logging.getLogger(__name__)
 # Ids that files have, by those that records have: {"image_id": {1: "a", ...}, "category_id": {1: 7, ...}}.
 # None stands for a class of the model that the file lacks.
 OriginalIds = dict[str, dict[int, Any]]
+_NAME_WITH_ID = re.compile(r"(.*) \(-?\d+\)", re.DOTALL)
 
 
 def renumber(
@@ -83,7 +85,9 @@ def match_by_name(names: Sequence[str], classes: Sequence[str], source: str | os
     if list(names) == list(classes):
         return False
     own, known = set(names), set(classes)
-    repeated = len(own) < len(names) or len(known) < len(classes)
+    # A name that stands for two classes of the model, the second of which has its id behind it.
+    twins = {found[1] for name in known - own if (found := _NAME_WITH_ID.fullmatch(name))} & known
+    repeated = len(own) < len(names) or len(known) < len(classes) or bool(twins & own)
     if repeated or not (own <= known or known <= own):
         difference = describe_difference(classes, names, ("the model", os.path.basename(source)))
         raise InputError(

@@ -10,7 +10,7 @@ from solo_d2.utils.image_file import UnreadableImage, read_size
 from solo_d2.utils.json_values import is_box, is_id, is_whole, whole_number
 from solo_d2.utils.panoptic_png import LARGEST_ID, VOID, check_id_colors
 
-from .coco_cleaning import Findings, clean_categories, clean_images
+from .coco_cleaning import Findings, clean_images, named_categories
 from .spellings import Ids, plain_category_ids, plain_references
 
 
@@ -96,7 +96,7 @@ def clean_panoptic_categories(records: list, findings: Findings) -> list[dict]:
         else:
             seen.add(number)
             kinds[bool(record["isthing"])].append(record)
-    cleaned = [*clean_categories(kinds[True], findings), *clean_categories(kinds[False], findings)]
+    cleaned = [*named_categories(kinds[True], findings), *named_categories(kinds[False], findings)]
     return sorted((_with_color(one, findings) for one in cleaned), key=lambda one: one["id"])
 
 

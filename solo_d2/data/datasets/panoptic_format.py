@@ -145,24 +145,35 @@ def register_panoptic_format(
     check_share(given, used, findings.skipped, json_file, max_skipped, ("images", "segments"))
     findings.log(logger, json_file)
     classes = panoptic_classes(cleaned["categories"], trained, json_file)
+    original_ids = _original_ids(cleaned["categories"])
     kept = _only_known(cleaned, classes)
     if findings or len(kept["categories"]) < len(cleaned["categories"]):
         json_file = write_cleaned(kept, json_file, Path(cache_dir) / f"{name}.json")
     forget_dataset(name)
-    return add_panoptic(name, classes, json_file, panoptic_root, image_root)
+    metadata = add_panoptic(name, classes, json_file, panoptic_root, image_root)
+    return metadata.set(original_ids={"category_id": original_ids}) if original_ids else metadata
+
+
+def _original_ids(categories: Iterable[Mapping]) -> dict[int, str]:
+    """Returns the ids of a file that are numbers as text, by the numbers."""
+    return {one["id"]: one["original_id"] for one in categories if "original_id" in one}
 
 
 def read_panoptic_classes(json_file: str | os.PathLike) -> dict:
     """Reads the classes that a model trained on a panoptic annotation file has, without the rest of the file.
 
     Returns:
-        Metadata as :func:`register_panoptic_format` sets it.
+        Metadata as :func:`register_panoptic_format` sets it; the ids are the file's.
 
     Raises:
         InputError: The file is missing or not COCO's panoptic JSON.
     """
     content = read_panoptic_json(json_file)
-    return panoptic_classes(clean_panoptic_categories(content["categories"], Findings()))
+    categories = clean_panoptic_categories(content["categories"], Findings())
+    classes, original_ids = panoptic_classes(categories), _original_ids(categories)
+    for key in ("thing_dataset_id_to_contiguous_id", "stuff_dataset_id_to_contiguous_id"):
+        classes[key] = {original_ids.get(number, number): index for number, index in classes[key].items()}
+    return classes
 
 
 def _only_known(content: dict, classes: Mapping) -> dict:

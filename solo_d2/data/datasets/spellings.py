@@ -30,13 +30,19 @@ class Ids:
         return self._by_number.get(whole_number(value)) if is_id(value) or isinstance(value, float) else None
 
 
+def _without_original_id(category: object) -> object:
+    if not isinstance(category, dict):
+        return category
+    return {key: value for key, value in category.items() if key != "original_id"}
+
+
 def plain_category_ids(records: list, fixed: Problems) -> list:
     """Returns categories with whole numbers as ids if all ids are such numbers as text, or all as decimals.
 
-    Text stays as "original_id".
-
-    A single odd id among whole numbers stays, and its category is not used: tools mark a background so.
+    A single odd id among whole numbers stays, and its category is not used: tools mark a background so. Text
+    stays as "original_id", a key that records of earlier cleaned copies lose.
     """
+    records = [_without_original_id(record) for record in records]
     ids = [record.get("id") if isinstance(record, dict) else None for record in records]
     numbers = [whole_number(one) for one in ids]
     same_kind = len({type(one) for one in ids}) == 1

@@ -75,6 +75,18 @@ def test_classes_that_the_model_does_not_know_do_not_count(caplog):
     assert originals == {"category_id": {1: 30, 2: 40, 3: 10}}
 
 
+def test_a_name_that_two_classes_of_the_model_have_is_one_line():
+    classes = ["red", "red (20)", "green"]
+    assert renumber(_content([1], classes), "a.json", classes)[1] == {}
+    assert renumber(_content([1], classes[::-1]), "a.json", classes)[1]["category_id"] == {
+        1: 30,
+        2: 20,
+        3: 10,
+    }
+    with pytest.raises(InputError, match=r"the model has 'red \(20\)', which a.json lacks"):
+        renumber(_content([1], ["red", "green"]), "a.json", classes)
+
+
 @pytest.mark.parametrize(
     ("names", "line"),
     [

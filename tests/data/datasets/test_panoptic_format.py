@@ -5,7 +5,7 @@ import pytest
 from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 from detectron2.structures import BoxMode
 from solo_d2.data.datasets import register_panoptic_format
-from solo_d2.data.datasets.panoptic_format import panoptic_classes
+from solo_d2.data.datasets.panoptic_format import panoptic_classes, read_panoptic_classes
 from solo_d2.utils.errors import InputError
 
 NAME = "own_panoptic"
@@ -75,6 +75,22 @@ def test_a_set_may_have_fewer_classes_or_more(panoptic_set, register, tmp_path, 
     assert [s["id"] for s in first["segments_info"]] == [70000, 400]
     assert [a["category_id"] for a in first["annotations"]] == [0]
     assert second["segments_info"][0]["category_id"] == 1
+
+
+def test_ids_written_as_text_are_those_of_the_file(register, panoptic_set):
+    for category in panoptic_set.content["categories"]:
+        category["id"] = f"{category['id']:02d}"
+    for annotation in panoptic_set.content["annotations"]:
+        for segment in annotation["segments_info"]:
+            segment["category_id"] = f"{segment['category_id']:02d}"
+    panoptic_set.write(panoptic_set.content)
+    metadata = register()
+    assert metadata.thing_dataset_id_to_contiguous_id == {3: 0, 5: 1}
+    assert metadata.original_ids == {"category_id": {3: "03", 5: "05", 9: "09", 11: "11"}}
+    classes = read_panoptic_classes(panoptic_set.json)
+    assert classes["thing_dataset_id_to_contiguous_id"] == {"03": 0, "05": 1}
+    assert classes["stuff_dataset_id_to_contiguous_id"] == {0: 0, "09": 1, "11": 2}
+    assert classes["thing_classes"] == ["cat", "dog"]
 
 
 def test_records(register, panoptic_set, caplog):

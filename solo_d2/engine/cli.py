@@ -198,12 +198,13 @@ def _first_of(error: Exception) -> Exception:
     """Returns the explained error that led to an error.
 
     Writers that close after an error may fail, too. PyTorch raises the death of a loader process anywhere, so
-    that it looks like the failure of whatever the main process did then.
+    that it looks like the failure of whatever the main process did then, or before, as a broken pipe.
     """
     first, current, hidden = error, error, False
     while isinstance(earlier := current.__cause__ or current.__context__, Exception):
         hidden |= current.__suppress_context__
-        if _DEAD_LOADER.search(str(earlier)) or (explanation(earlier) and not hidden):
+        is_told = explanation(earlier) and not hidden and not _DEAD_LOADER.search(str(first))
+        if is_told or _DEAD_LOADER.search(str(earlier)):
             first = earlier
         current = earlier
     return first

@@ -154,6 +154,19 @@ def test_a_loader_process_may_end_while_a_file_is_written(tmp_path, capsys):
     )
 
 
+def test_the_pipe_of_a_dead_loader_process_is_not_the_reason(capsys):
+    def main():
+        try:
+            raise ConnectionResetError(104, "Connection reset by peer")
+        except ConnectionError:
+            raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")  # noqa: B904
+
+    with pytest.raises(SystemExit) as caught:
+        run_cli(main)
+    assert caught.value.code == 1
+    assert "a data-loader process ended (is killed by signal: Killed)" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "command"),
     [

@@ -22,6 +22,7 @@ from .cli import EXIT_USAGE
 _PATIENCE = 10.0  # seconds for an earlier run of the same folder to end
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 POLICIES = ("number", "refuse")
+_OWN_FOLDERS = ("", "inference", "datasets")  # others may be of other trainings
 LOCK_NAME = ".training.lock"
 # What only a training leaves. An evaluation's files do not count.
 _TRACES = (*TRAINING_FILES, "metrics.json")
@@ -109,10 +110,11 @@ def _problem(folder: str, lock: IO, resume: bool) -> str:
         )
     lock.seek(0)
     lock.truncate()
-    lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-    lock.flush()
-    for leftover in Path(folder).glob(UNFINISHED):  # a killed run's; under the lock nobody writes them
-        leftover.unlink(missing_ok=True)
+    with full_disk_explained(folder):
+        os.write(lock.fileno(), f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+    for place in _OWN_FOLDERS:
+        for leftover in Path(folder, place).glob(UNFINISHED):  # a killed run's; under the lock nobody writes
+            leftover.unlink(missing_ok=True)
     return ""
 
 

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,9 +17,8 @@ from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.structures import Boxes, Instances
 from solo_d2.config import get_cfg
 from solo_d2.data.datasets import register_coco_format
-from tests.engine.disturbances import Runs
+from tests.engine.disturbances import SCRIPT, Runs, environment
 
-ROOT = Path(__file__).resolve().parents[2]
 SIDE = 32
 CLASSES = ["bright", "unused"]
 
@@ -160,15 +158,9 @@ def tiny_cfg(tiny_files, tmp_path):
 @pytest.fixture(scope="session")
 def disturbed_server():
     """Function from a job to its answer, see disturbed_run.py."""
-    inherited = [os.path.abspath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", str(Path(__file__).with_name("disturbed_run.py"))],
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join([str(ROOT), *inherited]),
-            "OMP_NUM_THREADS": "1",
-            "CUDA_VISIBLE_DEVICES": "",
-        },
+        [sys.executable, "-W", "ignore", str(SCRIPT)],
+        env=environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

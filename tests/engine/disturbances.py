@@ -1,11 +1,16 @@
 """Trainings that something goes wrong in, and what must be true of them after they have been resumed."""
 
 import json
+import os
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 
+SCRIPT = Path(__file__).with_name("disturbed_run.py")
 # Saves after iterations 1, 3 and 5, evaluates after 2 and at the end; metrics are written after 1, 3 and 5.
 SETTINGS = {
     "SOLVER__CHECKPOINT_PERIOD": 2,
@@ -40,6 +45,13 @@ def at_points(kinds, quick, points=POINTS):
     )
 
 
+def environment():
+    """Returns the environment of the processes of a job."""
+    inherited = [os.path.abspath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    paths = os.pathsep.join([str(SCRIPT.parents[2]), *inherited])
+    return {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+
 class Runs:
     """Starts trainings and compares them with undisturbed ones."""
 
@@ -58,6 +70,21 @@ class Runs:
         answer = self.server({"out": str(folder), "data": self.data, "settings": settings, **job})
         assert not answer["left"] and "Traceback" not in answer["errors"], answer
         return answer
+
+    def run_under_torchrun(self, folder, **job):
+        """Does the same with two processes that torchrun starts; answers with its exit code."""
+        job = {"out": str(folder), "data": self.data, "settings": SETTINGS, **job}
+        report = folder.with_name("report.txt")
+        launcher = [sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--standalone"]
+        ended = subprocess.run(
+            [*launcher, "--nproc_per_node", "2", str(SCRIPT), json.dumps(job)],
+            env={**environment(), "REPORT": str(report)},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        losses = dict(line.split() for line in report.read_text().splitlines())
+        return {"codes": [ended.returncode], "losses": losses, "errors": ended.stderr}
 
     def whole(self, ranks=1):
         """Returns the folder and losses of an undisturbed run."""

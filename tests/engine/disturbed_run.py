@@ -206,6 +206,7 @@ def member(arguments) -> None:
             watch(self, disturbance, report)
             disturbance.reach("built")
 
+    disturbance.reach("starting")
     command.Trainer = WatchedTrainer
     run_config.load_config = lambda path: tiny_config(**job.get("settings", {}))
     run_config.register_all = lambda: disturbance.reach("registering")

@@ -127,6 +127,23 @@ def test_spawned_processes(disturbed, tmp_path, kind, point, iteration, saved, w
     disturbed.check_resumes(folder, broken, saved, ranks=2)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "whom"),
+    [("term", "parent"), ("int", "parent"), ("term", "self"), ("usr1", "self"), ("kill", "self")],
+)
+def test_processes_of_torchrun(disturbed, tmp_path, kind, whom):
+    folder = tmp_path / "out"
+    broken = disturbed.run_under_torchrun(folder, kind=kind, point="backward", iteration=3, whom=whom)
+    assert broken["codes"] != [0]
+    stops = [line for line in broken["errors"].splitlines() if "stopped, the checkpoint is " in line]
+    if kind != "kill":  # torchrun adds its own report
+        assert len(stops) == 1 and stops[0].startswith(f"{SIGNAL_NAMES[kind]}: stopped"), broken["errors"]
+        assert stops[0].endswith("to resume: the same command with --resume")
+    saved = 2 if kind == "kill" else last_iteration(broken)
+    disturbed.check_resumes(folder, broken, saved, ranks=2)
+
+
 def test_a_bad_loss_of_the_second_rank_is_the_only_line(disturbed, tmp_path):
     failed = disturbed.run(tmp_path / "out", kind="nan", point="before_step", iteration=3, ranks=2, rank=1)
     assert failed["codes"] == [1, 1]

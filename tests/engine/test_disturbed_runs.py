@@ -45,6 +45,12 @@ def test_cannot_write(disturbed, tmp_path, kind, point, iteration, saved):
     disturbed.check_resumes(folder, failed, saved)
 
 
+def test_the_disk_is_full_from_the_start(disturbed, tmp_path):
+    failed = disturbed.run(tmp_path / "out", kind="full", point="starting", iteration=-1)
+    assert failed["codes"] == [2]
+    assert the_line(failed) == f"error: OUTPUT_DIR {tmp_path / 'out'} cannot be written to: File too large"
+
+
 @at_points(["removed"], QUICK)
 def test_folder_removed(disturbed, tmp_path, kind, point, iteration, saved):
     folder = tmp_path / "out"

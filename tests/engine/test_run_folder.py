@@ -91,9 +91,12 @@ def test_two_trainings_at_once(busy, monkeypatch):
 def test_unfinished_files_are_deleted(used):
     (used / ".model_final.pth.0123.partial").write_text("half")
     (used / "other").mkdir()
+    (used / "inference").mkdir()
+    (used / "inference" / ".coco_instances_results.json.0123.partial").write_text("half")
     (used / "other" / ".x.0123.partial").write_text("another run's")
     claim(used, resume=True)
     assert not (used / ".model_final.pth.0123.partial").exists()
+    assert not list((used / "inference").iterdir())
     assert (used / "other" / ".x.0123.partial").exists()
 
 

@@ -239,9 +239,11 @@ def check_nothing_lost(name: str, content: dict, good: dict) -> None:
     """Checks that records as sound as those of the good file are all in the data set, with their class."""
     metadata = MetadataCatalog.get(name)
     found = {json.dumps(one["image_id"]): one for one in DatasetCatalog.get(name)}
-    classes = {}
+    trained, classes = MetadataCatalog.get("custom_train"), {}
     for one in good["categories"]:
-        if same(content["categories"], "id", one["id"]) == [one]:
+        learned = trained.thing_classes if one["isthing"] else trained.stuff_classes
+        # Segments of classes that are not learned are left out.
+        if same(content["categories"], "id", one["id"]) == [one] and one["name"] in learned:
             classes[one["id"]] = (bool(one["isthing"]), one["name"])
     for annotation, image in zip(good["annotations"], good["images"], strict=True):
         given = same(content["annotations"], "image_id", image["id"])

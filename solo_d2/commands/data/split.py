@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> None:
     content = read_annotations(arguments.json)
     part = SPLITS[arguments.by](content, arguments.fraction, arguments.seed)
     write_json(arguments.output, part)
-    withheld = sum(annotation.get("mask_withheld", 0) for annotation in part["annotations"])
+    withheld = sum(annotation.get("mask_withheld") == 1 for annotation in part["annotations"])
     print(
         f"{arguments.output}: {len(part['images'])} of {len(content['images'])} images, "
         f"{len(part['annotations'])} of {len(content['annotations'])} labels, "

@@ -319,14 +319,18 @@ def _clean_annotation(
 
 
 def _clean_flags(record: dict, label: str, findings: Findings) -> dict[str, object]:
-    """Returns the changes of "iscrowd" and "ignore"."""
+    """Returns the changes of "iscrowd", "ignore" and "mask_withheld"."""
+    changes: dict[str, object] = {}
+    if record.get("mask_withheld", 0) not in (0, 1):
+        findings.fixed.add("mask_withheld set to 0", label)
+        changes["mask_withheld"] = 0
     if record.get("ignore"):
         findings.fixed.add("'ignore' annotation treated as crowd", label)
-        return {"iscrowd": 1, "ignore": 0}
-    if record.get("iscrowd") not in (0, 1):
+        changes |= {"iscrowd": 1, "ignore": 0}
+    elif record.get("iscrowd") not in (0, 1):
         findings.fixed.add("iscrowd set to 0", label)
-        return {"iscrowd": 0}
-    return {}
+        changes["iscrowd"] = 0
+    return changes
 
 
 def _measure(record: dict, height: int, width: int, boxes_only: bool) -> Measures:

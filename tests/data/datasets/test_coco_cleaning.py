@@ -79,6 +79,7 @@ def test_broken_annotations_are_skipped(content, tmp_path, change, reason):
         ({"bbox": [2, 3, "x", 6]}, {"bbox": [2.0, 3.0, 10.0, 6.0]}, "bbox"),
         ({"iscrowd": "absent"}, {"iscrowd": 0}, "iscrowd"),
         ({"ignore": 1}, {"iscrowd": 1, "ignore": 0}, "ignore"),
+        ({"mask_withheld": "yes"}, {"mask_withheld": 0}, "mask_withheld"),
         ({"segmentation": SQUARE[0]}, {"segmentation": SQUARE}, "outer list"),
     ],
 )

@@ -38,7 +38,7 @@ def at_points(kinds, quick, points=POINTS):
     return pytest.mark.parametrize(
         ("kind", "point", "iteration", "saved"),
         [
-            pytest.param(kind, *place, marks=[] if (kind, *place[:2]) in quick else pytest.mark.slow)
+            pytest.param(kind, *place, marks=[] if (kind, place[0]) in quick else pytest.mark.slow)
             for kind in kinds
             for place in points
         ],
@@ -124,7 +124,8 @@ class Runs:
         if kept:
             assert (folder / "model_best.json").read_text() == (whole / "model_best.json").read_text()
             ours, theirs = metrics(folder), metrics(whole)
-            assert {key: ours.get(key) for key in theirs} == theirs
+            for iteration, row in theirs.items():  # a run that fails writes what it has, too
+                assert row.items() <= ours[iteration].items(), (iteration, row, ours[iteration])
 
 
 def read_weights(path):
@@ -138,7 +139,7 @@ def iterations(folder):
 def metrics(folder):
     """Returns the metrics of each iteration that do not measure time."""
     rows = map(json.loads, (folder / "metrics.json").read_text().splitlines())
-    return {row["iteration"]: repr({k: v for k, v in row.items() if k not in _TIMES}) for row in rows}
+    return {row["iteration"]: {k: repr(v) for k, v in row.items() if k not in _TIMES} for row in rows}
 
 
 def the_line(answer):

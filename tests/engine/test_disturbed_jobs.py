@@ -37,7 +37,7 @@ def without_the_lost(answer):
     return {**answer, "errors": answer["errors"].replace(f"[rank 1] {LOST}\n", "")}
 
 
-@at_points(["kill", *EXIT_CODES], {("kill", "backward"), ("usr1", "forward")})
+@at_points(["kill", *EXIT_CODES], {("kill", "backward"), ("usr1", "before_step")})
 def test_the_first_process(disturbed, tmp_path, kind, point, iteration, saved):
     folder = tmp_path / "out"
     broken = disturbed.run(folder, kind=kind, point=point, iteration=iteration, ranks=2)
@@ -55,12 +55,13 @@ def test_the_first_process(disturbed, tmp_path, kind, point, iteration, saved):
     disturbed.check_resumes(folder, broken, saved, ranks=2)
 
 
-@at_points(["kill", *EXIT_CODES], {("term", "forward")}, SHARED)
+@at_points(["kill", *EXIT_CODES], {("term", "backward")}, SHARED)
 def test_the_second_process(disturbed, tmp_path, kind, point, iteration, saved):
     folder = tmp_path / "out"
     broken = disturbed.run(folder, kind=kind, point=point, iteration=iteration, ranks=2, rank=1)
     if kind == "kill" or is_at_once(point, iteration):
         assert broken["codes"] == [1, EXIT_CODES.get(kind, -9)] and the_line(broken) == LOST, broken
+        saved += point == "stepped"  # the first process saves what both have trained
     else:
         assert broken["codes"] == [EXIT_CODES[kind]] * 2, broken
         check_stopped(broken, kind, folder, at_once=False)
@@ -68,7 +69,7 @@ def test_the_second_process(disturbed, tmp_path, kind, point, iteration, saved):
     disturbed.check_resumes(folder, broken, saved, ranks=2)
 
 
-@at_points(["kill", *EXIT_CODES], {("term", "evaluating"), ("kill", "writing")})
+@at_points(["kill", *EXIT_CODES], {("term", "written evaluation")})
 def test_all_processes(disturbed, tmp_path, kind, point, iteration, saved):
     folder = tmp_path / "out"
     broken = disturbed.run(folder, kind=kind, point=point, iteration=iteration, ranks=2, whom="group")

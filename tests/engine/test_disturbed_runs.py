@@ -9,7 +9,7 @@ from tests.engine.disturbances import EXIT_CODES, SIGNAL_NAMES, WRITING, at_poin
 # The others are slow together.
 QUICK = {
     *(("kill", point) for point in ("unbuilt", "written", "tagging", "metrics", "writing model_best")),
-    ("kill", "writing model_final"), ("term", "registering"), ("term", "evaluating"), ("int", "forward"),
+    ("kill", "writing model_final"), ("term", "registering"), ("term", "evaluating"), ("int", "backward"),
     ("usr1", "writing model_best"), ("full", "metrics"), ("readonly", "written"), ("removed", "stepped"),
 }  # fmt: skip
 

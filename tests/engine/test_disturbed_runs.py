@@ -51,7 +51,7 @@ def test_the_disk_is_full_from_the_start(disturbed, tmp_path):
     assert the_line(failed) == f"error: OUTPUT_DIR {tmp_path / 'out'} cannot be written to: File too large"
 
 
-@at_points(["removed"], QUICK)
+@at_points(["removed", "moved"], QUICK)
 def test_folder_removed(disturbed, tmp_path, kind, point, iteration, saved):
     folder = tmp_path / "out"
     answer = disturbed.run(folder, kind=kind, point=point, iteration=iteration)

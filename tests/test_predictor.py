@@ -240,6 +240,45 @@ def test_bad_pictures(cfg, weights, picture, tmp_path):
         predictor(picture, channels="GBR")
 
 
+@pytest.mark.parametrize(
+    "kind", ["?", "i1", "u2", ">u2", "i4", "i8", "f2", "f4", "f8", "c8", "U1", "O", "u1,u1"]
+)
+def test_arrays_of_other_numbers_are_refused(kind):
+    for shape in ((4, 5), (4, 5, 3)):
+        with pytest.raises(InputError, match="an array of .* is not a picture; give uint8"):
+            to_array(np.zeros(shape, kind), "RGB")
+
+
+@pytest.mark.parametrize(
+    "shape", [(), (5,), (5, 4, 1), (5, 4, 2), (5, 4, 4), (3, 5, 4), (1, 5, 4, 3), (0, 5, 3), (5, 0), (0, 0)]
+)
+def test_arrays_of_other_shapes_are_refused(shape):
+    with pytest.raises(InputError, match="an array of shape .* is not a picture; give"):
+        to_array(np.zeros(shape, np.uint8), "RGB")
+
+
+def test_arrays_of_any_layout_agree(cfg, weights, picture, tmp_path):
+    predictor = Predictor(cfg, weights)
+    wide = np.zeros((40, 80, 6), np.uint8)
+    wide[::2, ::2, ::2] = picture
+    fixed = picture.copy()
+    fixed.flags.writeable = False
+    mapped = np.memmap(tmp_path / "pixels", np.uint8, "w+", shape=picture.shape)
+    mapped[:] = picture
+    planes = np.ascontiguousarray(picture.transpose(2, 0, 1)).transpose(1, 2, 0)
+    flipped = np.ascontiguousarray(picture[::-1, ::-1, ::-1])[::-1, ::-1, ::-1]
+    for one in (
+        wide[::2, ::2, ::2],
+        fixed,
+        mapped,
+        planes,
+        flipped,
+        np.asfortranarray(picture),
+        np.ma.array(picture),
+    ):
+        assert_red_is_class_one(predictor(one, channels="RGB"))
+
+
 @pytest.mark.parametrize("error", [struct.error("x"), zlib.error("x"), EOFError(), SyntaxError("x")])
 def test_whatever_a_decoder_raises_is_a_damaged_picture(tmp_path, picture, monkeypatch, error):
     """One damaged file among many must not end a run over all of them."""

@@ -93,7 +93,8 @@ class Metrics(hooks.PeriodicWriter):
                 unfinished = iteration == last and evaluates and not any("/" in name for name in row)
                 if iteration > last or unfinished or not line.endswith(b"\n"):
                     break
-                newest, size = iteration, size + len(line)
+                newest = max(newest, iteration)  # one write of Detectron2's has no order
+                size += len(line)
         os.truncate(self._path, size)  # the writer, which has opened the file, appends to the new end
         return newest
 

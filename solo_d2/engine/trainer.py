@@ -247,6 +247,11 @@ class Trainer(DefaultTrainer):
         self.data_loader.seed = self.seed
         self.data_loader.start_iter = self.start_iter
 
+    def after_train(self) -> None:
+        """Calls the hooks; a run with nothing left to train ends at ``SOLVER.MAX_ITER``, not behind it."""
+        self.iter = min(self.iter, self.max_iter)
+        super().after_train()
+
     def train(self) -> dict:  # type: ignore[override]  # as Detectron2's own
         """Trains to ``SOLVER.MAX_ITER``.
 

@@ -133,7 +133,9 @@ def read_weights(path):
 
 
 def iterations(folder):
-    return [json.loads(line)["iteration"] for line in (folder / "metrics.json").read_text().splitlines()]
+    """Returns the iterations of all lines, sorted, because one write of Detectron2's has no order."""
+    lines = (folder / "metrics.json").read_text().splitlines()
+    return sorted(json.loads(line)["iteration"] for line in lines)
 
 
 def metrics(folder):

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from solo_d2.data.datasets import register_coco_format
@@ -45,7 +46,7 @@ def test_the_default_config_fits_the_kind_of_data(tiny_files, panoptic_set, tmp_
 
 
 def test_weights_to_evaluate_need_their_config(tiny_files, tmp_path):
-    (tmp_path / "model.pth").touch()
+    torch.save({"model": {}}, tmp_path / "model.pth")
     weights = ["MODEL.WEIGHTS", tmp_path / "model.pth"]
     trained = build(tmp_path, *own("train", tiny_files.train))
     with pytest.raises(InputError, match="--eval-only needs .*--config-file OUTPUT_DIR/config.yaml"):

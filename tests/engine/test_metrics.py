@@ -63,7 +63,7 @@ def test_resumed_metrics_are_those_of_an_uninterrupted_run(tmp_path, saves_at, f
     Loop(broken).resume(first.saved, start, 8)
     found, expected = ([json.loads(line) for line in lines(folder)] for folder in (broken, whole))
     by_iteration = {row["iteration"]: row for row in found}  # a run that fails writes what it has, too
-    assert list(by_iteration) == sorted(row["iteration"] for row in found)
+    assert len(by_iteration) == len(found)
     for row in expected:
         assert row.items() <= by_iteration[row["iteration"]].items()
 

@@ -4,6 +4,7 @@ The cases of a test are always the same, because hypothesis derives its random n
 """
 
 import contextlib
+import gc
 import io
 import json
 import os
@@ -89,7 +90,7 @@ def few_and_many(few: int, many: int) -> Callable:
     return pytest.mark.parametrize("count", [few, pytest.param(many, marks=pytest.mark.slow)])
 
 
-def run_cases(count: int, one_case: Callable[[st.DataObject], None]) -> None:
+def run_cases(count: int, one_case: Callable[[st.DataObject], None], megabytes: float = MEGABYTES) -> None:
     """Runs ``one_case`` on ``count`` draws; each ends in time, and all of them together in bounded memory."""
     ran = 0
 
@@ -100,8 +101,9 @@ def run_cases(count: int, one_case: Callable[[st.DataObject], None]) -> None:
         ran += 1
         with time_limit(SECONDS):
             one_case(data)
+        gc.collect()  # what exceptions keep is not the next case's
 
-    with memory_limit(MEGABYTES):
+    with memory_limit(megabytes):
         cases()
     assert ran >= count
 

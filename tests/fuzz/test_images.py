@@ -27,11 +27,12 @@ from solo_d2.pseudo_labels.labeling import Labeling, select_all
 from solo_d2.utils.errors import InputError, printable
 from solo_d2.utils.image_file import read_image, read_labels, read_size
 from solo_d2.utils.panoptic_png import read_ids, rgb_to_ids
-from tests.fuzz.cases import run_cases
+from tests.fuzz.cases import few_and_many, run_cases
 from tests.fuzz.image_files import NAMES, write_file
 
 FILES_PER_CASE = 5
 LONGEST_LINE = 600
+MEGABYTES = 600  # damaged headers claim large pictures
 
 
 class Brightness(torch.nn.Module):
@@ -207,7 +208,9 @@ def check_folder(doors: Doors, folder: Path, output: Path, found: dict[str, np.n
         assert {one["file_name"]: (one["height"], one["width"]) for one in images} == kept
 
 
-def test_50_image_files(cfg, tmp_path, capfd):
+@few_and_many(10, 100)
+def test_image_files(cfg, tmp_path, count, capfd):
+    """Each case has five files."""
     doors, answers = Doors(cfg), []
 
     def one_case(data):
@@ -228,7 +231,7 @@ def test_50_image_files(cfg, tmp_path, capfd):
             shutil.rmtree(folder)
             shutil.rmtree(output)
 
-    run_cases(10, one_case)
+    run_cases(count, one_case, MEGABYTES)
     # libtiff writes a line of its own, such as "ZIPDecode: ...", for damaged strips and tags.
     lines = [line for line in capfd.readouterr().err.splitlines() if not re.match(r"\w+: ", line)]
     assert not lines, lines[:5]

@@ -167,11 +167,11 @@ class TrainLoader:
                 f"DATALOADER.SAMPLER_TRAIN {sampler!r} is unknown: use TrainingSampler or "
                 "RepeatFactorTrainingSampler"
             )
+        if not getattr(mapper, "needs_annotations", True):
+            records = [{k: v for k, v in record.items() if k != "annotations"} for record in records]
         _check_mask_format(cfg.INPUT.MASK_FORMAT, records)
         if mapper is None and cfg.INPUT.COPY_PASTE.ENABLED:
             _check_pastable(cfg.INPUT.MASK_FORMAT, records)
-        if not getattr(mapper, "needs_annotations", True):
-            records = [{k: v for k, v in record.items() if k != "annotations"} for record in records]
         return {
             "records": records,
             "mapper": mapper if mapper is not None else default_mapper(cfg, records),

@@ -281,3 +281,12 @@ def test_masks_that_a_format_cannot_hold_are_found_before_training(scenes, mask_
     with pytest.raises(InputError, match=line):
         build_train_loader(_cfg(**{"INPUT.MASK_FORMAT": mask_format}))
     assert len(next(iter(build_train_loader(_cfg(**{"INPUT.MASK_FORMAT": "bitmask"}))))) == 4
+
+
+def test_what_reads_no_annotations_takes_any_format(scenes):
+    def mapper(record):
+        return record
+
+    mapper.needs_annotations = False
+    batch = next(iter(build_train_loader(_cfg(**{"INPUT.MASK_FORMAT": "polygon"}), mapper)))
+    assert len(batch) == 4 and not any("annotations" in record for record in batch)

@@ -82,7 +82,7 @@ def test_other_shapes_and_names_are_left_out(tmp_path, caplog):
     assert model[0].bias.tolist() == [1, 1, 1] and model[0].weight.unique().tolist() == [0]
 
 
-def test_pixel_mean_need_not_be_in_files(tmp_path, caplog):
+def test_image_statistics_need_not_be_in_files(tmp_path, caplog):
     model = Detector(nn.Linear(1, 1))
     torch.save({"model": model.backbone.state_dict(prefix="backbone.")}, tmp_path / "m.pth")
     DetectionCheckpointer(model).load(str(tmp_path / "m.pth"))

@@ -26,7 +26,7 @@ except ImportError:
     print("solo_d2: builds no kernels, torch is not importable here (pip's --no-build-isolation shows it)")
 
 ROOT = Path(__file__).parent
-VERSION = re.search(r'__version__ = "(.+?)"', (ROOT / "solo_d2/__init__.py").read_text()).group(1)
+VERSION = re.search(r'__version__ = "(.+?)"', (ROOT / "solo_d2/utils/version.py").read_text()).group(1)
 CSRC = "solo_d2/ops/csrc"
 # Every architecture since Volta; those that the toolkit at hand does not know are left out.
 ARCHITECTURES = ("7.0", "7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "12.0")

@@ -2,7 +2,6 @@
 
 from solo_d2 import methods, model_zoo, modeling
 from solo_d2.predictor import Predictor
+from solo_d2.utils.version import __version__
 
-__version__ = "0.1.0"
-
-__all__ = ["Predictor", "methods", "model_zoo", "modeling"]
+__all__ = ["Predictor", "__version__", "methods", "model_zoo", "modeling"]

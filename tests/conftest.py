@@ -2,6 +2,7 @@
 
 import ast
 import json
+import logging
 import os
 import random
 from pathlib import Path
@@ -32,6 +33,17 @@ def no_traceback_wish():
     """``--traceback`` in one test sets an environment variable; the next one starts without it."""
     yield
     os.environ.pop("SOLO_D2_TRACEBACK", None)
+
+
+@pytest.fixture(autouse=True)
+def restored_loggers():
+    """Undoes what setting up logging for a run does to the process."""
+    loggers = [logging.getLogger(name) for name in ("solo_d2", "detectron2", "fvcore")]
+    before = [(logger.propagate, logger.level, list(logger.handlers)) for logger in loggers]
+    yield
+    for logger, (propagate, level, handlers) in zip(loggers, before, strict=True):
+        logger.propagate, logger.handlers = propagate, handlers
+        logger.setLevel(level)
 
 
 class Golden:

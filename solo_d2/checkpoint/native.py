@@ -30,9 +30,8 @@ class NativeWeights:
         rest: The checkpoint's other entries, such as the optimizer's state.
         format: The foreign format; None for this project's own or an unknown format.
         preprocessing: Preprocessing that the weights expect.
-    summary = ModelCard.stored_in(rest).summary()
-    notes = (*notes, summary) if summary else notes
-    return NativeWeights(weights, rest, source, stored or Preprocessing(), notes)
+        notes: Remarks on dropped entries and on the model, one sentence each.
+        foreign_names: Names of the weights in the foreign format; none without a format.
     """
 
     weights: dict[str, Tensor]

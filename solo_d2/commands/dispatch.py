@@ -5,8 +5,8 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-import solo_d2
 from solo_d2.utils.errors import InputError, suggestion
+from solo_d2.utils.version import __version__
 
 PROGRAM = "solo-d2"
 HELP_FLAGS = ("-h", "--help")
@@ -38,7 +38,7 @@ def main() -> None:
     """Runs the command that ``sys.argv`` names, or prints the help."""
     words = sys.argv[1:]
     if words == ["--version"]:
-        print(solo_d2.__version__)
+        print(__version__)
     elif words and words[0] in HELP_FLAGS:
         print(help_text(COMMANDS))
     elif len(words) == 2 and words[1] in HELP_FLAGS and (group := group_of(words)):

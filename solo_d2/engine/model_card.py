@@ -1,6 +1,5 @@
 """The classes of a model: stored with its weights in training, and read back by whoever uses them."""
 
-import sys
 from collections.abc import Collection
 from urllib.parse import urlparse
 
@@ -10,6 +9,7 @@ from solo_d2.checkpoint import Category, ModelCard, read_weight_file
 from solo_d2.data.datasets.panoptic_format import number_classes
 from solo_d2.data.mappers.panoptic import panoptic_labels
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.version import __version__
 
 from .dataset_checks import STUFF_COUNT_KEY, class_count_key, meta_architecture, method_name, method_node
 
@@ -28,7 +28,7 @@ def training_card(cfg: CfgNode) -> ModelCard:
         categories=_trained_categories(cfg),
         architecture=cfg.MODEL.META_ARCHITECTURE,
         score_thresholds=thresholds,
-        version=sys.modules["solo_d2"].__version__,  # of the layer above, which is loaded by then
+        version=__version__,
     )
 
 

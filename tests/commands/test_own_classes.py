@@ -1,7 +1,6 @@
 """A trained model knows its classes: only its weight file and config go to another folder."""
 
 import json
-import logging
 import re
 import shutil
 import sys
@@ -30,17 +29,6 @@ TINY = (
     "MODEL.SOLOV2.SCORE_THR 0.0 MODEL.SOLOV2.UPDATE_THR 0.0 MODEL.SOLOV2.MASK_THR 0.1 "
     "MODEL.SOLOV2.MAX_PER_IMG 20 MODEL.DEVICE cpu TEST.BEST_METRIC segm/AP50"
 ).split()
-
-
-@pytest.fixture(autouse=True)
-def restored_loggers():
-    """Undoes what setting up logging for a run does to the process."""
-    loggers = [logging.getLogger(name) for name in ("solo_d2", "detectron2", "fvcore")]
-    before = [(logger.propagate, logger.level, list(logger.handlers)) for logger in loggers]
-    yield
-    for logger, (propagate, level, handlers) in zip(loggers, before, strict=True):
-        logger.propagate, logger.handlers = propagate, handlers
-        logger.setLevel(level)
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """A few-pixel dataset and a model that needs milliseconds, for tests of the training machinery."""
 
 import json
-import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -88,17 +87,6 @@ def write_split(root: Path, name: str, count: int) -> SimpleNamespace:
     path = root / f"{name}.json"
     path.write_text(json.dumps(content))
     return SimpleNamespace(json=str(path), images=str(images))
-
-
-@pytest.fixture(autouse=True)
-def restored_loggers():
-    """Undoes what setting up logging for a run does to the process."""
-    loggers = [logging.getLogger(name) for name in ("solo_d2", "detectron2", "fvcore")]
-    before = [(logger.propagate, logger.level, list(logger.handlers)) for logger in loggers]
-    yield
-    for logger, (propagate, level, handlers) in zip(loggers, before, strict=True):
-        logger.propagate, logger.handlers = propagate, handlers
-        logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -124,28 +125,23 @@ def change_image(content: dict, data: st.DataObject) -> None:
     one[field] = data.draw(fields[field])
 
 
-def rename_image(content: dict, data: st.DataObject) -> None:
-    """Gives an image another id, and its annotations the same."""
-    one, number = data.draw(st.sampled_from(content["images"])), data.draw(IDS)
+def rename(section: str, key: str, content: dict, data: st.DataObject) -> None:
+    """Gives an image or a category another id, and the ``key`` of its annotations the same."""
+    one, number = data.draw(st.sampled_from(content[section])), data.draw(IDS)
     for annotation in content["annotations"]:
-        if annotation["image_id"] == one["id"]:
-            annotation["image_id"] = number
+        if annotation[key] == one["id"]:
+            annotation[key] = number
     one["id"] = number
+
+
+rename_image = partial(rename, "images", "image_id")
+rename_category = partial(rename, "categories", "category_id")
 
 
 def change_category(content: dict, data: st.DataObject) -> None:
     one = data.draw(st.sampled_from(content["categories"]))
     field = data.draw(st.sampled_from(["id", "name"]))
     one[field] = data.draw(IDS if field == "id" else st.sampled_from([*HOSTILE, "cat", "dog", "things"]))
-
-
-def rename_category(content: dict, data: st.DataObject) -> None:
-    """Gives a category another id, and its annotations the same."""
-    one, number = data.draw(st.sampled_from(content["categories"])), data.draw(IDS)
-    for annotation in content["annotations"]:
-        if annotation["category_id"] == one["id"]:
-            annotation["category_id"] = number
-    one["id"] = number
 
 
 def change_all(content: dict, data: st.DataObject) -> None:

@@ -14,6 +14,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -238,3 +239,11 @@ def damaged(text: str, kind: str, data: st.DataObject) -> bytes:
     if kind == "digits":
         return (text[:-1] + f', "more": {"9" * 5000}}}').encode()
     return b"" if kind == "empty" else (text + text).encode()
+
+
+def changed_file(content: object, change: Callable[[Any, st.DataObject], None], data: st.DataObject) -> bytes:
+    """Returns a JSON file of content that ``change`` has made a mistake in, in place, or a damaged one."""
+    if data.draw(st.integers(0, 9)):
+        change(content, data)
+        return json.dumps(content).encode()
+    return damaged(json.dumps(content), data.draw(st.sampled_from(DAMAGES)), data)

@@ -24,7 +24,7 @@ from solo_d2.engine.trainer import Trainer
 from solo_d2.structures.coco_masks import pack
 from solo_d2.utils.json_values import whole_number
 from tests.fuzz.annotation_files import CLASSES, HEIGHT, WIDTH, changed, good_content, write_images
-from tests.fuzz.cases import DAMAGES, RUN, damaged, few_and_many, outcome, run_cases
+from tests.fuzz.cases import RUN, changed_file, few_and_many, outcome, run_cases
 
 # Commands that read annotation files, too; {} is the test's folder.
 OTHER_DOORS = [
@@ -184,11 +184,7 @@ def test_annotation_files(own_run, count):
 
     def one_case(data):
         content = good_content()
-        if data.draw(st.integers(0, 9)):
-            changed(content, data)
-            text = json.dumps(content).encode()
-        else:
-            text = damaged(json.dumps(content), data.draw(st.sampled_from(DAMAGES)), data)
+        text = changed_file(content, changed, data)
         role = data.draw(st.sampled_from(["both", "both", "train", "val"]))
         options = ["DATASETS.CUSTOM.MAX_SKIPPED", 1.0] if data.draw(st.integers(0, 3)) else []
         options = options + data.draw(st.sampled_from(OPTIONS))

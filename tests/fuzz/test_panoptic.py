@@ -24,12 +24,11 @@ from solo_d2.engine.trainer import Trainer
 from solo_d2.utils.json_values import whole_number
 from solo_d2.utils.panoptic_png import LARGEST_ID, encode_ids, read_ids
 from tests.fuzz.cases import (
-    DAMAGES,
     HOSTILE,
     NAMES,
     RUN,
     change_somewhere,
-    damaged,
+    changed_file,
     few_and_many,
     outcome,
     run_cases,
@@ -272,11 +271,7 @@ def test_panoptic_files(own_run, panoptic_set, count):
 
     def one_case(data):
         content = json.loads(json.dumps(good))
-        if data.draw(st.integers(0, 9)):
-            changed(content, data)
-            text = json.dumps(content).encode()
-        else:
-            text = damaged(json.dumps(content), data.draw(st.sampled_from(DAMAGES)), data)
+        text = changed_file(content, changed, data)
         role = data.draw(st.sampled_from(["both", "both", "train", "val"]))
         options = ["DATASETS.CUSTOM.MAX_SKIPPED", 1.0] if data.draw(st.integers(0, 3)) else []
         result, line = own_run(text, role, options, data.draw(st.sampled_from(OTHER_DOORS)))

@@ -36,14 +36,11 @@ def no_traceback_wish():
 
 
 @pytest.fixture(autouse=True)
-def restored_loggers():
-    """Undoes what setting up logging for a run does to the process."""
-    loggers = [logging.getLogger(name) for name in ("solo_d2", "detectron2", "fvcore")]
-    before = [(logger.propagate, logger.level, list(logger.handlers)) for logger in loggers]
-    yield
-    for logger, (propagate, level, handlers) in zip(loggers, before, strict=True):
-        logger.propagate, logger.handlers = propagate, handlers
-        logger.setLevel(level)
+def fresh_loggers():
+    """Starts every test with loggers as Python makes them, whatever runs before it set up."""
+    for logger in (logging.getLogger(name) for name in ("solo_d2", "detectron2", "fvcore")):
+        logger.propagate, logger.handlers = True, []
+        logger.setLevel(logging.NOTSET)
 
 
 class Golden:

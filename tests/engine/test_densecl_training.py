@@ -94,7 +94,6 @@ def test_data_that_says_nothing_of_it_is_left_out(tiny_files, tmp_path, caplog):
     data = ["--train-json", tiny_files.train.json, "--train-images", tiny_files.train.images]
     data += ["--val-json", tiny_files.val.json, "--val-images", tiny_files.val.images]
     with caplog.at_level(logging.WARNING, logger="solo_d2"):
-        logging.getLogger("solo_d2").propagate = True
         cfg = make_cfg(tmp_path, *data)
     assert cfg.DATASETS.TEST == () and cfg.DATASETS.TRAIN == ("custom_train",)
     assert "annotations" not in make_trainer(cfg).data_loader._records[0]

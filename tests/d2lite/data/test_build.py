@@ -63,7 +63,6 @@ def test_datasets_that_cannot_be_used(datasets):
 def test_histogram(caplog):
     dicts = [element(0, 0, 0, 2), element(1, 2, crowd=True)]
     with caplog.at_level(logging.INFO):
-        logging.getLogger("detectron2").propagate = True
         print_instances_class_histogram(dicts, ["cat", "a very long class name", "dog"])
     words = caplog.text.replace("|", " ").split()
     assert words[words.index("cat") + 1] == "2" and words[words.index("dog") + 1] == "1"

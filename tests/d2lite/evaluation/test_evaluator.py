@@ -75,7 +75,6 @@ def test_callbacks_are_called_in_order():
 
 @pytest.mark.parametrize("batches", [1, 6, 12])
 def test_speed_is_logged(caplog, monkeypatch, batches):
-    logging.getLogger("detectron2").propagate = True
     now = time.time() + 1000 * batches  # progress is logged once in five seconds
     monkeypatch.setattr(time, "time", lambda: now)
     with caplog.at_level(logging.INFO):

@@ -11,7 +11,6 @@ RESULTS = {"segm": {"AP": 31.25, "AP50": 50.0, "AP-cat": 1.0}, "bbox": {"AP": ma
 
 
 def test_csv_lines(caplog):
-    logging.getLogger("detectron2").propagate = True
     with caplog.at_level(logging.INFO):
         print_csv_format(RESULTS)
     lines = [record.getMessage() for record in caplog.records]

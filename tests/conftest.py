@@ -15,6 +15,7 @@ from PIL import Image
 
 from detectron2.modeling import build_model
 from detectron2.structures import BitMasks, Boxes, Instances
+from detectron2.utils.logger import setup_logger
 from solo_d2 import model_zoo
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
@@ -38,6 +39,7 @@ def no_traceback_wish():
 @pytest.fixture(autouse=True)
 def fresh_loggers():
     """Starts every test with loggers as Python makes them, whatever runs before it set up."""
+    setup_logger.cache_clear()
     for logger in (logging.getLogger(name) for name in ("solo_d2", "detectron2", "fvcore")):
         logger.propagate, logger.handlers = True, []
         logger.setLevel(logging.NOTSET)

@@ -5,6 +5,7 @@ solo-d2 train --config-file SOLOv2/solov2_R50_3x --num-gpus 8
 solo-d2 train --config-file quick/solov2_tiny \\
     --train-json train.json --train-images train/ --val-json val.json --val-images val/
 solo-d2 train --config-file quick/densecl_tiny --train-unlabelled photos/
+solo-d2 train --config-file ... --minutes 30
 solo-d2 train --config-file ... --resume
 torchrun --nproc_per_node 8 -m solo_d2 train --config-file ...
 
@@ -24,6 +25,7 @@ from solo_d2.config.loading import find_config
 from solo_d2.engine import run_config
 from solo_d2.engine.launching import launch_training
 from solo_d2.engine.run_folder import claimed_folder, full_disk_explained
+from solo_d2.engine.time_budget import fit_to_budget
 from solo_d2.engine.trainer import Trainer
 from solo_d2.engine.weights import build_checkpointer
 from solo_d2.evaluation.results import write_results
@@ -97,6 +99,7 @@ def evaluate(cfg: CfgNode, resume: bool) -> dict:
 
 def train(cfg: CfgNode, resume: bool) -> dict:
     """Trains, and returns the last evaluation's results."""
+    cfg = fit_to_budget(cfg, resume)
     trainer = Trainer(cfg)
     trainer.resume_or_load(resume=resume)
     return trainer.train()

@@ -8,6 +8,9 @@ def add_training_config(cfg: CfgNode) -> None:
     # What a training without --resume does if another training used or uses OUTPUT_DIR: "number" takes the
     # first free one of OUTPUT_DIR_1, OUTPUT_DIR_2, ..., and "refuse" stops.
     cfg.OUTPUT_DIR_IF_USED = "number"
+    # Minutes in which the command train takes all its steps, those it measures before included: they replace
+    # SOLVER.MAX_ITER, and SOLVER.STEPS move in proportion. Evaluation comes on top. 0 for no limit.
+    cfg.SOLVER.MAX_MINUTES = 0
     # Minutes between two checkpoints for --resume, of which the newest two are kept; 0 for none. Those of
     # SOLVER.CHECKPOINT_PERIOD are all kept.
     cfg.SOLVER.CHECKPOINT_MINUTES = 10

@@ -30,6 +30,7 @@ from solo_d2.utils.settings import naming_keys
 
 from .cli import prepare_parser
 from .dataset_checks import check_datasets, drop_unmeasurable, meta_architecture, method_node
+from .flag_types import whole
 from .model_card import card_metadata, set_class_counts, stored_card
 
 logger = logging.getLogger(__name__)
@@ -49,6 +50,9 @@ def build_parser(description: str | None = None) -> argparse.ArgumentParser:
     if description:
         parser.description, parser.epilog = description, None
     parser.set_defaults(dist_url="auto")
+    parser.add_argument(
+        "--minutes", type=whole(1), default=0, metavar="N", help="train as long as fits (SOLVER.MAX_MINUTES)"
+    )
     group = parser.add_argument_group("own data: COCO format, or images without labels")
     group.add_argument("--train-json", default="", metavar="FILE", help="training annotations")
     group.add_argument("--train-images", default="", metavar="DIR", help="their image folder")
@@ -119,6 +123,8 @@ def read_cfg(args: argparse.Namespace) -> CfgNode:
     for key in cfg.DATASETS.CUSTOM:
         if getattr(args, key.lower(), None):
             cfg.DATASETS.CUSTOM[key] = getattr(args, key.lower())
+    if args.minutes:
+        cfg.SOLVER.MAX_MINUTES = args.minutes
     merge_options(cfg, args.opts or [])
     return cfg
 
@@ -255,6 +261,8 @@ def _check_solver(cfg: CfgNode) -> None:
             f"SOLVER.MAX_ITER {solver.MAX_ITER}: a training has at least 1 iteration; --eval-only evaluates "
             "MODEL.WEIGHTS without one"
         )
+    if solver.MAX_MINUTES < 0:
+        raise InputError(f"SOLVER.MAX_MINUTES {solver.MAX_MINUTES}: it must be at least 0, for no limit")
     if solver.IMS_PER_BATCH < 1:
         raise InputError(f"SOLVER.IMS_PER_BATCH {solver.IMS_PER_BATCH}: it must be at least 1")
     if not 0 < solver.BASE_LR < math.inf:

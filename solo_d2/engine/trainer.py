@@ -54,20 +54,10 @@ class Trainer(DefaultTrainer):
         cfg = DefaultTrainer.auto_scale_workers(cfg, comm.get_world_size())
         self.cfg = cfg
         self.seed = cfg.SEED if cfg.SEED >= 0 else comm.shared_random_seed()
-        model = self.build_model(cfg)
-        optimizer = self.build_optimizer(cfg, model)
-        data_loader = self.build_train_loader(cfg)
-        data_loader.seed = self.seed
-        self._trainer = TrainStep(
-            wrap_distributed(model),
-            data_loader,
-            optimizer,
-            autocast_dtype=autocast_dtype(cfg),
-            dump_dir=cfg.OUTPUT_DIR,
-            max_norm=cfg.SOLVER.CLIP_GRADIENTS.CLIP_VALUE if clips_total_norm(cfg) else None,
-            asked_to_stop=lambda: stop_signals.received,
-        )
-        self.scheduler = self.build_lr_scheduler(cfg, optimizer)
+        self._trainer = self.build_train_step(cfg)
+        model = self.bare_model
+        self.data_loader.seed = self.seed
+        self.scheduler = self.build_lr_scheduler(cfg, self.optimizer)
         self.card = training_card(cfg)  # the loader has read the data set's classes
         self.checkpointer = build_checkpointer(
             cfg, model, cfg.OUTPUT_DIR, card=self.card, trainer=weakref.proxy(self)
@@ -95,6 +85,21 @@ class Trainer(DefaultTrainer):
     def evaluated_model(self) -> torch.nn.Module:
         """The evaluated model: the averaged one if it exists."""
         return self.ema.averaged if self.ema else self.bare_model
+
+    @classmethod
+    def build_train_step(cls, cfg) -> TrainStep:
+        """Returns the training step with its model, optimizer and loader."""
+        model = cls.build_model(cfg)
+        optimizer = cls.build_optimizer(cfg, model)
+        return TrainStep(
+            wrap_distributed(model),
+            cls.build_train_loader(cfg),
+            optimizer,
+            autocast_dtype=autocast_dtype(cfg),
+            dump_dir=cfg.OUTPUT_DIR,
+            max_norm=cfg.SOLVER.CLIP_GRADIENTS.CLIP_VALUE if clips_total_norm(cfg) else None,
+            asked_to_stop=lambda: stop_signals.received,
+        )
 
     @classmethod
     def build_optimizer(cls, cfg, model):

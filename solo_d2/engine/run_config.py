@@ -4,7 +4,6 @@ import argparse
 import logging
 import math
 import os
-from importlib.util import find_spec
 
 from detectron2.config import CfgNode
 from detectron2.data import Metadata, MetadataCatalog
@@ -12,7 +11,6 @@ from detectron2.engine import default_argument_parser
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 from solo_d2.checkpoint.file_names import LAST_CHECKPOINT
-from solo_d2.config import get_cfg
 from solo_d2.config.loading import load_config, merge_options
 from solo_d2.data.datasets import (
     register_all,
@@ -22,7 +20,6 @@ from solo_d2.data.datasets import (
     register_unlabelled,
 )
 from solo_d2.model_zoo.catalogue import PREFIX
-from solo_d2.model_zoo.handler import INSTALLED
 from solo_d2.utils.addresses import is_address
 from solo_d2.utils.device import available_device
 from solo_d2.utils.errors import InputError
@@ -32,10 +29,9 @@ from .cli import prepare_parser
 from .dataset_checks import check_datasets, drop_unmeasurable, meta_architecture, method_node
 from .flag_types import whole
 from .model_card import card_metadata, set_class_counts, stored_card
+from .own_data import default_config, fit_to_data
 
 logger = logging.getLogger(__name__)
-
-_PHOTO_WEIGHTS = "efficientnet_lite0"  # of quick/photos
 
 # Key that custom data replaces, its name in the catalogs, and its keys below DATASETS.CUSTOM, also flags.
 _CUSTOM_SETS = (
@@ -95,9 +91,6 @@ def build_cfg(args: argparse.Namespace, cfg: CfgNode | None = None) -> CfgNode:
     """
     cfg = cfg or read_cfg(args)
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="solo_d2")
-    default = default_config(args)
-    if default:
-        logger.warning("no --config-file: using %s, a small model that needs no GPU", default)
     cfg.MODEL.DEVICE = available_device(cfg.MODEL.DEVICE)
     register_all()
     _check_weights(cfg, args)
@@ -106,6 +99,8 @@ def build_cfg(args: argparse.Namespace, cfg: CfgNode | None = None) -> CfgNode:
     named = args.train_json or "DATASETS.CUSTOM.TRAIN_JSON" in explicit_keys
     trained = _classes_of_weights(cfg, args.resume) if args.eval_only and not named else None
     _register_custom_data(cfg, explicit_keys, trained)
+    if default := default_config(args):
+        fit_to_data(cfg, default, explicit_keys)
     if not args.eval_only:
         _check_solver(cfg)
     drop_unmeasurable(cfg)
@@ -127,24 +122,6 @@ def read_cfg(args: argparse.Namespace) -> CfgNode:
         cfg.SOLVER.MAX_MINUTES = args.minutes
     merge_options(cfg, args.opts or [])
     return cfg
-
-
-def default_config(args: argparse.Namespace) -> str:
-    """Returns the name of the config for own data without ``--config-file``; "" if it is not needed.
-
-    Raises:
-        InputError: Weights are to be evaluated, whose config is not known.
-    """
-    own = [key.lower() for key in get_cfg().DATASETS.CUSTOM if getattr(args, key.lower(), None)]
-    if args.config_file or not own or "MODEL.META_ARCHITECTURE" in (args.opts or [])[0::2]:
-        return ""
-    if args.eval_only:
-        raise InputError("--eval-only needs the config of the weights: --config-file OUTPUT_DIR/config.yaml")
-    if args.train_unlabelled:
-        return "quick/densecl_tiny"
-    if args.train_panoptic:
-        return "quick/panoptic_solov2_tiny"
-    return "quick/photos" if find_spec(INSTALLED[_PHOTO_WEIGHTS]) else "quick/solov2_nuclei"
 
 
 def _register_custom_data(cfg: CfgNode, explicit_keys: list[str], trained: Metadata | None) -> None:

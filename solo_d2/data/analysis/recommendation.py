@@ -1,4 +1,4 @@
-"""Recommends input size, scale ranges and grids for a data set's instances."""
+"""Recommends input size, scale ranges, grids and schedule for a data set's instances."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,11 +12,14 @@ _SMALLEST_CELL = 4.0  # pixels; one pixel of the mask feature
 _MOST_COLLISIONS = 0.01  # maximum share of a level's instances in a recommended grid
 # Lower bound of the second level's range, doubled for each next level. Default 48, light models 28 to 32.
 _RANGE_BASES = (16, 24, 32, 48)
+_ONLY_SIZE = 64  # of interest on the only level
 _SIZE_FACTORS = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0)  # of the images' own short side
 _SIZE_LIMITS = (128, 800)
 _WANTED_SMALL_SCALE = 16.0  # pixels that the 5th percentile of the scales should reach
 _SIZE_STEP = 32
 _MAX_SIZE_RATIO = 5 / 3  # longest over short side, as 1333 for 800
+# Measured to suffice for so many images in batches of 4; for more, the steps grow with the square root.
+_STEPS, _STEPS_IMAGES, _STEPS_UNIT = 400, 12, 100
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,21 @@ class Recommendation:
     min_size_test: int
     max_size: int
 
+    @property
+    def sizes_of_interest(self) -> tuple[int, ...]:
+        """``MODEL.CONDINST.SIZES_OF_INTEREST``; all but the last are ``MODEL.FCOS.SIZES_OF_INTEREST``.
+
+        Each is in the middle of the overlap of two levels' ranges, as the defaults of FCOS and SOLO are.
+        """
+        inner = [round(4 / 3 * low) for low, _ in self.ranges[1:]]
+        return (*inner, 2 * inner[-1] if inner else _ONLY_SIZE)
+
+
+def recommend_steps(images: int) -> int:
+    """Returns ``SOLVER.MAX_ITER`` for so many images, in batches of 4, of a small pretrained model."""
+    steps = _STEPS * max(1.0, images / _STEPS_IMAGES) ** 0.5
+    return round(steps / _STEPS_UNIT) * _STEPS_UNIT
+
 
 def recommend(
     table: InstanceTable,
@@ -44,6 +62,7 @@ def recommend(
     largest: int,
     min_size: int | None = None,
     max_size: int | None = None,
+    least_size: int = 0,
 ) -> Recommendation:
     """Chooses input size, scale ranges and grids.
 
@@ -57,11 +76,12 @@ def recommend(
         largest: Upper bound of the last level's scales in pixels.
         min_size: Short side to use; chosen by default.
         max_size: Maximum long side; by default 5/3 of the short side, as 1333 for 800.
+        least_size: Smallest short side to choose.
 
     Returns:
         The recommendation.
     """
-    chosen = min_size or _choose_size(table)
+    chosen = min_size or max(_choose_size(table), least_size)
     longest = max_size or max(round(chosen * _MAX_SIZE_RATIO), 1)
     scales = input_scales(table, chosen, longest)
     ranges = _choose_ranges(scales, len(grids), largest)

@@ -49,6 +49,8 @@ def yaml_snippet(advice: Recommendation) -> str:
             "  SOLOV2:",
             f"    NUM_GRIDS: [{', '.join(map(str, advice.grids))}]",
             f"    FPN_SCALE_RANGES: [{ranges}]",
+            f"  FCOS: {{SIZES_OF_INTEREST: {list(advice.sizes_of_interest[:-1])}}}",
+            f"  CONDINST: {{SIZES_OF_INTEREST: {list(advice.sizes_of_interest)}}}",
             "INPUT:",
             f"  MIN_SIZE_TRAIN: [{', '.join(map(str, advice.min_sizes_train))}]",
             f"  MAX_SIZE_TRAIN: {advice.max_size}",

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from solo_d2.config import get_cfg
-from solo_d2.data.analysis.recommendation import recommend
+from solo_d2.data.analysis.recommendation import Recommendation, recommend, recommend_steps
 from solo_d2.data.analysis.statistics import InstanceTable, level_statistics
 
 GRIDS = (40, 36, 24, 16, 12)
@@ -58,3 +58,21 @@ def test_sizes_are_multiples_of_32_unless_given():
     advice = recommend(_table(np.full(50, 30.0), 250), GRIDS, LARGEST)
     assert all(size % 32 == 0 for size in advice.min_sizes_train)
     assert recommend(_table(np.full(50, 30.0), 250), GRIDS, LARGEST, min_size=100).min_size_test == 100
+
+
+@pytest.mark.parametrize(("levels", "sizes"), [(1, [64]), (2, [64, 128]), (5, [64, 128, 256, 512, 1024])])
+def test_sizes_of_interest_are_condinsts_own_for_solos_own_ranges(levels, sizes):
+    ranges = get_cfg().MODEL.SOLOV2.FPN_SCALE_RANGES[:levels]
+    advice = Recommendation((), tuple(map(tuple, ranges)), (), 800, 1333)
+    assert list(advice.sizes_of_interest) == sizes == get_cfg().MODEL.CONDINST.SIZES_OF_INTEREST[:levels]
+    assert sizes[:-1] == get_cfg().MODEL.FCOS.SIZES_OF_INTEREST[: levels - 1]
+
+
+def test_a_smallest_size_is_kept_to():
+    table = _table(np.full(50, 100.0), 256)
+    assert recommend(table, GRIDS, LARGEST).min_size_test == 128
+    assert recommend(table, GRIDS, LARGEST, least_size=384).min_size_test == 384
+
+
+def test_steps_grow_with_the_square_root_of_the_images():
+    assert [recommend_steps(count) for count in (1, 12, 48, 1200)] == [400, 400, 800, 4000]

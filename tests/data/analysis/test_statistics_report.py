@@ -20,6 +20,7 @@ def test_snippet_is_valid_configuration(tmp_path):
     cfg = get_cfg()
     cfg.merge_from_file(str(path))
     assert cfg.MODEL.SOLOV2.NUM_GRIDS == list(advice.grids)
+    assert cfg.MODEL.CONDINST.SIZES_OF_INTEREST == list(advice.sizes_of_interest)
     assert cfg.MODEL.SOLOV2.FPN_SCALE_RANGES == [list(pair) for pair in advice.ranges]
     assert tuple(cfg.INPUT.MIN_SIZE_TRAIN) == advice.min_sizes_train
     assert cfg.INPUT.MIN_SIZE_TEST == advice.min_size_test

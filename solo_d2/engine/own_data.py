@@ -19,7 +19,7 @@ from solo_d2.utils.errors import InputError
 logger = logging.getLogger(__name__)
 
 _PHOTO_WEIGHTS = "efficientnet_lite0"  # of quick/photos
-_MOST_IMAGES = 1000  # that are measured, spread evenly over the set
+_MOST_IMAGES = 300  # that are measured, spread evenly over the set
 # The key with one entry per level of the two methods that are chosen.
 _LEVELS = {"CondInst": "FCOS.FPN_STRIDES", "SOLOv2": "SOLOV2.NUM_GRIDS"}
 

@@ -27,22 +27,16 @@ SWAPS = {
 METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 
 
-def analyze_errors(json_file: str | os.PathLike, results_file: str | os.PathLike) -> dict[str, dict]:
+def analyze_errors(truth: COCO, results: Sequence[dict]) -> dict[str, dict]:
     """Measures mask AP of the original results and with each of ``SWAPS``.
 
     Args:
-        json_file: COCO instance annotations.
-        results_file: COCO results with masks, as evaluation writes them
-            (``OUTPUT_DIR/inference/coco_instances_results.json``).
+        truth: The annotations, see :func:`read_pair`.
+        results: COCO results with masks.
 
     Returns:
         {row: {metric: percent}}; NaN where there is no ground truth of that size.
-
-    Raises:
-        InputError: A file is missing or is not what it should be, or the two do not belong together.
     """
-    truth = _read_truth(json_file)
-    results = _read_results(results_file, truth)
     matches = match_ground_truth(truth, results)
     return {name: measure(truth, swap(truth, results, matches, parts)) for name, parts in SWAPS.items()}
 
@@ -113,6 +107,21 @@ def format_table(rows: dict[str, dict]) -> str:
     for name, values in rows.items():
         lines.append(f"{name:<{width}}" + "".join(f"{values[metric]:7.1f}" for metric in METRICS))
     return "\n".join(lines)
+
+
+def read_pair(json_file: str | os.PathLike, results_file: str | os.PathLike) -> tuple[COCO, list[dict]]:
+    """Reads annotations and results with masks, which must belong together.
+
+    Args:
+        json_file: COCO instance annotations.
+        results_file: COCO results with masks, as evaluation writes them
+            (``OUTPUT_DIR/inference/coco_instances_results.json``).
+
+    Raises:
+        InputError: A file is missing or is not what it should be, or the two do not belong together.
+    """
+    truth = _read_truth(json_file)
+    return truth, _read_results(results_file, truth)
 
 
 def _read_truth(json_file: str | os.PathLike) -> COCO:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from solo_d2.evaluation.error_analysis import SWAPS, analyze_errors, format_table
+from solo_d2.evaluation.error_analysis import SWAPS, analyze_errors, format_table, read_pair
 from solo_d2.utils.errors import InputError
 
 H, W = 60, 80
@@ -50,7 +50,7 @@ def analyze(tmp_path):
         }
         (tmp_path / "truth.json").write_text(json.dumps(content))
         (tmp_path / "results.json").write_text(json.dumps(results))
-        return analyze_errors(tmp_path / "truth.json", tmp_path / "results.json")
+        return analyze_errors(*read_pair(tmp_path / "truth.json", tmp_path / "results.json"))
 
     return run
 
@@ -111,9 +111,9 @@ def test_mistakes_are_one_line(analyze, tmp_path):
         with pytest.raises(InputError, match=message):
             analyze(results)
     with pytest.raises(InputError, match="results file .* does not exist"):
-        analyze_errors(tmp_path / "truth.json", tmp_path / "gone.json")
+        read_pair(tmp_path / "truth.json", tmp_path / "gone.json")
     with pytest.raises(InputError, match="not a COCO annotation file"):
-        analyze_errors(tmp_path / "results.json", tmp_path / "results.json")
+        read_pair(tmp_path / "results.json", tmp_path / "results.json")
     (tmp_path / "broken.json").write_text("{")
     with pytest.raises(InputError, match="cannot be read as JSON"):
-        analyze_errors(tmp_path / "broken.json", tmp_path / "results.json")
+        read_pair(tmp_path / "broken.json", tmp_path / "results.json")

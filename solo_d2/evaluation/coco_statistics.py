@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -82,12 +83,45 @@ def coco_statistics(
         COCO's twelve numbers, AP first, in percent; NaN without ground truth of that size.
     """
     with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = COCOeval(truth, truth.loadRes(list(results)), task)
-        if max_dets is not None:
-            evaluation.params.maxDets = list(max_dets)
-        if image_ids is not None:
-            evaluation.params.imgIds = list(image_ids)
-        evaluation.evaluate()
-        evaluation.accumulate()
+        evaluation = _accumulated(truth, results, task, max_dets, image_ids)
         evaluation.summarize()
     return [100 * float(value) if value >= 0 else math.nan for value in evaluation.stats]
+
+
+def precision_curves(truth: COCO, results: Sequence[dict]) -> dict[float, np.ndarray]:
+    """Measures precision at each recall, the mean of the classes that have ground truth.
+
+    Args:
+        truth: Result of :func:`index_truth`.
+        results: In COCO's format, with masks, at least one.
+
+    Returns:
+        Precision at recalls 0, 0.01, ..., 1, (101,) in [0, 1], by mask IoU: 0.5 and 0.75.
+    """
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation = _accumulated(truth, results, "segm")
+    precision = evaluation.eval["precision"][:, :, :, 0, -1]  # IoU, recall, class; all sizes, 100 results
+    thresholds = evaluation.params.iouThrs.tolist()
+    known = [column for column in range(precision.shape[2]) if (precision[:, :, column] >= 0).any()]
+    return {
+        iou: precision[int(np.argmin(np.abs(np.asarray(thresholds) - iou)))][:, known].mean(1)
+        for iou in (0.5, 0.75)
+        if known
+    }
+
+
+def _accumulated(
+    truth: COCO,
+    results: Sequence[dict],
+    task: str,
+    max_dets: Sequence[int] | None = None,
+    image_ids: Iterable | None = None,
+) -> COCOeval:
+    evaluation = COCOeval(truth, truth.loadRes(list(results)), task)
+    if max_dets is not None:
+        evaluation.params.maxDets = list(max_dets)
+    if image_ids is not None:
+        evaluation.params.imgIds = list(image_ids)
+    evaluation.evaluate()
+    evaluation.accumulate()
+    return evaluation

@@ -76,7 +76,12 @@ def read_labels(path: str | os.PathLike, names: Container[str] | None = None) ->
     return LabelFile(images, annotations)
 
 
-def draw_labels(picture: np.ndarray, annotations: Iterable[Mapping], with_scores: bool = True) -> np.ndarray:
+def draw_labels(
+    picture: np.ndarray,
+    annotations: Iterable[Mapping],
+    with_scores: bool = True,
+    names: Mapping[int | str, str] | None = None,
+) -> np.ndarray:
     """Draws masks, best score last, and their scores.
 
     Args:
@@ -84,21 +89,29 @@ def draw_labels(picture: np.ndarray, annotations: Iterable[Mapping], with_scores
         annotations: COCO annotations with polygons or RLE. Annotations without "score" get no number; those
             without a mask are not drawn; an unreadable mask gives a warning.
         with_scores: Whether to write scores.
+        names: Class names by category id, which are written, too.
 
     Returns:
         RGB uint8 (k * H, k * W, 3); k enlarges pictures whose shorter side is below 256 pixels.
     """
     height, width = picture.shape[:2]
-    ordered = sorted(_with_masks(annotations, height, width), key=lambda pair: pair[0] or 0.0)
-    scores, masks = [score for score, _ in ordered], [mask for _, mask in ordered]
-    shown = with_scores and None not in scores
+    ordered = sorted(_with_masks(annotations, height, width), key=lambda pair: _score_of(pair[0]) or 0.0)
+    masks = [mask for _, mask in ordered]
+    texts = [_text(one, with_scores, names or {}) for one, _ in ordered]
     visualizer = Visualizer(np.ascontiguousarray(picture), scale=enlargement(height, width, _MIN_SIDE))
     drawn = visualizer.overlay_instances(
         masks=np.stack(masks) if masks else None,
-        labels=[f"{score:.2f}" for score in scores] if shown and masks else None,
+        labels=texts if texts and all(texts) else None,
         assigned_colors=[_COLORS[index % len(_COLORS)] for index in range(len(masks))],
     )
     return drawn.get_image()
+
+
+def _text(annotation: Mapping, with_score: bool, names: Mapping[int | str, str]) -> str:
+    """Returns what is written on a mask: class name, score, both, or nothing."""
+    score = _score_of(annotation) if with_score else None
+    words = [names.get(annotation.get("category_id", ""), ""), "" if score is None else f"{score:.2f}"]
+    return " ".join(filter(None, words))
 
 
 def draw_row(
@@ -131,8 +144,8 @@ def label_sheet(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
 
 def _with_masks(
     annotations: Iterable[Mapping], height: int, width: int
-) -> Iterator[tuple[float | None, np.ndarray]]:
-    """Yields score and mask, (height, width) uint8, of each annotation that has a mask."""
+) -> Iterator[tuple[Mapping, np.ndarray]]:
+    """Yields each annotation that has a mask with its mask, (height, width) uint8."""
     for one in annotations:
         if not one.get("segmentation"):
             continue
@@ -141,7 +154,7 @@ def _with_masks(
         except BrokenRecord as reason:
             logger.warning("a label of image %s is not drawn: %s", one.get("image_id"), reason)
         else:
-            yield _score_of(one), coco_mask.decode(pack(checked, height, width))
+            yield one, coco_mask.decode(pack(checked, height, width))
 
 
 def _score_of(annotation: Mapping) -> float | None:

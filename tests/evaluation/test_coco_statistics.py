@@ -2,9 +2,11 @@
 
 import math
 
+import numpy as np
 import pytest
+from pycocotools import mask as coco_mask
 
-from solo_d2.evaluation.coco_statistics import check_masks, coco_statistics, index_truth
+from solo_d2.evaluation.coco_statistics import check_masks, coco_statistics, index_truth, precision_curves
 from solo_d2.utils.errors import InputError
 
 BOX = [4.0, 4.0, 40.0, 40.0]  # of COCO's medium size
@@ -66,3 +68,28 @@ def test_usable_masks_and_those_of_other_images_pass():
     usable = [RLE, [[0, 0, 9, 0, 9, 9]], [], None]
     annotations = [{"image_id": 1, "segmentation": one} for one in usable]
     check_masks([*annotations, {"image_id": 2}, {"image_id": 9, "segmentation": FAR}], images, "x.json")
+
+
+def test_precision_curves_are_means_of_the_classes_with_objects(tmp_path):
+    """Class 1: found, behind a false result; class 2: found with a part of its mask; class 3: no object."""
+
+    def rle(x0, x1):
+        mask = np.zeros((20, 40), np.uint8, order="F")
+        mask[2:12, x0:x1] = 1
+        encoded = coco_mask.encode(mask)
+        return {"size": encoded["size"], "counts": encoded["counts"].decode()}
+
+    content = {
+        "images": [{"id": 1, "height": 20, "width": 40, "file_name": "1.jpg"}],
+        "categories": [{"id": number, "name": str(number)} for number in (1, 2, 3)],
+        "annotations": [
+            {"id": number, "image_id": 1, "category_id": number, "segmentation": mask, "iscrowd": 0}
+            | {"area": 100, "bbox": [0, 2, 10, 10]}
+            for number, mask in ((1, rle(0, 10)), (2, rle(15, 25)))
+        ],
+    }
+    found = [(1, rle(30, 40), 0.9), (1, rle(0, 10), 0.8), (2, rle(15, 21), 0.7)]
+    results = [{"image_id": 1, "category_id": c, "segmentation": m, "score": s} for c, m, s in found]
+    curves = precision_curves(index_truth(content, "test"), results)
+    assert {iou: set(np.round(values, 6)) for iou, values in curves.items()} == {0.5: {0.75}, 0.75: {0.25}}
+    assert all(values.shape == (101,) for values in curves.values())

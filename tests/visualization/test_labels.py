@@ -119,3 +119,12 @@ def test_only_the_wanted_images_are_kept(tmp_path):
     assert len(whole.images) == len(whole.annotations) == 2
     part = read_labels(tmp_path / "x.json", ["b.png"])
     assert set(part.images) == {"b.png"} and set(part.annotations) == {4}
+
+
+def test_class_names_are_written_next_to_scores():
+    found = make_annotation(4, 0.5) | {"category_id": 7}
+    plain = draw_labels(GRAY, [found], with_scores=False)
+    named = draw_labels(GRAY, [found], with_scores=False, names={7: "fig"})
+    both = draw_labels(GRAY, [found], names={7: "fig"})
+    assert (plain != named).any() and (named != both).any()
+    assert (draw_labels(GRAY, [found], with_scores=False, names={8: "date"}) == plain).all()

@@ -5,7 +5,7 @@ from solo_d2.data.datasets.usable_share import MAX_SKIPPED
 
 
 def add_data_config(cfg: CfgNode) -> None:
-    """Adds ``DATASETS.CUSTOM`` (docs/custom_dataset.md), ``INPUT.COPY_PASTE`` and ``INPUT.STRONG_COLOR``."""
+    """Adds ``DATASETS.CUSTOM`` (docs/custom_dataset.md), and augmentations below ``INPUT``."""
     cfg.DATASETS.CUSTOM = CfgNode()
     # A COCO-format annotation file and the folder that its file names are relative to. TRAIN_JSON (VAL_JSON)
     # replaces DATASETS.TRAIN (DATASETS.TEST); the number and names of the classes come from the file.
@@ -36,6 +36,11 @@ def _add_augmentation_keys(cfg: CfgNode) -> None:
     cfg.INPUT.COPY_PASTE.PROB = 0.5
     # An instance is dropped if pasted ones cover more than this fraction of it.
     cfg.INPUT.COPY_PASTE.MAX_COVERED = 0.9
+    # Large-scale jitter (Ghiasi et al., CVPR 2021): the resized image is enlarged or reduced by a factor from
+    # FACTORS[0] to FACTORS[1], and a window of at most the size without jitter is cut out.
+    cfg.INPUT.SCALE_JITTER = CfgNode()
+    cfg.INPUT.SCALE_JITTER.ENABLED = False
+    cfg.INPUT.SCALE_JITTER.FACTORS = [0.5, 2.0]
     # Color changes of self-supervised methods (MoCo-v2, section 3), applied after resizing.
     cfg.INPUT.STRONG_COLOR = CfgNode()
     cfg.INPUT.STRONG_COLOR.ENABLED = False

@@ -16,7 +16,7 @@ from detectron2.data import detection_utils as utils
 from detectron2.data import transforms as T
 from detectron2.structures import BitMasks, Instances, PolygonMasks
 from solo_d2.data.augmentations.color import StrongColor
-from solo_d2.data.augmentations.resize import KeepOnePixel
+from solo_d2.data.augmentations.resize import KeepOnePixel, ScaleJitter
 from solo_d2.utils.image_file import read_image, read_labels
 from solo_d2.utils.settings import build
 
@@ -35,11 +35,19 @@ class InstanceMapper(DatasetMapper):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict:
-        """Reads Detectron2's keys, and ``INPUT.STRONG_COLOR``."""
+        """Reads Detectron2's keys, ``INPUT.SCALE_JITTER`` and ``INPUT.STRONG_COLOR``."""
         arguments = super().from_config(cfg, is_train)
+        jitters = cfg.INPUT.SCALE_JITTER.ENABLED and is_train
+
+        def resizing(plain: T.Augmentation) -> T.Augmentation:
+            kept = KeepOnePixel(plain)
+            return build(ScaleJitter, cfg, "INPUT.SCALE_JITTER", resize=kept) if jitters else kept
+
         arguments["augmentations"] = [
-            KeepOnePixel(a) if isinstance(a, T.ResizeShortestEdge) else a for a in arguments["augmentations"]
+            resizing(a) if isinstance(a, T.ResizeShortestEdge) else a for a in arguments["augmentations"]
         ]
+        if jitters:
+            arguments["recompute_boxes"] = arguments["use_instance_mask"]
         if cfg.INPUT.STRONG_COLOR.ENABLED and is_train:
             strong_color = build(StrongColor, cfg, "INPUT.STRONG_COLOR", "INPUT")
             arguments["augmentations"] = [*arguments["augmentations"], strong_color]

@@ -9,6 +9,7 @@ from pycocotools import mask as coco_mask
 from detectron2.structures import BoxMode
 from solo_d2.config import get_cfg
 from solo_d2.data.mappers import InstanceMapper
+from solo_d2.utils.errors import InputError
 from solo_d2.utils.image_file import UNREADABLE
 
 POLYGON = [[2.0, 3.0, 12.0, 3.0, 12.0, 9.0, 2.0, 9.0]]
@@ -129,3 +130,26 @@ def test_a_semantic_map_comes_along(record):
     assert sample["sem_seg"].shape == sample["image"].shape[1:] and sample["sem_seg"].dtype == torch.int64
     assert set(sample["sem_seg"].unique().tolist()) <= set(labels.ravel().tolist())
     assert "sem_seg" not in _mapper(crop=False, is_train=False)({**record, "sem_seg_file_name": path})
+
+
+def test_large_scale_jitter_keeps_boxes_and_masks_together(record):
+    cfg = get_cfg()
+    cfg.MODEL.MASK_ON, cfg.INPUT.MASK_FORMAT, cfg.INPUT.MIN_SIZE_TRAIN = True, "bitmask", (40,)
+    cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.SCALE_JITTER.ENABLED = 40, True
+    record["annotations"] = [_annotation(POLYGON, 0)]
+    sizes, cut = set(), 0
+    for seed in range(12):
+        np.random.seed(seed)
+        sample = InstanceMapper(cfg, True)(record)
+        sizes.add(tuple(sample["image"].shape[1:]))
+        for box, mask in zip(
+            sample["instances"].gt_boxes.tensor, sample["instances"].gt_masks.tensor, strict=True
+        ):
+            rows, columns = torch.nonzero(mask, as_tuple=True)
+            assert box.tolist() == [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+            cut += bool(mask[:, 0].any() or mask[0].any())
+    assert len(sizes) > 3 and max(sizes) == (40, 60) and cut
+    assert InstanceMapper(cfg, False)(record)["image"].shape == (3, 40, 60)
+    cfg.INPUT.SCALE_JITTER.FACTORS = [2.0, 1.0]
+    with pytest.raises(InputError, match=r"INPUT\.SCALE_JITTER\.FACTORS is two numbers above 0"):
+        InstanceMapper(cfg, True)

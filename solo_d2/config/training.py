@@ -16,6 +16,9 @@ def add_training_config(cfg: CfgNode) -> None:
     cfg.SOLVER.CHECKPOINT_MINUTES = 10
     # "SGD" (the papers) or "AdamW" (short schedules on small data); weight decay groups are the same.
     cfg.SOLVER.OPTIMIZER = "SGD"
+    # With AdamW: factor on the learning rate from each layer of the backbone to the one before it, so that
+    # pretrained early layers change less. A layer is a stage, or a block where blocks are numbered first.
+    cfg.SOLVER.LAYER_DECAY = 1.0
     # "float16" (with loss scaling) or "bfloat16"; used when SOLVER.AMP.ENABLED is true.
     cfg.SOLVER.AMP.PRECISION = "float16"
     # Exponential moving average of the weights; evaluation then uses the averaged ones.

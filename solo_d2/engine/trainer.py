@@ -25,6 +25,7 @@ from .dataset_checks import class_agnostic_metadata, meta_architecture, method_n
 from .evaluation_loader import build_test_loader
 from .hooks import BestCheckpoint, Checkpoints, EMAHook, PreciseBN
 from .interruption import Interrupted, stop_signals
+from .layer_decay import decay_by_layer
 from .metrics import Metrics
 from .model_card import training_card
 from .train_step import TrainStep
@@ -108,8 +109,10 @@ class Trainer(DefaultTrainer):
             cfg = cfg.clone()
             cfg.defrost()
             cfg.SOLVER.CLIP_GRADIENTS.ENABLED = False
-        name = cfg.SOLVER.OPTIMIZER
+        name, decay = cfg.SOLVER.OPTIMIZER, cfg.SOLVER.LAYER_DECAY
         if name == "SGD":
+            if decay != 1:
+                raise InputError(f"SOLVER.LAYER_DECAY {decay} is for SOLVER.OPTIMIZER AdamW: set it to 1.0")
             return build_optimizer(cfg, model)
         if name != "AdamW":
             raise InputError(f"SOLVER.OPTIMIZER is SGD or AdamW, not {name!r}")
@@ -121,6 +124,8 @@ class Trainer(DefaultTrainer):
             bias_lr_factor=cfg.SOLVER.BIAS_LR_FACTOR,
             weight_decay_bias=cfg.SOLVER.WEIGHT_DECAY_BIAS,
         )
+        if decay != 1:
+            groups = decay_by_layer(groups, model, decay)
         optimizer_type = maybe_add_gradient_clipping(cfg, torch.optim.AdamW)
         return optimizer_type(groups, lr=cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY)
 

@@ -2,19 +2,18 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
-from typing import cast
+from typing import cast, overload
 
 import numpy as np
 import torch
-from PIL import Image
 
 from detectron2.config import CfgNode
 from detectron2.data import Metadata, MetadataCatalog
 from detectron2.data import transforms as T
 from detectron2.modeling import build_model
-from detectron2.structures import Instances
 
 from .checkpoint import ModelCard
 from .config.loading import load_config
@@ -25,14 +24,13 @@ from .data.datasets.panoptic_format import read_panoptic_classes
 from .engine.dataset_checks import class_agnostic_metadata, meta_architecture
 from .engine.model_card import card_metadata, set_class_counts, stored_card
 from .engine.weights import build_checkpointer
+from .inputs import Picture, Source, batched, pictures_in, refuse_many, to_array, warn_of_order
 from .modeling.inference import prepare_for_inference
+from .results.prediction import Prediction, category_ids_of
 from .utils.device import choose_device
 from .utils.errors import InputError
-from .utils.image_file import decoding, image_to_array, read_image
 from .utils.settings import build
 
-Picture = str | os.PathLike | Image.Image | np.ndarray
-CHANNEL_ORDERS = ("RGB", "BGR")
 _DATA_KEYS = ("DATASETS.TEST", "DATASETS.CUSTOM.TRAIN_JSON", "DATASETS.CUSTOM.VAL_JSON")
 
 
@@ -42,8 +40,9 @@ class Predictor:
     Examples:
         >>> from solo_d2 import Predictor
         >>> predictor = Predictor("mmdet/solov2_R50_3x")  # fetches the weights on first use
-        >>> instances = predictor("image.jpg")
-        >>> instances.pred_masks.shape, instances.scores, instances.pred_classes
+        >>> found = predictor("image.jpg")
+        >>> found.pred_masks.shape, found.scores, found.class_names
+        >>> found.save("drawn.jpg")
 
     Attributes:
         cfg: The config in use, a private copy.
@@ -111,33 +110,55 @@ class Predictor:
     @property
     def category_ids(self) -> dict[int, int | str]:
         """The data set's category ids by ``pred_classes``, as far as they are known."""
-        numbering = self.metadata.get("thing_dataset_id_to_contiguous_id", {})
-        return {index: category for category, index in numbering.items()}
+        return category_ids_of(self.metadata)
+
+    @overload
+    def __call__(  # type: ignore[overload-overlap]  # a text is one picture, not a sequence of them
+        self, pictures: Picture, *, channels: str | None = None
+    ) -> Prediction: ...
+
+    @overload
+    def __call__(self, pictures: Sequence[Picture], *, channels: str | None = None) -> list[Prediction]: ...
 
     def __call__(
         self, pictures: Picture | Sequence[Picture], *, channels: str | None = None
-    ) -> Instances | list[Instances]:
+    ) -> Prediction | list[Prediction]:
         """Segments one picture, or a list of them in batches.
 
         Args:
-            pictures: Path, PIL image or array, or a list of these. Arrays are uint8 (H, W, 3) or gray (H, W),
-                values 0 to 255.
-            channels: Channel order of arrays, "RGB" or "BGR"; like Detectron2's predictor
-                ``cfg.INPUT.FORMAT`` if None. Paths and PIL images know their own.
+            pictures: Path, address or bytes of a file, PIL image or array, or a list of these. Arrays are
+                uint8 (H, W, 3) or gray (H, W), values 0 to 255. Files from the web are kept in a cache.
+            channels: Channel order of arrays, "RGB" or "BGR"; RGB if None. Others know their own.
 
         Returns:
-            For one picture, its ``Instances`` on the model's device, at the picture's size: ``pred_masks``
-            (N, H, W) bool, ``pred_boxes`` in pixels, ``scores`` (N,) and ``pred_classes`` (N,). For a list, a
-            list of them in the same order.
+            For one picture its :class:`Prediction`, which is Detectron2's ``Instances``, on the model's
+            device, at the picture's size: ``pred_masks`` (N, H, W) bool, ``pred_boxes`` in pixels, ``scores``
+            (N,) and ``pred_classes`` (N,). For a list, a list of them in the same order.
 
         Raises:
             InputError: A picture cannot be read, or an array is not a picture.
         """
-        if not isinstance(pictures, list | tuple):
-            return self._predict_batch([cast(Picture, pictures)], channels)[0]["instances"]
-        return [
-            r["instances"] for batch in self._batches(pictures) for r in self._predict_batch(batch, channels)
-        ]
+        if isinstance(pictures, list | tuple):
+            return list(self.stream(pictures, channels=channels))
+        refuse_many(pictures)
+        return self._predict_batch([(cast(Picture, pictures), channels)])[0]["instances"]
+
+    def stream(self, source: Source, *, channels: str | None = None) -> Iterator[Prediction]:
+        """Segments the pictures of a folder, video, list or generator in batches, as they are asked for.
+
+        Args:
+            source: A folder (with its subfolders, by name), a video file, or an iterable of pictures.
+            channels: As in :meth:`__call__`.
+
+        Yields:
+            One prediction per picture, in order.
+
+        Raises:
+            InputError: See :meth:`__call__`.
+        """
+        pictures = ((picture, own or channels) for picture, own in pictures_in(source))
+        for batch in batched(pictures, self.batch_size):
+            yield from (result["instances"] for result in self._predict_batch(batch))
 
     def predict(self, pictures: Sequence[Picture], *, channels: str | None = None) -> list[dict]:
         """Returns all outputs of the model for each picture, on the CPU.
@@ -154,23 +175,28 @@ class Predictor:
         Raises:
             InputError: See :meth:`__call__`.
         """
-        return [
-            _on_cpu(result)
-            for batch in self._batches(pictures)
-            for result in self._predict_batch(batch, channels)
-        ]
-
-    def _batches(self, pictures: Sequence[Picture]) -> Iterator[Sequence[Picture]]:
         if not isinstance(pictures, list | tuple):
             raise InputError(f"a {type(pictures).__name__} is not a list of pictures; put one into brackets")
-        for start in range(0, len(pictures), self.batch_size):
-            yield pictures[start : start + self.batch_size]
+        pairs = ((picture, channels) for picture in pictures)
+        return [
+            _on_cpu(result)
+            for batch in batched(pairs, self.batch_size)
+            for result in self._predict_batch(batch)
+        ]
 
-    def _predict_batch(self, batch: Sequence[Picture], channels: str | None) -> list[dict]:
-        return self.segment([self.load(picture, channels) for picture in batch])
+    def _predict_batch(self, batch: Sequence[tuple[Picture, str | None]]) -> list[dict]:
+        """Segments pictures, each with the channel order of arrays."""
+        results = self.segment([self.load(picture, channels) for picture, channels in batch])
+        for (picture, channels), result in zip(batch, results, strict=True):
+            path = os.fspath(picture) if isinstance(picture, str | os.PathLike) else ""
+            read = partial(to_array, picture, "RGB", channels)
+            result["instances"] = Prediction(result["instances"], read, path, self.metadata)
+        return results
 
     def load(self, picture: Picture, channels: str | None = None) -> dict:
         """Reads a picture; returns an input of :meth:`segment`. See :meth:`__call__`."""
+        if channels is None and self.input_format == "BGR" and getattr(picture, "ndim", 0) == 3:
+            warn_of_order()
         return self.model_input(to_array(picture, self.input_format, channels))
 
     @torch.no_grad()
@@ -240,45 +266,3 @@ def load_metadata(cfg: CfgNode, card: ModelCard | None = None) -> Metadata:
     register_all()
     names = cfg.DATASETS.TEST
     return MetadataCatalog.get(names[0]) if names else Metadata()
-
-
-def to_array(picture: Picture, order: str, channels: str | None = None) -> np.ndarray:
-    """Returns a picture as a uint8 array (H, W, 3) in channel order ``order``, turned as EXIF says.
-
-    Args:
-        picture: Path, PIL image, or array (H, W, 3) or (H, W) uint8.
-        order: Order of the result, "RGB" or "BGR".
-        channels: Order of a given array; ``order`` if None.
-
-    Raises:
-        InputError: A file cannot be read, an object has another type or shape, or an order is unknown.
-    """
-    for given in (order, channels or order):
-        if given not in CHANNEL_ORDERS:
-            raise InputError(f"channel order {given!r} is unknown; use one of {CHANNEL_ORDERS}")
-    if isinstance(picture, str | os.PathLike):
-        array, channels = read_image(picture), "RGB"
-    elif isinstance(picture, Image.Image):
-        array, channels = _converted(picture), "RGB"
-    elif isinstance(picture, np.ndarray):
-        array, channels = _checked(picture), channels or order
-    else:
-        raise InputError(f"a {type(picture).__name__} is not a picture; give a path, image or array")
-    return array if channels == order else array[:, :, ::-1]
-
-
-def _converted(picture: Image.Image) -> np.ndarray:
-    """Returns the RGB pixels of a PIL image, under the rules for files."""
-    with decoding("a PIL image"):
-        return image_to_array(picture)
-
-
-def _checked(array: np.ndarray) -> np.ndarray:
-    array = np.asarray(array)  # of a subclass, such as a matrix, whose indexing differs
-    if array.dtype != np.uint8:
-        raise InputError(f"an array of {array.dtype} is not a picture; give uint8 values 0 to 255")
-    if array.ndim == 2:
-        array = np.repeat(array[:, :, None], 3, axis=2)
-    if array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
-        raise InputError(f"an array of shape {array.shape} is not a picture; give (H, W, 3) or (H, W)")
-    return array

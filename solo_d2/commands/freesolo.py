@@ -21,7 +21,7 @@ from solo_d2.data.image_paths import list_images
 from solo_d2.engine import cli
 from solo_d2.engine.flag_types import whole
 from solo_d2.engine.interruption import stop_signals
-from solo_d2.predictor import to_array
+from solo_d2.inputs import to_array
 from solo_d2.pseudo_labels.pipeline import Method, Pipeline
 from solo_d2.pseudo_labels.report import write_report
 from solo_d2.pseudo_labels.shards import read_counts

@@ -20,7 +20,7 @@ _TIMEOUT = 30  # seconds without a response
 _ATTEMPTS = 3  # attempts of a transfer that breaks but makes progress
 
 
-def download(url: str, target: Path, sha256_start: str = "") -> Path:
+def download(url: str, target: Path, sha256_start: str = "", max_bytes: int | None = None) -> Path:
     """Downloads a file unless it exists; several processes may call this at the same time.
 
     A partial file stays in ``target`` + ".part"; the next call resumes it if the host still has the same
@@ -31,13 +31,14 @@ def download(url: str, target: Path, sha256_start: str = "") -> Path:
         url: Address, http or https.
         target: Path of the file; its folder is created.
         sha256_start: Hexadecimal digits that the file's SHA-256 must begin with; "" checks nothing.
+        max_bytes: Greatest size of the file; None for any.
 
     Returns:
         ``target``.
 
     Raises:
-        InputError: If there is no connection, or the file is incomplete or wrong; the message says which file
-            to fetch and where to put it.
+        InputError: If there is no connection, or the file is incomplete, wrong or too large; the message says
+            which file to fetch and where to put it.
     """
     if target.is_file():
         return _checked(target, sha256_start, url)
@@ -46,7 +47,7 @@ def download(url: str, target: Path, sha256_start: str = "") -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         with file_lock(str(target)):
             if not target.is_file():
-                _fetch(url, part)
+                _fetch(url, part, max_bytes)
                 _check(part, sha256_start, url)
                 os.replace(part, target)
                 _discard(part)
@@ -64,12 +65,12 @@ def download(url: str, target: Path, sha256_start: str = "") -> Path:
     return target
 
 
-def _fetch(url: str, part: Path) -> None:
+def _fetch(url: str, part: Path, max_bytes: int | None) -> None:
     """Transfers the missing part; retries as long as the file grows."""
     for attempt in range(_ATTEMPTS):
         before = part.stat().st_size if part.is_file() else 0
         try:
-            _transfer(url, part)
+            _transfer(url, part, max_bytes)
             return
         except urllib.error.HTTPError:
             raise
@@ -79,7 +80,7 @@ def _fetch(url: str, part: Path) -> None:
                 raise
 
 
-def _transfer(url: str, part: Path) -> None:
+def _transfer(url: str, part: Path, max_bytes: int | None) -> None:
     start = part.stat().st_size if part.is_file() else 0
     request = urllib.request.Request(url, headers={"User-Agent": "solo_d2"})
     version = _version_file(part).read_text() if start and _version_file(part).is_file() else ""
@@ -95,24 +96,33 @@ def _transfer(url: str, part: Path) -> None:
             if complete and _is_version(error, version):
                 return
             _discard(part)
-            return _transfer(url, part)
+            return _transfer(url, part, max_bytes)
         raise
     with response:
         _refuse_page(response.headers.get_content_type() == "text/html", url)
         goes_on = response.status == 206 and _start_of(response) == start
         if start and response.status == 206 and not (goes_on and _is_version(response, version)):
             _discard(part)
-            return _transfer(url, part)
+            return _transfer(url, part, max_bytes)
         total = _total(response)
+        _refuse_size(total or 0, max_bytes, url, part)
         logger.info("%s %s (%s bytes)", "Resuming" if goes_on else "Fetching", url, total or "unknown")
         with open(part, "ab" if goes_on else "wb") as file:
             if not goes_on:
                 _version_file(part).write_text(_version(response))
             while chunk := response.read(_CHUNK):
                 file.write(chunk)
+                _refuse_size(file.tell(), max_bytes, url, part)
     size = part.stat().st_size
     if total is not None and size != total:
         raise OSError(f"{size} of {total} bytes arrived")
+
+
+def _refuse_size(size: int, max_bytes: int | None, url: str, part: Path) -> None:
+    """Raises ``InputError`` for a file of more bytes than are wanted, and removes what has arrived."""
+    if max_bytes is not None and size > max_bytes:
+        _discard(part)
+        raise InputError(f"{url} has more than {max_bytes // 2**20} MiB, the most that is fetched here")
 
 
 def _version_file(part: Path) -> Path:

@@ -11,7 +11,7 @@ from urllib.parse import urlparse
 from iopath.common.file_io import HTTPURLHandler, get_cache_dir
 
 from detectron2.utils.file_io import PathHandler, PathManager
-from solo_d2.utils.addresses import refuse_unsafe_address
+from solo_d2.utils.addresses import WEB, refuse_unsafe_address
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.hashing import hash_value
 
@@ -116,13 +116,30 @@ def installed_file(name: str) -> Path:
 class HostHandler(HTTPURLHandler):
     """A handler of downloads that keeps the files of each host apart.
 
-    iopath names a cached file after the address's path alone, so two hosts would share it.
+    iopath names a cached file after the address's path alone, so two hosts would share it; and it would wait
+    forever for a host that does not answer.
     """
 
-    def _get_local_path(self, path: str, force: bool = False, cache_dir: str | None = None, **kwargs) -> str:
+    def _get_local_path(
+        self,
+        path: str,
+        force: bool = False,
+        cache_dir: str | None = None,
+        max_bytes: int | None = None,
+        **kwargs,
+    ) -> str:
         refuse_unsafe_address(path)
         folder = os.path.join(get_cache_dir(cache_dir), host_folder(path))
-        return super()._get_local_path(path, force, folder, **kwargs)
+        if not path.startswith(WEB):
+            return super()._get_local_path(path, force, folder, **kwargs)
+        self._check_kwargs(kwargs)
+        name = path.rpartition("/")[2] or "index"
+        if len(name) > self.MAX_FILENAME_LEN:
+            name = f"{name[:100]}_{hash_value(name)[:16]}"
+        target = Path(folder, os.path.dirname(urlparse(path).path.lstrip("/")), name)
+        if force:
+            target.unlink(missing_ok=True)
+        return str(download(path, target, max_bytes=max_bytes))
 
 
 def host_folder(address: str) -> str:

@@ -7,6 +7,7 @@ from detectron2.utils.file_io import PathManager
 
 from .errors import InputError
 
+WEB = ("http://", "https://")
 _SEPARATORS = re.compile(r"[/\\?#&=;]")
 _ENCODINGS = 3  # "%252e" is "." encoded twice
 
@@ -35,11 +36,16 @@ def refuse_unsafe_address(address: str) -> None:
         text = unquote(text)
 
 
-def fetch_address(address: str) -> str:
+def fetch_address(address: str, max_bytes: int | None = None) -> str:
     """Returns the path of the local copy of an address that Detectron2's PathManager knows.
 
+    Args:
+        address: The address.
+        max_bytes: Greatest size of a file from the web; None for any.
+
     Raises:
-        InputError: The address is unsafe, see :func:`refuse_unsafe_address`.
+        InputError: The address is unsafe, see :func:`refuse_unsafe_address`, or the file is too large.
     """
     refuse_unsafe_address(address)
-    return PathManager.get_local_path(address)
+    limit = {"max_bytes": max_bytes} if max_bytes and address.startswith(WEB) else {}
+    return PathManager.get_local_path(address, **limit)

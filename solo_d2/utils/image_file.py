@@ -120,6 +120,12 @@ def read_image(path: str | os.PathLike, format: str = "RGB") -> np.ndarray:
         return image_to_array(image, format)
 
 
+def decode_image(content: bytes, format: str = "RGB") -> np.ndarray:
+    """Decodes the bytes of an image file; see :func:`read_image`."""
+    with decoding("an image's bytes"), Image.open(io.BytesIO(content)) as image:
+        return image_to_array(image, format)
+
+
 def read_labels(path: str | os.PathLike) -> np.ndarray:
     """Reads an image of labels: (H, W, 1) uint8, the indices of a palette or the grays.
 

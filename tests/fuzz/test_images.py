@@ -22,7 +22,8 @@ from solo_d2.config import get_cfg
 from solo_d2.data.datasets.coco_cleaning import clean_coco
 from solo_d2.data.mappers import InstanceMapper, PanopticMapper, TwoViewMapper
 from solo_d2.engine.evaluation_loader import SkippedImage, SkippingMapper
-from solo_d2.predictor import Predictor, to_array
+from solo_d2.inputs import to_array
+from solo_d2.predictor import Predictor
 from solo_d2.pseudo_labels.labeling import Labeling, select_all
 from solo_d2.utils.errors import InputError, printable
 from solo_d2.utils.image_file import read_image, read_labels, read_size

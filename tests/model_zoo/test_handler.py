@@ -55,18 +55,17 @@ def test_errors_of_a_fetched_file_say_what_to_delete(offline, content):
 def test_downloads_are_kept_by_host(offline, monkeypatch):
     got = []
 
-    def fake(path, folder, *, filename):
-        got.append(folder)
-        target = f"{folder}/{filename}"
-        with open(target, "w") as file:
-            file.write(path)
+    def fake(url, target, *, max_bytes):
+        got.append((str(target.parent), max_bytes))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(url)
         return target
 
-    monkeypatch.setattr("iopath.common.file_io.download", fake)
+    monkeypatch.setattr("solo_d2.model_zoo.handler.download", fake)
     for address in ("https://a.org/w/x.pth", "https://b.org/w/x.pth"):
         with PathManager.open(address, "r") as file:
             assert file.read() == address
-    assert got == [str(offline / "https" / host / "w") for host in ("a.org", "b.org")]
+    assert got == [(str(offline / "https" / host / "w"), None) for host in ("a.org", "b.org")]
     assert host_folder("https://dl.fbaipublicfiles.com/detectron2/x.pkl") == ""  # Detectron2 looks there
     assert host_folder("https://user:secret@[::1]:80/x.pkl") == "https/___1__80/"
 

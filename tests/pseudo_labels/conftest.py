@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from detectron2.structures import Boxes, Instances
-from solo_d2.predictor import to_array
+from solo_d2.inputs import to_array
 
 
 class BrightSegmenter:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from solo_d2.data.image_paths import list_images
-from solo_d2.predictor import to_array
+from solo_d2.inputs import to_array
 from solo_d2.pseudo_labels import ShardStore
 from solo_d2.pseudo_labels import report as module
 from solo_d2.pseudo_labels.labeling import Totals

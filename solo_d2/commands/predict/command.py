@@ -12,13 +12,13 @@ from solo_d2.engine.flag_types import share, whole
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.json_file import write_json
 from solo_d2.utils.output_paths import output_paths, refuse_overwriting
+from solo_d2.utils.video_source import VideoSource
 from solo_d2.visualization.pictures import writable_name
 from solo_d2.visualization.results import PARTS
 
 from .frames import segment_video
 from .inputs import IMAGE_SUFFIXES, InputImage, find_images
 from .pictures import Job, Outcome, segment_pictures
-from .video import VideoSource
 
 DEFAULT_CONFIG = "SOLOv2/solov2_R50_3x"
 DEFAULT_OUTPUT = "output/demo_results"

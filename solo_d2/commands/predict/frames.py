@@ -1,20 +1,16 @@
 """Segments a video, frame by frame in batches."""
 
-import itertools
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
 
 from tqdm import tqdm
 
+from solo_d2.inputs import batched
+from solo_d2.results.formats import coco_rows
 from solo_d2.utils.video_file import open_sink
+from solo_d2.utils.video_source import VideoSource
 from solo_d2.visualization.results import FrameDrawer
 
 from .pictures import Job, Outcome
-from .results import coco_rows
-from .video import VideoSource
-
-Item = TypeVar("Item")
 
 
 def segment_video(source: VideoSource, target: Path, job: Job, device: str | None) -> Outcome:
@@ -48,10 +44,3 @@ def segment_video(source: VideoSource, target: Path, job: Job, device: str | Non
         if outcome.num_done < (source.num_frames or 0):
             progress.write(f"{source.name} ends after {outcome.num_done} of {source.num_frames} frames")
     return outcome
-
-
-def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Yields lists of up to ``size`` successive items."""
-    iterator = iter(items)
-    while batch := list(itertools.islice(iterator, size)):
-        yield batch

@@ -9,14 +9,15 @@ from pathlib import Path
 from tqdm import tqdm
 
 from detectron2.config import CfgNode
-from solo_d2.predictor import Predictor, to_array
+from solo_d2.inputs import to_array
+from solo_d2.predictor import Predictor
+from solo_d2.results.formats import coco_rows
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.parallel import map_in_processes
 from solo_d2.visualization.pictures import RESULT_QUALITY, save_picture
 from solo_d2.visualization.results import draw_picture
 
 from .inputs import InputImage
-from .results import coco_rows
 
 
 @dataclass(frozen=True)

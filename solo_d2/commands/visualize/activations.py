@@ -13,9 +13,10 @@ import numpy as np
 
 from solo_d2.engine import cli
 from solo_d2.engine.flag_types import share, whole
+from solo_d2.inputs import to_array
 from solo_d2.layers import map_size
 from solo_d2.methods.grid.activations import compute_activations
-from solo_d2.predictor import Predictor, to_array
+from solo_d2.predictor import Predictor
 from solo_d2.utils.errors import InputError
 from solo_d2.visualization.activations import View, draw_all
 from solo_d2.visualization.pictures import ACTIVATIONS_QUALITY, from_tensor, save_picture

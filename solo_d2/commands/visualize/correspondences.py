@@ -12,13 +12,14 @@ from typing import cast
 
 from detectron2.config import CfgNode
 from detectron2.modeling import build_model
+from solo_d2.config.loading import load_config
 from solo_d2.data.mappers import TwoViewMapper
 from solo_d2.data.stream import seeded_by_position
 from solo_d2.engine import cli
 from solo_d2.engine.flag_types import real, whole
 from solo_d2.engine.weights import build_checkpointer
+from solo_d2.inputs import to_array
 from solo_d2.methods.densecl.model import DenseCL
-from solo_d2.predictor import load_config, to_array
 from solo_d2.utils.device import available_device
 from solo_d2.utils.errors import InputError
 from solo_d2.visualization.correspondences import draw_correspondences, match_views

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from solo_d2.engine import cli
 from solo_d2.engine.flag_types import share, whole
-from solo_d2.predictor import to_array
+from solo_d2.inputs import to_array
 from solo_d2.utils.output_paths import output_paths, refuse_overwriting
 from solo_d2.visualization.labels import draw_row, label_sheet, read_labels
 from solo_d2.visualization.pictures import save_picture

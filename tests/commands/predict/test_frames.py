@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from solo_d2.commands.predict.frames import batched, segment_video
-from solo_d2.commands.predict.video import VideoSource
+from solo_d2.commands.predict.frames import segment_video
+from solo_d2.inputs import batched
 from solo_d2.utils.video_file import open_sink
+from solo_d2.utils.video_source import VideoSource
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from solo_d2.utils.errors import InputError
+from .errors import InputError
 
 DEFAULT_FPS = 25.0
 # Frames after which a rate that was steady is taken for that of the whole file.

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
-from solo_d2.commands.predict import video
-from solo_d2.commands.predict.video import VideoSource
+from solo_d2.utils import video_source as video
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.video_file import open_sink
+from solo_d2.utils.video_source import VideoSource
 
 
 def frames(count: int, size=(48, 64)):
@@ -155,7 +155,7 @@ def test_opencv_says_nothing_of_its_own(tmp_path):
     """In a process of its own: OpenCV reads its log level once."""
     (tmp_path / "text.mp4").write_text("no video")
     code = (
-        "import sys\nfrom solo_d2.commands.predict import video\n"
+        "import sys\nfrom solo_d2.utils import video_source as video\n"
         "try: video.VideoSource(sys.argv[1])\nexcept ValueError: print('refused')"
     )
     result = subprocess.run(

@@ -38,7 +38,7 @@ LAYERS = {
 STRANGERS = ("solo_d2.methods", "solo_d2.data", "solo_d2.evaluation", "solo_d2.checkpoint")
 # Everything may read config/'s key declarations, but config/ itself stands on CfgNode alone.
 CONFIG_IMPORTS = ("detectron2.config", "solo_d2.config")
-ENTRY_POINTS = ("train_net.py", "tools", "demo", "benchmarks")
+ENTRY_POINTS = ("train_net.py", "tools", "demo", "benchmarks", "examples")
 READS_CONFIG = (
     "solo_d2/config/",
     "solo_d2/engine/",
@@ -196,7 +196,7 @@ def test_layer_rule_sees_arrows(path, source, expected):
 def test_library_never_imports_entry_points():
     for path in python_files("solo_d2", "d2lite"):
         tops = {name.partition(".")[0] for name in imported_modules(path)}
-        assert not tops & {"train_net", "tools", "demo", "benchmarks", "tests"}, path
+        assert not tops & {"train_net", "tools", "demo", "benchmarks", "examples", "tests"}, path
 
 
 def test_d2lite_knows_nothing_of_solo_d2():

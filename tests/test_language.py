@@ -24,6 +24,7 @@ CLEAN = (
     "d2lite",
     "demo",
     "docs",
+    "examples",
     "setup.py",
     "solo_d2",
     "tests",

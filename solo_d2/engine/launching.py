@@ -95,6 +95,11 @@ def _run_with_others(main: Callable, args: argparse.Namespace) -> None:
     comm.synchronize()
 
 
+def starts_processes(args: argparse.Namespace) -> bool:
+    """Returns whether a job has more processes than this one, or a launcher that connects them."""
+    return args.num_gpus * args.num_machines > 1 or under_torchrun() or under_srun()
+
+
 def under_torchrun() -> bool:
     """Returns whether a launcher has already started the processes of this job."""
     return all(name in os.environ for name in _TORCHRUN_VARIABLES)

@@ -38,6 +38,10 @@ def _trained_categories(cfg: CfgNode) -> tuple[Category, ...]:
     if architecture.evaluator_types is not None or not cfg.DATASETS.TRAIN:
         return ()
     metadata = MetadataCatalog.get(cfg.DATASETS.TRAIN[0])
+    if not architecture.is_panoptic and not metadata.get("thing_dataset_id_to_contiguous_id"):
+        # Sets that a program registers may have names only; COCO counts from one.
+        names = metadata.get("thing_classes") or ()
+        return tuple(Category(number, name) for number, name in enumerate(names, start=1))
     original = metadata.get("original_ids", {}).get("category_id", {})
     labels = panoptic_labels(metadata)
     categories = []

@@ -8,8 +8,6 @@ import os
 from detectron2.config import CfgNode
 from detectron2.data import Metadata, MetadataCatalog
 from detectron2.engine import default_argument_parser
-from detectron2.utils import comm
-from detectron2.utils.logger import setup_logger
 from solo_d2.checkpoint.file_names import LAST_CHECKPOINT
 from solo_d2.config.loading import load_config, merge_options
 from solo_d2.data.datasets import (
@@ -26,6 +24,7 @@ from solo_d2.utils.errors import InputError
 from solo_d2.utils.settings import naming_keys
 
 from .cli import prepare_parser
+from .console import set_up_logging
 from .dataset_checks import check_datasets, drop_unmeasurable, meta_architecture, method_node
 from .flag_types import whole
 from .model_card import card_metadata, set_class_counts, stored_card
@@ -90,7 +89,7 @@ def build_cfg(args: argparse.Namespace, cfg: CfgNode | None = None) -> CfgNode:
             counts contradict each other.
     """
     cfg = cfg or read_cfg(args)
-    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="solo_d2")
+    set_up_logging(cfg.OUTPUT_DIR)
     cfg.MODEL.DEVICE = available_device(cfg.MODEL.DEVICE)
     register_all()
     _check_weights(cfg, args)

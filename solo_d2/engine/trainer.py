@@ -1,5 +1,6 @@
 """``DefaultTrainer`` for CPUs and GPUs, with AMP in two precisions, EMA, and exact resuming."""
 
+import logging
 import os
 import weakref
 
@@ -21,6 +22,7 @@ from solo_d2.utils.settings import naming_keys
 from solo_d2.visualization.validation import ValidationPictures
 
 from .cli import has_lost_peer, resume_command
+from .console import ProgressBar, has_terminal, summary
 from .dataset_checks import class_agnostic_metadata, meta_architecture, method_node
 from .evaluation_loader import build_test_loader
 from .hooks import BestCheckpoint, Checkpoints, EMAHook, PreciseBN
@@ -31,6 +33,7 @@ from .model_card import training_card
 from .train_step import TrainStep
 from .weights import FreshWeights, build_checkpointer
 
+logger = logging.getLogger(__name__)
 _AMP_DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 # A setting by which each optimizer's parameter groups are recognized.
 _OPTIMIZER_SETTINGS = {"SGD": "momentum", "AdamW": "betas"}
@@ -181,10 +184,12 @@ class Trainer(DefaultTrainer):
                     )
                 )
         writers = self.build_writers() if main else []
+        bar = [ProgressBar()] if main and has_terminal() else []
         # Last, to write what the others recorded.
         return [
             *result,
             *evaluation,
+            *bar,
             Metrics(writers, _WRITER_PERIOD, cfg.OUTPUT_DIR, eval_period, evaluation),
         ]
 
@@ -226,6 +231,9 @@ class Trainer(DefaultTrainer):
                 raise Interrupted(self.stopping)
             with stop_signals.immediate():
                 self.last_results = self.test(self.cfg, self.evaluated_model)
+                done = min(self.iter + 1, self.max_iter)
+                for line in summary(self.last_results, classes=done == self.max_iter):
+                    logger.info("iteration %d, %s", done, line)
                 if pictures is not None:
                     pictures.draw()
             return self.last_results

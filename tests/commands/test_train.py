@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from solo_d2.commands.train import build_parser, loggable
+from solo_d2.commands.train import build_parser
+from solo_d2.engine.run import loggable
 from solo_d2.engine.run_config import read_cfg
 from solo_d2.scenes import generate_scenes
 

@@ -27,7 +27,7 @@ from detectron2.utils import comm
 from detectron2.utils.events import JSONWriter
 from solo_d2.checkpoint import weight_file
 from solo_d2.checkpoint.checkpointer import Checkpointer
-from solo_d2.commands import train as command
+from solo_d2.engine import run as command
 from solo_d2.engine import run_config, trainer
 from solo_d2.engine.cli import run_cli
 from solo_d2.engine.launching import launch_training
@@ -224,7 +224,7 @@ def run_here(job: dict, report) -> int:
         start = torch.multiprocessing.start_processes
         torch.multiprocessing.start_processes = partial(start, start_method="fork")
     sys.argv = ["train_net.py", *flags, "OUTPUT_DIR", job["out"]]
-    arguments = command.build_parser().parse_args(sys.argv[1:])
+    arguments = run_config.build_parser().parse_args(sys.argv[1:])
     arguments.job, arguments.report = job, report
     try:
         run_cli(lambda: launch_training(member, arguments))

@@ -11,9 +11,10 @@ def add_training_config(cfg: CfgNode) -> None:
     # Minutes in which the command train takes all its steps, those it measures before included: they replace
     # SOLVER.MAX_ITER, and SOLVER.STEPS move in proportion. Evaluation comes on top. 0 for no limit.
     cfg.SOLVER.MAX_MINUTES = 0
-    # Minutes between two checkpoints for --resume, of which the newest two are kept; 0 for none. Those of
-    # SOLVER.CHECKPOINT_PERIOD are all kept.
+    # Minutes between two checkpoints for --resume, of which the newest two are kept; 0 for none.
     cfg.SOLVER.CHECKPOINT_MINUTES = 10
+    # How many of the newest checkpoints of SOLVER.CHECKPOINT_PERIOD are kept; 0 for all.
+    cfg.SOLVER.CHECKPOINT_MAX_TO_KEEP = 0
     # "SGD" (the papers) or "AdamW" (short schedules on small data); weight decay groups are the same.
     cfg.SOLVER.OPTIMIZER = "SGD"
     # With AdamW: factor on the learning rate from each layer of the backbone to the one before it, so that

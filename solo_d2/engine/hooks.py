@@ -12,7 +12,15 @@ import torch
 
 from detectron2.engine import HookBase, hooks
 from solo_d2.checkpoint import Checkpointer
-from solo_d2.checkpoint.file_names import AVERAGED, BEST, RESUME, iteration_of, resume_name
+from solo_d2.checkpoint.file_names import (
+    AVERAGED,
+    BEST,
+    FINAL,
+    MODEL,
+    RESUME,
+    iteration_of,
+    resume_name,
+)
 from solo_d2.utils.json_file import read_json, write_json
 
 from .interruption import Interrupted
@@ -21,28 +29,42 @@ _NUM_KEPT = 2  # checkpoints for --resume; more than one, as one may be damaged
 
 
 class Checkpoints(hooks.PeriodicCheckpointer):
-    """Saves every so many steps and minutes, before evaluations, and when the training is asked to stop.
+    """Saves every so many steps and minutes, before evaluations, when asked to stop, and at the end.
 
     Every process of the job has this hook; only the main one writes. The trainer's ``stopping`` is the
     signal by which the job has agreed to stop after this step, or 0.
     """
 
-    def __init__(self, checkpointer: Checkpointer, period: int, minutes: float, eval_period: int = 0):
+    def __init__(
+        self,
+        checkpointer: Checkpointer,
+        period: int,
+        minutes: float,
+        eval_period: int = 0,
+        *,
+        final: Checkpointer,
+        most: int = 0,
+    ):
         """
         Args:
             checkpointer: Saves model and training.
             period: Iterations between two checkpoints that are kept; 0 for none.
             minutes: Minutes between two checkpoints for ``--resume``; 0 for none.
             eval_period: Iterations between two evaluations; 0 for none before the end.
+            final: Saves the model alone, as ``model_final.pth``.
+            most: Number of the newest checkpoints of ``period`` that are kept; 0 for all.
         """
         super().__init__(checkpointer, period if period > 0 else sys.maxsize)
         self._seconds = 60 * minutes if minutes > 0 else float("inf")
         self._eval_period = eval_period
+        self._final = final
+        self._most = most
         self._saved_at = time.monotonic()
 
     def before_train(self) -> None:
         """Starts the clock."""
         super().before_train()
+        self.max_iter = None  # the end is saved here, not by fvcore
         self._saved_at = time.monotonic()
 
     def after_step(self) -> None:
@@ -52,20 +74,24 @@ class Checkpoints(hooks.PeriodicCheckpointer):
             Interrupted: The job stops here.
         """
         super().after_step()
-        done = self.trainer.iter + 1
-        if done >= self.trainer.max_iter:
-            return  # saved; a stop is due in the evaluation that follows
+        iteration = self.trainer.iter
+        done = iteration + 1
+        ends = done >= self.trainer.max_iter
         evaluates = self._eval_period > 0 and done % self._eval_period == 0
         late = time.monotonic() - self._saved_at >= self._seconds
         if done % self.period == 0:
             self._saved_at = time.monotonic()
-        elif evaluates or late or self.trainer.stopping:
-            self._save_for_resuming(done - 1)
-        if self.trainer.stopping:
+            if self._most:
+                self._delete_others(MODEL, iteration, self._most)
+        elif ends or evaluates or late or self.trainer.stopping:
+            self._save_for_resuming(iteration)
+        if ends:
+            self._final.save(FINAL, iteration=iteration)
+        elif self.trainer.stopping:  # a stop in the last step is due in the evaluation that follows
             raise Interrupted(self.trainer.stopping)
 
     def after_train(self) -> None:
-        """Saves the final checkpoint again if the run had been trained to its end before.
+        """Saves the final weights again if the run had been trained to its end before.
 
         It may have ended while it wrote that file, or the file may be damaged.
         """
@@ -73,19 +99,25 @@ class Checkpoints(hooks.PeriodicCheckpointer):
         if trainer.start_iter < trainer.max_iter:
             return
         iteration, trainer.iter = trainer.iter, trainer.start_iter - 1
-        self.checkpointer.save(f"{self.file_prefix}_final", iteration=trainer.iter)
+        if iteration_of(self.checkpointer.get_checkpoint_file()) is None:  # 0.1.0 had one file for both
+            self._save_for_resuming(trainer.iter)
+        self._final.save(FINAL, iteration=trainer.iter)
         trainer.iter = iteration
 
     def _save_for_resuming(self, iteration: int) -> None:
         self.checkpointer.save(resume_name(iteration), iteration=iteration)
         self._saved_at = time.monotonic()
-        if not self.checkpointer.save_to_disk:
+        self._delete_others(RESUME, iteration, _NUM_KEPT)
+
+    def _delete_others(self, kind: str, iteration: int, most: int) -> None:
+        """Deletes the checkpoints of a kind except for the newest up to an iteration."""
+        if not (self.checkpointer.save_to_disk and self.checkpointer.save_dir):
             return
         folder = Path(self.checkpointer.save_dir)
-        found = {iteration_of(path, [RESUME]): path for path in folder.iterdir()}
+        found = {iteration_of(path, [kind]): path for path in folder.iterdir()}
         numbered = {number: path for number, path in found.items() if number is not None}
         # Those after this iteration are of an attempt that was given up because they are damaged.
-        kept = sorted(number for number in numbered if number <= iteration)[-_NUM_KEPT:]
+        kept = sorted(number for number in numbered if number <= iteration)[-most:]
         for number in numbered.keys() - set(kept):
             with contextlib.suppress(OSError):
                 numbered[number].unlink()

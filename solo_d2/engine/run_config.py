@@ -241,6 +241,11 @@ def _check_solver(cfg: CfgNode) -> None:
         raise InputError(f"SOLVER.MAX_MINUTES {solver.MAX_MINUTES}: it must be at least 0, for no limit")
     if solver.IMS_PER_BATCH < 1:
         raise InputError(f"SOLVER.IMS_PER_BATCH {solver.IMS_PER_BATCH}: it must be at least 1")
+    if solver.CHECKPOINT_MAX_TO_KEEP < 0:
+        raise InputError(
+            f"SOLVER.CHECKPOINT_MAX_TO_KEEP {solver.CHECKPOINT_MAX_TO_KEEP}: it must be at least 0, which "
+            "keeps all"
+        )
     if not 0 < solver.BASE_LR < math.inf:
         raise InputError(f"SOLVER.BASE_LR {solver.BASE_LR}: nothing can be learned; give a positive number")
 

@@ -169,7 +169,14 @@ class Trainer(DefaultTrainer):
         # Before evaluation, which may fail, and after the average is up to date.
         solver, eval_period = cfg.SOLVER, cfg.TEST.EVAL_PERIOD if cfg.DATASETS.TEST else 0
         result.append(
-            Checkpoints(self.checkpointer, solver.CHECKPOINT_PERIOD, solver.CHECKPOINT_MINUTES, eval_period)
+            Checkpoints(
+                self.checkpointer,
+                solver.CHECKPOINT_PERIOD,
+                solver.CHECKPOINT_MINUTES,
+                eval_period,
+                final=self._build_side_checkpointer(self.bare_model),
+                most=solver.CHECKPOINT_MAX_TO_KEEP,
+            )
         )
         evaluation: list[HookBase] = []
         if cfg.DATASETS.TEST:

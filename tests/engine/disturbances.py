@@ -115,7 +115,7 @@ class Runs:
         for name in same:
             ours, theirs = (read_weights(place / f"{name}.pth") for place in (folder, whole))
             assert all(torch.equal(ours[key], value) for key, value in theirs.items()), name
-        assert (folder / "last_checkpoint").read_text() == "model_final.pth"
+        assert (folder / "last_checkpoint").read_text() == "model_0000005.pth"
         results = [(place / "evaluation.json").read_text() for place in (folder, whole)]
         assert results[0] == results[1] and json.loads(results[0])["segm/AP"] > 90
         assert not list(folder.rglob(".*.partial*"))

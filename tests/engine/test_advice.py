@@ -92,6 +92,7 @@ def test_training_data_without_validation_data(tiny_files, tmp_path, monkeypatch
     [
         ("MAX_ITER", "0", "a training has at least 1 iteration; --eval-only evaluates"),
         ("MAX_ITER", "-5", "a training has at least 1 iteration; --eval-only evaluates"),
+        ("CHECKPOINT_MAX_TO_KEEP", "-1", "at least 0, which keeps all"),
         ("BASE_LR", "0.0", "give a positive number"),
         ("BASE_LR", "float('nan')", "BASE_LR"),
         ("BASE_LR", "-0.1", "give a positive number"),

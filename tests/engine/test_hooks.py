@@ -119,7 +119,8 @@ def run_saving(tmp_path, monkeypatch, *, seconds_per_step=0.0, stop_after=None, 
         def after_step(self):
             loop.stopping = signal.SIGUSR1 if loop.iter == stop_after else 0
 
-    settings = {"period": 0, "minutes": 0, **options}
+    final = Checkpointer(model, str(tmp_path), resumable=False)
+    settings = {"period": 0, "minutes": 0, "final": final, **options}
     saving = Checkpoints(Checkpointer(model, str(tmp_path), trainer=loop), **settings)
     loop.register_hooks([Stop(), saving])
     loop.train(start, end)
@@ -127,25 +128,50 @@ def run_saving(tmp_path, monkeypatch, *, seconds_per_step=0.0, stop_after=None, 
 
 
 def test_saves_by_steps(tmp_path, monkeypatch):
-    assert run_saving(tmp_path, monkeypatch, period=4) == ["model_0000003", "model_0000007", "model_final"]
+    assert run_saving(tmp_path, monkeypatch, period=4) == [
+        "model_0000003", "model_0000007", "model_final", "resume_0000008",
+    ]  # fmt: skip
+
+
+def test_keeps_the_newest(tmp_path, monkeypatch):
+    saved = run_saving(tmp_path, monkeypatch, period=2, most=2, end=8)
+    assert saved == ["model_0000005", "model_0000007", "model_final"]
+    assert (tmp_path / "last_checkpoint").read_text() == "model_0000007.pth"
+
+
+def test_final_weights_are_without_the_training(tmp_path, monkeypatch):
+    run_saving(tmp_path, monkeypatch)
+    final, last = (read_weight_file(str(tmp_path / f"{n}.pth")) for n in ("model_final", "resume_0000008"))
+    assert "trainer" not in final and "trainer" in last and final["iteration"] == last["iteration"] == 8
+    assert torch.equal(final["model"]["weight"], last["model"]["weight"])
+
+
+def test_a_finished_run_of_an_earlier_version_can_still_be_continued(tmp_path, monkeypatch):
+    """Its ``model_final.pth`` had weights and training."""
+    run_saving(tmp_path, monkeypatch)
+    (tmp_path / "resume_0000008.pth").rename(tmp_path / "model_final.pth")
+    (tmp_path / "last_checkpoint").write_text("model_final.pth")
+    assert run_saving(tmp_path, monkeypatch, start=9) == ["model_final", "resume_0000008"]
+    assert (tmp_path / "last_checkpoint").read_text() == "resume_0000008.pth"
+    assert read_weight_file(str(tmp_path / "resume_0000008.pth"))["trainer"]["iteration"] == 8
 
 
 def test_saves_by_minutes_and_keeps_two(tmp_path, monkeypatch):
     saved = run_saving(tmp_path, monkeypatch, minutes=1, seconds_per_step=20, end=12)
-    assert saved == ["model_final", "resume_0000005", "resume_0000008"]
-    assert (tmp_path / "last_checkpoint").read_text() == "model_final.pth"
+    assert saved == ["model_final", "resume_0000008", "resume_0000011"]
+    assert (tmp_path / "last_checkpoint").read_text() == "resume_0000011.pth"
 
 
 def test_saves_before_evaluations_unless_it_has_just_saved(tmp_path, monkeypatch):
     saved = run_saving(tmp_path, monkeypatch, period=6, eval_period=3)
-    assert saved == ["model_0000005", "model_final", "resume_0000002"]
+    assert saved == ["model_0000005", "model_final", "resume_0000002", "resume_0000008"]
 
 
 def test_what_a_given_up_attempt_left_is_deleted(tmp_path, monkeypatch):
     for number in (1, 2, 8):
         (tmp_path / f"resume_000000{number}.pth").write_text("")
     assert run_saving(tmp_path, monkeypatch, start=3, end=5, eval_period=4) == [
-        "model_final", "resume_0000002", "resume_0000003",
+        "model_final", "resume_0000003", "resume_0000004",
     ]  # fmt: skip
 
 
@@ -158,4 +184,4 @@ def test_stops_with_a_checkpoint(tmp_path, monkeypatch):
 
 
 def test_a_stop_in_the_last_step_is_left_to_the_evaluation(tmp_path, monkeypatch):
-    assert run_saving(tmp_path, monkeypatch, stop_after=8) == ["model_final"]
+    assert run_saving(tmp_path, monkeypatch, stop_after=8) == ["model_final", "resume_0000008"]

@@ -52,7 +52,9 @@ def test_trains_evaluates_and_keeps_files(tiny_cfg):
     for name in ("model_final.pth", "model_best.pth", "last_checkpoint", "metrics.json"):
         assert os.path.isfile(os.path.join(out, name)), name
     with open(os.path.join(out, "last_checkpoint")) as f:
-        assert f.read() == "model_final.pth"  # not the best one, which cannot be resumed
+        assert f.read() == "resume_0000005.pth"  # not those of weights only, which cannot be resumed
+    final = torch.load(os.path.join(out, "model_final.pth"), weights_only=True)
+    assert "trainer" not in final and final["iteration"] == 5 and final["model_card"]["categories"]
     with open(os.path.join(out, "metrics.json")) as f:
         assert any("segm/AP" in json.loads(line) for line in f)
     assert not [name for name in os.listdir(out) if name.endswith(".partial")]
@@ -97,7 +99,7 @@ def test_resume_without_checkpoint_starts_anew(tiny_cfg):
 
 def test_resume_with_another_setup_is_explained(tiny_cfg):
     train(tiny_cfg)
-    path = os.path.join(tiny_cfg.OUTPUT_DIR, "model_final.pth")
+    path = os.path.join(tiny_cfg.OUTPUT_DIR, "resume_0000005.pth")
     broken = torch.load(path, weights_only=True)
     broken["trainer"]["_trainer"]["optimizer"]["param_groups"].pop()
     torch.save(broken, path)

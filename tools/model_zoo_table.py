@@ -34,6 +34,8 @@ cfg = model_zoo.get_config("mmdet/solov2_R50_3x")
 ```
 
 ```bash
+solo-d2 zoo list SOLOv2 R50
+solo-d2 zoo download mmdet/solov2_R50_3x
 python train_net.py --config-file configs/zoo/mmdet/solov2_R50_3x.yaml --eval-only
 python train_net.py --config-file configs/SOLOv2/solov2_R50_1x.yaml MODEL.WEIGHTS solo_d2://mmdet/solov2_R50_3x
 python tools/convert_checkpoint.py --input solo_d2://mmdet/solov2_R50_3x --output solov2_R50_3x.safetensors

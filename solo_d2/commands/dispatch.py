@@ -31,6 +31,9 @@ COMMANDS = {
     "visualize labels": "draw labels over their images",
     "visualize correspondences": "draw the matches of a pre-trained backbone",
     "freesolo": "run all stages of FreeSOLO, from images to a segmenter",
+    "zoo list": "list published models",
+    "zoo show": "print the source, license and file of a published model",
+    "zoo download": "download published models",
     "env": "print the environment, for bug reports",
 }
 

@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from solo_d2.commands import train as train_command
 from solo_d2.config.loading import load_config
-from solo_d2.engine import time_budget
+from solo_d2.engine import run, time_budget
 from solo_d2.engine.run_config import build_cfg, build_parser, read_cfg
 from solo_d2.engine.time_budget import fit_to_budget, scale_schedule, time_steps
 from solo_d2.engine.train_step import TrainStep
@@ -63,8 +62,8 @@ def test_the_command_trains_within_the_budget_and_evaluates(tiny_cfg, monkeypatc
     tiny_cfg.SOLVER.MAX_MINUTES = 1
     clock = Clock()
     slow_steps(monkeypatch, clock, 3.0)
-    monkeypatch.setattr(train_command, "fit_to_budget", partial(fit_to_budget, clock=clock))
-    assert train_command.train(tiny_cfg, False)["segm"]["AP"] > 90
+    monkeypatch.setattr(run, "fit_to_budget", partial(fit_to_budget, clock=clock))
+    assert run.train(tiny_cfg, False)["segm"]["AP"] > 90
     assert clock.now - 1000 == (5 + 14) * 3 <= 60
 
 

@@ -72,6 +72,7 @@ bench: setup
 	$(PY) benchmarks/bench_solov2.py
 	$(PY) benchmarks/bench_matrix_nms.py
 	$(PY) benchmarks/bench_restore.py
+	$(PY) benchmarks/bench_loader.py
 	$(PY) benchmarks/bench_solo_memory.py
 	$(PY) benchmarks/bench_condinst.py
 	$(PY) benchmarks/bench_panoptic.py

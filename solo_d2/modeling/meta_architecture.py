@@ -12,6 +12,7 @@ from detectron2.modeling import META_ARCH_REGISTRY, Backbone, build_backbone
 from detectron2.structures import BitMasks, ImageList, Instances
 from detectron2.utils.events import get_event_storage, has_event_storage
 from solo_d2.layers import convert_deform_convs
+from solo_d2.structures import RunMasks
 
 Shape = tuple[int, ...]
 
@@ -218,14 +219,16 @@ class DenseSegmenter(MetaArchitecture):
         raise NotImplementedError
 
 
-def ground_truth_masks(instances: Instances) -> Tensor:
-    """Returns ``gt_masks`` as (n, H, W) bool, from bit masks or polygons.
+def ground_truth_masks(instances: Instances) -> Tensor | RunMasks:
+    """Returns ``gt_masks`` as runs if they are such, else as (n, H, W) bool, from bit masks or polygons.
 
     Detectron2 omits the field for images without annotations, which means no masks.
     """
     if not instances.has("gt_masks"):
         return torch.zeros(0, *instances.image_size, dtype=torch.bool, device=instances.gt_classes.device)
     masks = instances.gt_masks
+    if isinstance(masks, RunMasks):
+        return masks
     if not isinstance(masks, BitMasks):
         masks = BitMasks.from_polygon_masks(masks, *instances.image_size)
     return masks.tensor.to(instances.gt_classes.device)

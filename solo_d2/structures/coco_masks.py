@@ -4,13 +4,17 @@ pycocotools trusts its input. Its memory and time grow with the length of an out
 image, and its decoder of compressed RLE reads past a malformed end. So every input is checked first.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import mul, sub
 
 import numpy as np
+import torch
 from pycocotools import mask as coco_mask
 
-from solo_d2.utils.json_values import LARGEST_NUMBER, is_number
+from solo_d2.utils.json_values import LARGEST_NUMBER, are_numbers, is_number
+
+from .masks import RunMasks
 
 NO_MASK, EMPTY_MASK = "no segmentation", "empty mask"
 FAR_OUTSIDE = "polygon far outside its image"
@@ -151,19 +155,18 @@ def _measure_polygons(polygons: list, height: int, width: int) -> Measures:
         raise BrokenRecord(problem)
     if len(kept) < len(polygons):
         fixed = "unusable polygon parts dropped"
-    points = np.concatenate([np.asarray(polygon, np.float64).reshape(-1, 2) for polygon in kept])
-    low = np.clip(points.min(axis=0), 0, (width, height))
-    high = np.clip(points.max(axis=0), 0, (width, height))
-    inside = bool((points >= 0).all() and (points <= (width, height)).all())
-    area = sum(_enclosed_area(polygon) for polygon in kept)
+    x, y = ([value for polygon in kept for value in polygon[axis::2]] for axis in (0, 1))
+    corners = (min(x), min(y), max(x), max(y))
+    left, top, right, bottom = inside = clip_corners(corners, height, width)
+    area = float(sum(_enclosed_area(polygon) for polygon in kept))
     # A polygon whose area exceeds its outline's length is wide enough to cover a pixel, so its exact area is
     # used. Otherwise, or if parts may overlap or leave the image, the raster decides.
-    if len(kept) > 1 or not inside or area <= _outline(kept[0]):
+    if len(kept) > 1 or inside != corners or area <= _outline(kept[0]):
         area = float(coco_mask.area(pack(kept, height, width)))
         if area == 0:
             raise BrokenRecord(EMPTY_MASK)
-    left, top, right, bottom = (float(value) for value in (*low, *high))
-    return Measures(kept, area, (left, top, right - left, bottom - top), fixed)
+    box = (float(left), float(top), float(right - left), float(bottom - top))
+    return Measures(kept, area, box, fixed)
 
 
 def _plain_polygons(polygons: list) -> tuple[list, str]:
@@ -188,7 +191,7 @@ def _is_pair(value: object) -> bool:
 
 
 def _polygon_problem(polygon: object, height: int, width: int) -> str:
-    if not isinstance(polygon, list) or not all(is_number(value) for value in polygon):
+    if not isinstance(polygon, list) or not are_numbers(polygon):
         return "polygon with something that is not a number"
     if len(polygon) % 2:
         return "polygon with an odd number of coordinates"
@@ -199,13 +202,28 @@ def _polygon_problem(polygon: object, height: int, width: int) -> str:
 
 def _outline(polygon: Sequence[float]) -> float:
     """Returns the length of a closed polygon's outline in pixels; an edge counts its longer extent."""
-    points = np.asarray(polygon, np.float64).reshape(-1, 2)
-    return float(np.abs(points - np.roll(points, -1, axis=0)).max(axis=1).sum())
+    wide, high = (map(abs, map(sub, own, _following(own))) for own in (polygon[::2], polygon[1::2]))
+    return sum(map(max, wide, high))
 
 
 def _enclosed_area(polygon: list[float]) -> float:
-    x, y = np.asarray(polygon, np.float64).reshape(-1, 2).T
-    return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
+    x, y = polygon[::2], polygon[1::2]
+    return abs(sum(map(mul, x, _following(y))) - sum(map(mul, y, _following(x)))) / 2
+
+
+def _following(values: Sequence[float]) -> list[float]:
+    return [*values[1:], values[0]]
+
+
+def clip_corners(corners: Sequence[float], height: int, width: int) -> tuple[float, float, float, float]:
+    """Clips left, top, right and bottom to an image."""
+    left, top, right, bottom = corners
+    return (
+        min(max(left, 0.0), width),
+        min(max(top, 0.0), height),
+        min(max(right, 0.0), width),
+        min(max(bottom, 0.0), height),
+    )
 
 
 def _measure_rle(rle: dict, height: int, width: int) -> Measures:
@@ -232,7 +250,7 @@ def _read_runs(rle: dict, height: int, width: int) -> np.ndarray:
     if rle.get("size") != [height, width]:
         raise BrokenRecord("RLE whose size is not the image's")
     if isinstance(counts, str):
-        runs = _parse_counts(counts)
+        runs = _parse_counts([counts])[0]
     elif isinstance(counts, list) and all(isinstance(run, int) and run <= pixels for run in counts):
         runs = np.array(counts, np.int64)
     else:
@@ -242,19 +260,82 @@ def _read_runs(rle: dict, height: int, width: int) -> np.ndarray:
     return runs
 
 
-def _parse_counts(text: str) -> np.ndarray:
-    """Decodes a compressed RLE's run lengths: little-endian 5-bit digits, differences from the fourth on."""
-    codes = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8).astype(np.int64) - 48
-    if len(codes) == 0 or codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
-        raise BrokenRecord("malformed RLE")
+def _parse_counts(texts: Sequence[str | bytes]) -> tuple[np.ndarray, np.ndarray]:
+    """Decodes run lengths of compressed RLEs: little-endian 5-bit digits, differences from the fourth on.
+
+    Args:
+        texts: The counts of M masks; at least one.
+
+    Returns:
+        The run lengths, mask after mask, and their number per mask, (M,); both int64.
+
+    Raises:
+        BrokenRecord: If a text is malformed.
+    """
+    encoded = [t.encode("utf-8", "surrogatepass") if isinstance(t, str) else t for t in texts]
+    codes = np.frombuffer(b"".join(encoded), np.uint8) - np.uint8(48)
+    sizes = np.array([len(text) for text in encoded])
+    stops = sizes.cumsum()
     last = (codes & 32) == 0
-    starts = np.concatenate([[0], np.flatnonzero(last)[:-1] + 1])
-    place = np.arange(len(codes)) - np.repeat(starts, np.diff([*starts, len(codes)]))
-    if place.max() >= _MOST_DIGITS:
+    if sizes.min() == 0 or codes.max() > 63 or not last[stops - 1].all():
         raise BrokenRecord("malformed RLE")
-    values = np.add.reduceat((codes & 31) << (_COUNT_BITS * place), starts)
-    negative = (codes[last] & 16) != 0
-    values = values - (negative.astype(np.int64) << (_COUNT_BITS * (place[last] + 1)))
-    values[1::2] = np.cumsum(values[1::2])
-    values[2::2] = np.cumsum(values[2::2])
-    return values
+    ends = np.flatnonzero(last) + 1
+    digits = np.diff(ends, prepend=0)
+    if digits.max() > _MOST_DIGITS:
+        raise BrokenRecord("malformed RLE")
+    place = np.arange(len(codes)) - np.repeat(ends - digits, digits)
+    values = np.add.reduceat((codes & 31).astype(np.int64) << (_COUNT_BITS * place), ends - digits)
+    values -= (codes[ends - 1] & 16 != 0).astype(np.int64) << (_COUNT_BITS * digits)
+    per_mask = np.add.reduceat(last, stops - sizes, dtype=np.int64)
+    return _add_up(values, per_mask), per_mask
+
+
+def _add_up(values: np.ndarray, per_mask: np.ndarray) -> np.ndarray:
+    """Adds to each of a mask's values from the fourth on the result for the value two before it."""
+    firsts = per_mask.cumsum() - per_mask
+    # Rows of two make even and odd positions columns, whose running sums are wanted per mask.
+    rows = (per_mask + 1) // 2
+    row_firsts = rows.cumsum() - rows
+    place = np.arange(len(values)) + np.repeat(2 * row_firsts - firsts, per_mask)
+    pairs = np.zeros((int(rows.sum()), 2), np.int64)
+    pairs.ravel()[place] = values
+    pairs[row_firsts, 0] = 0  # the first value is in no sum
+    sums = pairs.cumsum(0)
+    sums -= np.repeat(sums[row_firsts] - pairs[row_firsts], rows, axis=0)
+    added = sums.ravel()[place]
+    added[firsts] = values[firsts]
+    return added
+
+
+def runs_of_rle(rles: Sequence[Mapping], height: int, width: int) -> RunMasks:
+    """Converts compressed RLEs of one image to runs, without making dense masks.
+
+    Args:
+        rles: Each with the key "counts".
+        height: Of the image, in pixels.
+        width: Of the image, in pixels.
+
+    Raises:
+        BrokenRecord: If one is malformed or of another size.
+    """
+    if not rles or not height * width:
+        return RunMasks(torch.zeros(0, 3, dtype=torch.int32), torch.zeros(len(rles)).long(), (height, width))
+    values, per_mask = _parse_counts([rle["counts"] for rle in rles])
+    firsts = per_mask.cumsum() - per_mask
+    if (values < 0).any() or (np.add.reduceat(values, firsts) != height * width).any():
+        raise BrokenRecord("malformed RLE")
+    inside = (np.arange(len(values)) - np.repeat(firsts, per_mask)) % 2 == 1
+    # Every mask has all pixels of the image, so mask and column are one running number.
+    ends = values.cumsum()[inside & (values > 0)]
+    starts = ends - values[inside & (values > 0)]
+    columns, tops = np.divmod(starts, height)
+    last_columns, bottoms = np.divmod(ends - 1, height)
+    spans = last_columns - columns + 1
+    run = np.repeat(np.arange(len(spans)), spans)
+    offset = np.arange(len(run)) - np.repeat(spans.cumsum() - spans, spans)
+    mask, column = np.divmod(columns[run] + offset, width)
+    top = np.where(offset == 0, tops[run], 0)
+    bottom = np.where(offset == spans[run] - 1, bottoms[run] + 1, height)
+    runs = np.stack([column, top, bottom], axis=1).astype(np.int32)
+    counts = np.bincount(mask, minlength=len(rles))
+    return RunMasks(torch.from_numpy(runs), torch.from_numpy(counts), (height, width))

@@ -1,5 +1,6 @@
 """Kinds of values in JSON files of annotations; booleans are no numbers."""
 
+import math
 from typing import TypeGuard
 
 # Larger integers are not exact as floats, with which evaluation computes.
@@ -12,6 +13,16 @@ def is_number(value: object) -> TypeGuard[float]:
     if not isinstance(value, int | float) or isinstance(value, bool):
         return False
     return -LARGEST_NUMBER <= value <= LARGEST_NUMBER  # false for NaN
+
+
+def are_numbers(values: list) -> bool:
+    """Returns True if all values of a JSON list are numbers as of :func:`is_number`, in little time."""
+    if not set(map(type, values)) <= {int, float}:
+        return all(map(is_number, values))
+    if not values:
+        return True
+    bounded = -LARGEST_NUMBER <= min(values) and max(values) <= LARGEST_NUMBER
+    return bounded and not math.isnan(sum(values))
 
 
 def is_whole(value: object) -> TypeGuard[int]:

@@ -1,7 +1,7 @@
 """The mapper for training on instances.
 
 Unlike Detectron2's, every sample has all ground-truth fields, even without annotations, and additional fields
-of annotations are kept. The image file is opened once.
+of annotations are kept. The image file is opened once. Bit masks are never dense (:class:`RunMasks`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,11 +14,13 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetMapper
 from detectron2.data import detection_utils as utils
 from detectron2.data import transforms as T
-from detectron2.structures import BitMasks, Instances, PolygonMasks
+from detectron2.structures import Instances, PolygonMasks
 from solo_d2.data.augmentations.color import StrongColor
 from solo_d2.data.augmentations.resize import KeepOnePixel, ScaleJitter
 from solo_d2.utils.image_file import read_image, read_labels
 from solo_d2.utils.settings import build
+
+from .annotation_masks import transform_masks
 
 _ANNOTATIONS = ("annotations", "sem_seg_file_name")
 # Annotation fields that transforms need.
@@ -106,17 +108,18 @@ class InstanceMapper(DatasetMapper):
         self, annotations: Sequence[Mapping], transforms: T.Transform, size: tuple[int, int]
     ) -> Instances:
         """Returns the instances that are not empty after the transforms."""
-        keys = _GEOMETRY if self.use_instance_mask else _GEOMETRY[:-1]
+        polygons = self.use_instance_mask and self.instance_mask_format == "polygon"
+        keys = _GEOMETRY if polygons else _GEOMETRY[:-1]
         moved = [
             utils.transform_instance_annotations({k: a[k] for k in keys if k in a}, transforms, size)
             for a in annotations
         ]
         instances = utils.annotations_to_instances(moved, size, mask_format=self.instance_mask_format)
-        if not moved and self.use_instance_mask:
-            polygons = self.instance_mask_format == "polygon"
-            instances.gt_masks = (
-                PolygonMasks([]) if polygons else BitMasks(torch.zeros(0, *size, dtype=torch.bool))
-            )
+        if polygons and not moved:
+            instances.gt_masks = PolygonMasks([])
+        elif self.use_instance_mask and not polygons and (not moved or "segmentation" in annotations[0]):
+            masks = [a["segmentation"] for a in annotations]
+            instances.gt_masks = transform_masks(masks, transforms, size)
         _add_extra_fields(instances, annotations)
         if self.recompute_boxes and instances.has("gt_masks"):
             instances.gt_boxes = instances.gt_masks.get_bounding_boxes()

@@ -7,8 +7,9 @@ import torch
 
 from detectron2.config import CfgNode, configurable
 from detectron2.data import MetadataCatalog
-from detectron2.structures import BitMasks, Instances
+from detectron2.structures import Instances
 from solo_d2.data.datasets.panoptic_format import THINGS_NAME
+from solo_d2.structures import RunMasks
 from solo_d2.utils.panoptic_png import read_id_colors, rgb_to_ids, segment_indices
 
 from .instance import InstanceMapper, as_planes
@@ -86,9 +87,8 @@ class PanopticMapper(InstanceMapper):
             for index, segment in enumerate(segments)
             if segment["isthing"] and not segment.get("iscrowd") and areas[index + 1]
         ]
-        masks = place[None] == np.array(things, np.uint16)[:, None, None] + 1
         instances = Instances(place.shape)
-        instances.gt_masks = BitMasks(torch.from_numpy(masks))
+        instances.gt_masks = _runs_of_labels(place, np.array(things, np.int64) + 1)
         instances.gt_boxes = instances.gt_masks.get_bounding_boxes()
         classes = [self.thing_labels[segments[index]["category_id"]] for index in things]
         instances.gt_classes = torch.tensor(classes, dtype=torch.int64)
@@ -97,6 +97,25 @@ class PanopticMapper(InstanceMapper):
     def _semantic(self, place: np.ndarray, segments: Sequence[Mapping]) -> np.ndarray:
         labels = [0 if s["isthing"] else self.stuff_labels[s["category_id"]] for s in segments]
         return np.array([self.ignore_value, *labels], np.int64)[place]
+
+
+def _runs_of_labels(place: np.ndarray, labels: np.ndarray) -> RunMasks:
+    """Returns the masks of some labels of a map (H, W); each has at least one pixel."""
+    height, width = place.shape
+    by_column = place.T.ravel()
+    is_start = np.ones(height * width, np.bool_)
+    is_start[1:] = by_column[1:] != by_column[:-1]
+    is_start[::height] = True
+    starts = np.flatnonzero(is_start)
+    column, top = np.divmod(starts, height)
+    runs = np.stack([column, top, top + np.diff(starts, append=height * width)], axis=1).astype(np.int32)
+    owners = np.full(int(place.max()) + 1, len(labels))
+    owners[labels] = np.arange(len(labels))
+    owner = owners[by_column[starts]]
+    order = owner.argsort(kind="stable")
+    counts = np.bincount(owner, minlength=len(labels) + 1)[: len(labels)]
+    chosen = runs[order[: counts.sum()]]
+    return RunMasks(torch.from_numpy(chosen), torch.from_numpy(counts), (height, width))
 
 
 def panoptic_labels(metadata) -> tuple[dict[int, int], dict[int, int]]:

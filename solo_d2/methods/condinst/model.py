@@ -21,6 +21,7 @@ from solo_d2.modeling.meta_architecture import (
     ground_truth_masks,
     has_mask,
 )
+from solo_d2.structures import RunMasks
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.settings import arguments, build, naming_keys
 
@@ -174,7 +175,7 @@ class CondInst(DenseSegmenter):
         return losses
 
     def assign_targets(
-        self, points: Points, instances: Sequence[Instances], masks: Sequence[Tensor]
+        self, points: Points, instances: Sequence[Instances], masks: Sequence[Tensor | RunMasks]
     ) -> PointTargets:
         """Assigns one batch's ground truth to locations; see :func:`assign_point_targets`."""
         return assign_point_targets(
@@ -221,7 +222,7 @@ class CondInst(DenseSegmenter):
         mask_features: Tensor,
         points: Points,
         targets: PointTargets,
-        masks: Sequence[Tensor],
+        masks: Sequence[Tensor | RunMasks],
         learnable: Tensor | None,
     ) -> Tensor:
         """Computes the mean dice loss of sampled positives; without any, 0 that depends on all outputs."""
@@ -240,7 +241,7 @@ class CondInst(DenseSegmenter):
         return torch.where(filled.flatten(), dice, 0).sum() / filled.sum().clamp(min=1)
 
     def _semantic_loss(
-        self, features: dict[str, Tensor], instances: Sequence[Instances], masks: Sequence[Tensor]
+        self, features: dict[str, Tensor], instances: Sequence[Instances], masks: Sequence[Tensor | RunMasks]
     ) -> Tensor:
         """Computes the semantic branch's focal loss: the sum over the number of foreground pixels."""
         assert self.semantic_branch is not None

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from solo_d2.structures import mass_centers
+from solo_d2.structures import RunMasks, mass_centers
 from solo_d2.utils.device import copy_to_device
 
 from .points import PointGenerator, Points, PointTargets
@@ -27,7 +27,7 @@ def assign_point_targets(
     points: Points,
     boxes: Sequence[Tensor],
     classes: Sequence[Tensor],
-    masks: Sequence[Tensor],
+    masks: Sequence[Tensor | RunMasks],
     *,
     num_classes: int,
     pos_radius: float,
@@ -39,8 +39,8 @@ def assign_point_targets(
         points: Their locations.
         boxes: Per image (n, 4) float XYXY in network-input pixels.
         classes: Per image (n,) int64.
-        masks: Per image (n, h, w) bool at the image's own, unpadded size. The center of an empty mask is the
-            origin, as in the published models.
+        masks: Per image (n, h, w) bool at the image's own, unpadded size, or its runs. The center of
+            an empty mask is the origin, as in the published models.
         num_classes: The label of background.
         pos_radius: Half side of the center region in strides; the region ends at the box.
 
@@ -124,7 +124,7 @@ def _smallest_owner(cell: Tensor, claimed: Tensor, boxes: Tensor, num_cells: int
 @torch.no_grad()
 def assign_semantic_targets(
     classes: Sequence[Tensor],
-    masks: Sequence[Tensor],
+    masks: Sequence[Tensor | RunMasks],
     size: tuple[int, int],
     *,
     stride: int,
@@ -134,7 +134,7 @@ def assign_semantic_targets(
 
     Args:
         classes: Per image (n,) int64.
-        masks: Per image (n, H, W) bool at the image's own, unpadded size.
+        masks: Per image (n, H, W) bool at the image's own, unpadded size, or its runs.
         size: The map's height and width; times ``stride`` it is the padded input.
         stride: Input pixels per map pixel.
         num_classes: The label of background.
@@ -151,9 +151,9 @@ def assign_semantic_targets(
 
 
 def _smallest_class(
-    classes: Tensor, masks: Tensor, size: tuple[int, int], stride: int, num_classes: int
+    classes: Tensor, masks: Tensor | RunMasks, size: tuple[int, int], stride: int, num_classes: int
 ) -> Tensor:
-    order = masks.flatten(1).sum(1).argsort(stable=True)
+    order = mass_centers(masks)[1].argsort(stable=True)
     covered = sample_masks(masks, stride, size)[order]
     nothing = torch.ones(1, *size, dtype=torch.bool, device=classes.device)
     # argmax returns the first maximum: the smallest mask that covers the pixel, else the background row.
@@ -226,16 +226,18 @@ def _best_positives(owner: Tensor, scores: Tensor, limit: int) -> Tensor:
     return torch.zeros_like(kept).scatter_(1, order, kept)
 
 
-def sample_masks(masks: Tensor, stride: int, size: tuple[int, int]) -> Tensor:
+def sample_masks(masks: Tensor | RunMasks, stride: int, size: tuple[int, int]) -> Tensor:
     """Pads binary masks right and below and reads the pixel in the middle of every block.
 
     Args:
-        masks: (N, h, w) bool.
+        masks: (N, h, w) bool, or runs.
         stride: Side of the blocks in pixels; the pixel is the one at ``stride // 2``.
         size: Target height and width; ``size * stride`` is the padded size, at least (h, w).
 
     Returns:
         (N, *size) bool.
     """
+    if isinstance(masks, RunMasks):
+        return masks.count_taps(stride, (stride // 2,), size).bool()
     grid = masks[:, stride // 2 :: stride, stride // 2 :: stride]
     return F.pad(grid, (0, size[1] - grid.shape[2], 0, size[0] - grid.shape[1]))

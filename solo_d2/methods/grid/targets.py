@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from solo_d2.structures import mass_centers
+from solo_d2.structures import RunMasks, mass_centers
 from solo_d2.utils.device import copy_to_device
 
 from .layout import GridLayout, GridTargets
@@ -39,7 +39,7 @@ def assign_grid_targets(
     layout: GridLayout,
     boxes: Sequence[Tensor],
     classes: Sequence[Tensor],
-    masks: Sequence[Tensor],
+    masks: Sequence[Tensor | RunMasks],
     feature_size: tuple[int, int],
     *,
     num_classes: int,
@@ -55,7 +55,7 @@ def assign_grid_targets(
         layout: The model's levels.
         boxes: Per image (n, 4) float XYXY in network-input pixels; their size decides the levels.
         classes: Per image (n,) int64.
-        masks: Per image (n, h, w) bool at the image's own, unpadded size.
+        masks: Per image (n, h, w) bool at the image's own, unpadded size, or its runs.
         feature_size: Height and width of the finest masks; times ``mask_strides[0]`` it is the padded input.
         num_classes: The label of background cells.
         sigma: Center region's sides as a fraction of the box's.
@@ -102,7 +102,7 @@ def assign_grid_targets(
     )
 
 
-def _small_masks(masks: Sequence[Tensor], stride: int, padded_size: tuple[int, int]) -> Tensor:
+def _small_masks(masks: Sequence[Tensor | RunMasks], stride: int, padded_size: tuple[int, int]) -> Tensor:
     """Returns all instances' masks at 1 / ``stride`` of the padded size: (N, h, w) bool."""
     size = (padded_size[0] // stride, padded_size[1] // stride)
     return torch.cat([downsample_masks(m, stride, size) for m in masks])
@@ -159,22 +159,24 @@ def _last_owner(cells: Tensor, positive: Tensor, num_cells: int) -> Tensor:
     return owner[:-1]
 
 
-def downsample_masks(masks: Tensor, stride: int, size: tuple[int, int]) -> Tensor:
+def downsample_masks(masks: Tensor | RunMasks, stride: int, size: tuple[int, int]) -> Tensor:
     """Pads binary masks right and below, then shrinks them as an 8-bit bilinear image resize would.
 
     At an even factor, such a resize reads only the central 2x2 pixels of each block, and rounding makes the
     result true if at least two of the four are. A tiny object can thus vanish.
 
     Args:
-        masks: (N, h, w) bool.
+        masks: (N, h, w) bool, or runs.
         stride: Pixels per target pixel, even.
         size: Target height and width; ``size * stride`` is the padded size, at least (h, w).
 
     Returns:
         (N, *size) bool.
     """
-    pixels = masks.view(torch.uint8)
     low, high = stride // 2 - 1, stride // 2
+    if isinstance(masks, RunMasks):
+        return masks.count_taps(stride, (low, high), size) >= 2
+    pixels = masks.view(torch.uint8)
 
     def tap(y: int, x: int) -> Tensor:
         grid = pixels[:, y::stride, x::stride]

@@ -16,6 +16,11 @@ def hash_file(path: str | os.PathLike) -> str:
     return digest.hexdigest()
 
 
+def hash_bytes(content: bytes) -> str:
+    """Returns the SHA-256 of bytes."""
+    return hashlib.sha256(content).hexdigest()
+
+
 def hash_value(value: object) -> str:
     """Returns the SHA-256 of a value made of JSON's types, in any order of keys; tuples count as lists."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -6,12 +6,19 @@ import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import sub
 from pathlib import Path
 from typing import Any, TypeGuard
 
 import numpy as np
 
-from solo_d2.structures.coco_masks import NO_MASK, BrokenRecord, Measures, measure_segmentation
+from solo_d2.structures.coco_masks import (
+    NO_MASK,
+    BrokenRecord,
+    Measures,
+    clip_corners,
+    measure_segmentation,
+)
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.image_file import DeepImage, UnreadableImage, read_size
 from solo_d2.utils.json_values import is_box, is_id, is_number, is_whole
@@ -353,21 +360,16 @@ def _box_fits(box: list[float], measured: Sequence[float], height: int, width: i
     """Returns True if [x, y, width, height] is close to the mask's box inside its image."""
     left, top, wide, high = box
     own = _corners(measured)
-    given = _inside(_corners(box), height, width)
-    if max(abs(one - other) for one, other in zip(own, given, strict=True)) <= _CLOSE_EDGES:
+    given = clip_corners(_corners(box), height, width)
+    if max(map(abs, map(sub, own, given))) <= _CLOSE_EDGES:
         return True
-    fit, as_corners = _iou(own, given), _iou(own, _inside((left, top, wide, high), height, width))
+    fit, as_corners = _iou(own, given), _iou(own, clip_corners((left, top, wide, high), height, width))
     return fit >= _FITTING_IOU and not (as_corners >= _SAME_IOU and as_corners > fit)
 
 
 def _corners(box: Sequence[float]) -> tuple[float, ...]:
     left, top, wide, high = box
     return left, top, left + wide, top + high
-
-
-def _inside(corners: Sequence[float], height: int, width: int) -> tuple[float, ...]:
-    limits = (width, height, width, height)
-    return tuple(min(max(value, 0.0), limit) for value, limit in zip(corners, limits, strict=True))
 
 
 def _iou(one: Sequence[float], other: Sequence[float]) -> float:

@@ -4,6 +4,7 @@ import logging
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from solo_d2.utils.errors import InputError
 from solo_d2.utils.json_file import is_plain_utf8, read_json, write_json
 
 from .catalogs import DEFAULT_CACHE, forget_dataset
+from .coco_cache import check_once
 from .coco_cleaning import Findings, check_sections, clean_categories, clean_coco, id_order
 from .numbering import original_id, renumber
 from .usable_share import MAX_SKIPPED, check_learnable
@@ -45,12 +47,18 @@ def read_coco(
     Raises:
         InputError: A path is wrong, the file is not COCO, or it holds nothing usable, or too little.
     """
+    cleaned, findings = _read_checked(json_file, image_root, boxes_only, max_skipped)
+    findings.log(logger, json_file)
+    return cleaned, findings
+
+
+def _read_checked(
+    json_file: str | os.PathLike, image_root: str | os.PathLike, boxes_only: bool, max_skipped: float
+) -> tuple[dict, Findings]:
     content = read_json(json_file, "annotation file")
     if not Path(image_root).is_dir():
         raise InputError(f"image folder {image_root} of {json_file} does not exist")
-    cleaned, findings = clean_coco(content, json_file, image_root, boxes_only, max_skipped)
-    findings.log(logger, json_file)
-    return cleaned, findings
+    return clean_coco(content, json_file, image_root, boxes_only, max_skipped)
 
 
 def read_annotations(json_file: str | os.PathLike) -> dict:
@@ -78,13 +86,13 @@ def register_coco_format(
 
     Broken records are skipped and reported by count and first examples; fields that follow from the mask are
     filled in. After any change, or if the file is not plain UTF-8, training and evaluators use the cleaned
-    file ``<cache_dir>/<name>.json``.
+    file ``<cache_dir>/<name>.json``. Large files are checked once, see :func:`check_once`.
 
     Args:
         name: Name of the data set.
         json_file: COCO instance annotations: polygons, compressed or uncompressed RLE, or a mixture.
         image_root: Folder that the file names in it are relative to.
-        cache_dir: Folder of the cleaned copy.
+        cache_dir: Folder of the cleaned copy and of ``<name>.cache``.
         boxes_only: Whether annotations may have boxes without masks, which suffices to evaluate boxes.
         max_skipped: Greatest share of the images, and of the annotations, that may be skipped.
         for_training: Whether the set must have an object to learn.
@@ -99,7 +107,14 @@ def register_coco_format(
         InputError: A path is wrong, the file is not COCO, it holds nothing usable, or too little, or its
             classes are not the model's.
     """
-    cleaned, findings = read_coco(json_file, image_root, boxes_only, max_skipped)
+    cleaned, findings = check_once(
+        json_file,
+        image_root,
+        [boxes_only, max_skipped],
+        Path(cache_dir) / f"{name}.cache",
+        partial(_read_checked, json_file, image_root, boxes_only, max_skipped),
+    )
+    findings.log(logger, json_file)
     if for_training:
         check_learnable(cleaned, json_file)
     cleaned, original_ids = renumber(cleaned, json_file, classes)

@@ -9,6 +9,7 @@ from solo_d2.utils.json_values import is_id, whole_number
 
 from .problems import Problems
 
+BACKSLASHES = "file name with backslashes"
 SPELLED_ID = "id written as text or as a decimal number"
 
 Id = int | str
@@ -65,7 +66,7 @@ def plain_image(record: object, root: Path, fixed: Problems) -> object:
     name = record.get("file_name")
     if isinstance(name, str) and with_slashes(name, root) != name:
         changes["file_name"] = with_slashes(name, root)
-        fixed.add("file name with backslashes", name)
+        fixed.add(BACKSLASHES, name)
     number = record.get("id")
     if isinstance(number, float) and isinstance(whole_number(number), int):
         changes["id"] = whole_number(number)

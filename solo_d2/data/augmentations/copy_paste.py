@@ -55,7 +55,7 @@ class CopyPaste:
         if not len(objects):
             return sample
         count = np.random.randint(1, len(objects) + 1)
-        objects = objects[torch.from_numpy(np.sort(np.random.permutation(len(objects))[:count]))]
+        objects = _dense(objects[torch.from_numpy(np.sort(np.random.permutation(len(objects))[:count]))])
         size = tuple(sample["image"].shape[1:])
         shift = [_draw_shift(a, b) for a, b in zip(size, source["image"].shape[1:], strict=True)]
         masks = _shift(objects.gt_masks.tensor, shift, size)
@@ -63,7 +63,7 @@ class CopyPaste:
         pasted = pasted[_visible(objects.gt_masks.tensor, masks, self.max_covered)]
         cover = pasted.gt_masks.tensor.any(0)
 
-        own = sample["instances"]
+        own = _dense(sample["instances"])
         rest = own.gt_masks.tensor & ~cover
         kept = _with_masks(own, rest, [0, 0])[_visible(own.gt_masks.tensor, rest, self.max_covered)]
         image = torch.where(cover, _shift(source["image"], shift, size), sample["image"])
@@ -82,6 +82,12 @@ def _pastable(instances: Instances) -> Instances:
     if instances.has("gt_has_mask"):
         return instances[instances.gt_has_mask]
     return instances
+
+
+def _dense(instances: Instances) -> Instances:
+    """Returns the instances with stored masks, where theirs are made at every access."""
+    fields = {**instances.get_fields(), "gt_masks": BitMasks(instances.gt_masks.tensor)}
+    return Instances(instances.image_size, **fields)
 
 
 def _draw_shift(size: int, source_size: int) -> int:

@@ -135,12 +135,14 @@ def write(path: Path, kind: str, data: st.DataObject) -> None:
 
 
 def damage(path: Path, data: st.DataObject) -> None:
+    """Changes up to four bytes and may cut the end; the draws do not depend on the length, which varies."""
     content = bytearray(path.read_bytes())
-    for place in data.draw(st.lists(st.integers(0, max(len(content) - 1, 0)), max_size=4)):
+    for place in data.draw(st.lists(st.integers(0, 2**20), max_size=4)):
+        value = data.draw(st.integers(0, 255))
         if content:
-            content[place] = data.draw(st.integers(0, 255))
+            content[place % len(content)] = value
     if data.draw(st.integers(0, 4)) == 0:
-        del content[data.draw(st.integers(0, len(content))) :]
+        del content[data.draw(st.integers(0, 2**20)) % (len(content) + 1) :]
     path.write_bytes(content)
 
 

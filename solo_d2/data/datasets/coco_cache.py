@@ -1,13 +1,12 @@
 """Results of checking large annotation files, kept for a node's other processes and for later runs.
 
 A result counts only for the same bytes of the annotation file, unchanged image files, the same settings, and
-the same versions of Python and this package.
+the same version of this package.
 """
 
+import json
 import logging
-import marshal
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,8 +52,7 @@ def check_once(
     """
     if not os.path.isfile(json_file) or os.path.getsize(json_file) < SMALLEST_CACHED:
         return check()
-    versions = [__version__, sys.version, marshal.version]
-    key = hash_value([versions, hash_file(json_file), os.path.abspath(image_root), settings])
+    key = hash_value([__version__, hash_file(json_file), os.path.abspath(image_root), settings])
     found = _read(cache_file, key, image_root)
     if found is not None:
         return found
@@ -89,7 +87,7 @@ def _read(cache_file: Path, key: str, image_root: str | os.PathLike) -> Checked 
     head, payload = stored[: 2 * _DIGEST], stored[2 * _DIGEST :]
     if head[:_DIGEST] != key.encode() or head[_DIGEST:] != hash_bytes(payload).encode():
         return None
-    content, stamps, skipped, fixed = marshal.loads(payload)
+    content, stamps, skipped, fixed = json.loads(payload)
     if stamps != _stamps(content, image_root):
         return None
     logger.info("%s holds the result of an earlier check of the same annotations", cache_file)
@@ -102,7 +100,7 @@ def _write(
     if BACKSLASHES in findings.fixed or any(kind.startswith("image ") for kind, _ in findings.skipped):
         return
     stamps = _stamps(content, image_root)
-    payload = marshal.dumps((content, stamps, dict(findings.skipped), dict(findings.fixed)))
+    payload = json.dumps([content, stamps, dict(findings.skipped), dict(findings.fixed)]).encode()
     try:
         write_bytes(cache_file, f"{key}{hash_bytes(payload)}".encode() + payload, sync=False)
     except InputError as error:

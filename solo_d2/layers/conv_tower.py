@@ -27,12 +27,20 @@ def coordinate_channels(features: Tensor, axes: str = "xy") -> Tensor:
     batch, _, height, width = features.shape
     lines = {"x": (width, (1, 1, 1, width)), "y": (height, (1, 1, height, 1))}
     coordinates = [
-        torch.linspace(-1, 1, length, device=features.device, dtype=features.dtype)
-        .view(shape)
-        .expand(batch, 1, height, width)
+        _evenly_spaced(length, features).view(shape).expand(batch, 1, height, width)
         for length, shape in (lines[axis] for axis in axes)
     ]
     return torch.cat(coordinates, dim=1)
+
+
+def _evenly_spaced(length: int, like: Tensor) -> Tensor:
+    """Returns ``torch.linspace(-1, 1, length)``, which export would fix to the length of its example."""
+    dtype = torch.promote_types(like.dtype, torch.float32)
+    index = torch.arange(length, device=like.device, dtype=dtype)
+    step = 2 / torch.sym_max(length - 1, 1)
+    # From both ends, as linspace does: the values are symmetric.
+    values = torch.where(2 * index < length, step * index - 1, 1 - step * (length - 1 - index))
+    return values.to(like.dtype)
 
 
 def append_coordinates(features: Tensor, axes: str = "xy") -> Tensor:

@@ -39,3 +39,11 @@ def test_channels_alone_are_what_is_appended():
     features = torch.randn(2, 3, 4, 5)
     assert torch.equal(coordinate_channels(features, "yx"), append_coordinates(features, "yx")[:, 3:])
     assert torch.equal(coordinate_channels(features, "yx"), append_coordinates(features)[:, [4, 3]])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_every_length_is_evenly_spaced(dtype):
+    for length in [*range(1, 40), 152, 304]:
+        (line,) = coordinate_channels(torch.zeros(1, 1, 1, length, dtype=dtype), "x")[0, 0]
+        atol = 2 * torch.finfo(dtype).eps
+        torch.testing.assert_close(line, torch.linspace(-1, 1, length, dtype=dtype), atol=atol, rtol=0)

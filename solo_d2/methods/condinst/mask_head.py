@@ -133,7 +133,9 @@ class DynamicMaskHead(nn.Module):
         """D: all weights, layer by layer, (output, input) with coordinates x, y first; then all biases."""
         return sum(out * (inner + 1) for out, inner in self.layer_shapes)
 
-    def forward(self, features: Tensor, params: Tensor, locations: Tensor, sizes: Tensor) -> Tensor:
+    def forward(
+        self, features: Tensor, params: Tensor, locations: Tensor, sizes: Tensor, at_once: bool = False
+    ) -> Tensor:
         """Predicts masks; without gradients, in chunks that need only a fraction of the result's memory.
 
         Args:
@@ -141,11 +143,12 @@ class DynamicMaskHead(nn.Module):
             params: (B, M, D) float32.
             locations: (B, M, 2) x, y of the instances in input pixels.
             sizes: (B, M) sizes of interest in input pixels, the unit of relative coordinates.
+            at_once: Whether to predict without chunks even without gradients.
 
         Returns:
             (B, M, upsampling * h, upsampling * w) logits.
         """
-        if torch.is_grad_enabled():
+        if at_once or torch.is_grad_enabled():
             return self._predict(features, params, locations, sizes)
         batch, _, height, width = features.shape
         count = params.shape[1]
@@ -187,7 +190,7 @@ class DynamicMaskHead(nn.Module):
         on_coordinates, on_features = weight.split([self.num_coordinates, features.shape[1]], dim=3)
         seen = features.flatten(2)
         if self.coordinates != "none":
-            seen = torch.cat([self._pixels(features).expand(len(seen), -1, -1), seen], dim=1)
+            seen = torch.cat([self._pixels(features).expand(seen.shape[0], -1, -1), seen], dim=1)
         # W (p - x) / s = (W / s) p - (W / s) x: the first term joins the bias, the second the shared product.
         if self.coordinates == "relative":
             on_coordinates = on_coordinates / sizes[..., None, None]

@@ -152,7 +152,7 @@ class CondInst(DenseSegmenter):
         """Returns the detector's losses, "loss_mask" and, with a semantic branch, "loss_semantic"."""
         instances = self.ground_truth(batched_inputs)
         predictions = self.head([features[f] for f in self.in_features])
-        mask_features = self._mask_features(features)
+        mask_features = self.mask_features(features)
         points = self.point_generator.generate(predictions.sizes, mask_features.device)
         masks = [ground_truth_masks(x) for x in instances]
         learnable = has_mask(instances)
@@ -188,14 +188,19 @@ class CondInst(DenseSegmenter):
             pos_radius=self.pos_radius,
         )
 
-    def _mask_features(self, features: dict[str, Tensor]) -> Tensor:
+    def mask_features(self, features: dict[str, Tensor]) -> Tensor:
         """Returns (B, E, h / upsampling, w / upsampling) of the bottom branch."""
         if self.mask_branch is None:
             return features[self.mask_in_features[0]][:, :0]
         return self.mask_branch([features[f] for f in self.mask_in_features])
 
     def predict_masks(
-        self, predictions: PointPredictions, mask_features: Tensor, points: Points, index: Tensor
+        self,
+        predictions: PointPredictions,
+        mask_features: Tensor,
+        points: Points,
+        index: Tensor,
+        at_once: bool = False,
     ) -> Tensor:
         """Applies the mask heads of chosen locations.
 
@@ -204,6 +209,7 @@ class CondInst(DenseSegmenter):
             mask_features: Of the same images.
             points: The locations.
             index: (B, S) int64 in [0, K), the chosen locations.
+            at_once: As for :class:`DynamicMaskHead`.
 
         Returns:
             (B, S, h, w) float32 logits.
@@ -214,6 +220,7 @@ class CondInst(DenseSegmenter):
             params.float(),
             points.locations[index],
             self.sizes_of_interest[points.levels[index]],
+            at_once,
         )
 
     def _mask_loss(
@@ -266,7 +273,7 @@ class CondInst(DenseSegmenter):
         output_sizes: Sequence[tuple[int, int]],
     ) -> list[Instances]:
         predictions = self.head([features[f] for f in self.in_features])
-        mask_features = self._mask_features(features)
+        mask_features = self.mask_features(features)
         points = self.point_generator.generate(predictions.sizes, mask_features.device)
         sizes = zip(image_sizes, output_sizes, strict=True)
         return [

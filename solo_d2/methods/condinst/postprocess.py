@@ -100,7 +100,7 @@ class PointPostprocessor:
         if self.nms_type == "box":
             assert distances is not None, "box NMS needs boxes"
             candidates, boxes = self._suppress_boxes(candidates, distances, points, image_size)
-            boxes = None if self.boxes_from_masks else _rescale_boxes(boxes, image_size, output_size)
+            boxes = None if self.boxes_from_masks else rescale_boxes(boxes, image_size, output_size)
             masks = soft_masks(candidates.point) if self.with_masks or boxes is None else None
         else:
             candidates, masks = self._suppress_masks(candidates, soft_masks)
@@ -169,6 +169,7 @@ def _clip_boxes(boxes: Tensor, size: tuple[int, int]) -> Tensor:
     return boxes.clamp(min=0).minimum(boxes.new_tensor([size[1], size[0]] * 2))
 
 
-def _rescale_boxes(boxes: Tensor, image_size: tuple[int, int], output_size: tuple[int, int]) -> Tensor:
+def rescale_boxes(boxes: Tensor, image_size: tuple[int, int], output_size: tuple[int, int]) -> Tensor:
+    """Maps (n, 4) XYXY boxes from the network input without padding to the output, and clips them."""
     factor = boxes.new_tensor([output_size[1] / image_size[1], output_size[0] / image_size[0]] * 2)
     return _clip_boxes(boxes * factor, output_size)

@@ -46,13 +46,20 @@ def dynamic_conv_batch(features: Tensor, kernels: Tensor, images: Tensor, kernel
 
     Args:
         features: (B, E, H, W).
-        kernels: (P, E * kernel_size^2).
-        images: (P,) int64 in [0, B), ascending: the image of each kernel.
+        kernels: (P, E * kernel_size^2), or (B, N, E * kernel_size^2) for N in every image.
+        images: (P,) int64 in [0, B), ascending: the image of each kernel; unused for N in every image.
         kernel_size: As in :func:`dynamic_conv`.
 
     Returns:
-        (P, H, W) logits.
+        (P, H, W) or (B, N, H, W) logits.
     """
+    if kernels.dim() == 3:
+        columns = (
+            F.unfold(features, kernel_size, padding=kernel_size // 2)
+            if kernel_size > 1
+            else features.flatten(2)
+        )
+        return (kernels @ columns).unflatten(2, features.shape[2:])
     # Kernels are sorted by image, so each image's kernels are one slice and need no copy.
     counts = torch.bincount(images, minlength=len(features)).tolist()
     pairs = zip(features, kernels.split(counts), strict=True)
@@ -60,7 +67,10 @@ def dynamic_conv_batch(features: Tensor, kernels: Tensor, images: Tensor, kernel
 
 
 LevelLogits = Callable[[int, Tensor, Tensor], tuple[Tensor, ...]]
-"""Maps a level, images (n,) and cells of that level (n,) to one or more factors: logits (n, h_l, w_l)."""
+"""Maps a level, images (n,) and cells of that level (n,) to one or more factors: logits (n, h_l, w_l).
+
+Images (B, 1) and cells (B, N) give (B, N, h_l, w_l).
+"""
 
 
 @dataclass(frozen=True)
@@ -100,6 +110,12 @@ class UnifiedMasks:
         """Computes the masks of one image's cells, (n,) int64 in [0, K): (n, h, w) float in [0, 1]."""
         logits = dynamic_conv(self.feature[image], self.kernels[image, cells], self.kernel_size)
         return logits.float().sigmoid_()
+
+    def soft_batch(self, cells: Tensor) -> Tensor:
+        """Computes the masks of all images' cells, (B, N) int64 in [0, K): (B, N, h, w) float in [0, 1]."""
+        images = torch.arange(cells.shape[0], device=cells.device)[:, None]
+        kernels = self.kernels[images, cells]
+        return dynamic_conv_batch(self.feature, kernels, images, self.kernel_size).float().sigmoid()
 
 
 @dataclass(frozen=True)
@@ -151,6 +167,26 @@ class LevelMasks:
             masks[here] = reduce(torch.mul, [self._resized(x.float().sigmoid()) for x in factors])
         return masks
 
+    def soft_batch(self, cells: Tensor) -> Tensor:
+        """Computes the masks of all images' cells, (B, N) int64 in [0, K): (B, N, h, w) float in [0, 1].
+
+        Shapes do not depend on the cells: every level computes N masks, and each cell keeps its level's.
+        """
+        images = torch.arange(cells.shape[0], device=cells.device)[:, None]
+        masks = None
+        for i, offset in enumerate(self.layout.offsets):
+            number = cells - offset
+            last = self.layout.levels[i].num_grid ** 2 - 1
+            factors = self.logits(i, images, number.clamp(0, last))
+            found = reduce(torch.mul, [self._resized(x.float().sigmoid()) for x in factors])
+            here = ((number >= 0) & (number <= last))[..., None, None]
+            masks = torch.where(here, found, 0 if masks is None else masks)
+        assert masks is not None, "a layout has levels"
+        return masks
+
     def _resized(self, masks: Tensor) -> Tensor:
-        same = map_size(masks) == self.size
-        return masks if same else resize(masks[:, None], self.size)[:, 0]
+        """Resizes (..., h_l, w_l) to the finest masks' size."""
+        if map_size(masks) == self.size:
+            return masks
+        maps = masks.reshape(-1, 1, *map_size(masks))
+        return resize(maps, self.size).view(*masks.shape[:-2], *self.size)

@@ -61,16 +61,16 @@ class SOLOHead(GridHead):
         Args:
             mask_features: (B, channels, 2H, 2W).
             level: Index of the level.
-            images: (n,) int64 in [0, B), ascending.
-            cells: (n,) int64 in [0, S^2).
+            images: (n,) int64 in [0, B), ascending; or (B, 1).
+            cells: (n,) int64 in [0, S^2); or (B, N).
 
         Returns:
-            (n, 2H, 2W).
+            (n, 2H, 2W) or (B, N, 2H, 2W).
         """
         predictor = cast(nn.Conv2d, self.mask_predictors[level])
         weight, bias = predictor.weight, cast(Tensor, predictor.bias)
-        logits = dynamic_conv_batch(mask_features, weight[cells].flatten(1), images)
-        return logits + bias[cells][:, None, None]
+        logits = dynamic_conv_batch(mask_features, weight[cells].flatten(-3), images)
+        return logits + bias[cells][..., None, None]
 
 
 class DecoupledSOLOHead(GridHead):

@@ -1,0 +1,183 @@
+"""Inference of fixed shapes: the eager model's results, by the same operations for every image."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from solo_d2.export.fixed import fixed_inference, instances_of
+from solo_d2.ops import restore_masks
+from solo_d2.utils.errors import InputError
+
+MODELS = [
+    ("solo_tiny", ()),
+    ("decoupled_solo_tiny", ()),
+    ("decoupled_solo_light_tiny", ()),
+    ("solov2_tiny", ()),
+    ("solov2_tiny", ("MODEL.SOLOV2.MASK_FEATURE", "separate", "MODEL.SOLOV2.NMS_KERNEL", "linear")),
+    ("solov2_tiny", ("MODEL.SOLOV2.KERNEL_SIZE", "3")),
+    ("freesolo_tiny", ()),
+    ("condinst_tiny", ()),
+    ("condinst_tiny", ("MODEL.FCOS.CLIP_BEFORE_NMS", "True", "MODEL.CONDINST.BOXES_FROM_MASKS", "True")),
+    ("condinst_tiny", ("MODEL.FCOS.THRESH_WITH_CTR", "False", "MODEL.FCOS.SQRT_SCORE", "False")),
+    ("condinst_tiny", ("MODEL.CONDINST.NMS_TYPE", "matrix")),
+]
+SIZES = [(120, 150), (96, 160)]
+# Operators whose result or its shape must be known to the host before it can go on.
+WAITING = {
+    "nonzero",
+    "nonzero_static",
+    "item",
+    "_local_scalar_dense",
+    "masked_select",
+    "_unique2",
+    "unique_dim",
+    "unique_consecutive",
+    "bincount",
+    "is_nonzero",
+    "equal",
+    "repeat_interleave",
+}
+
+
+class OperatorNames(TorchDispatchMode):
+    """Records the operators that run, and reads by boolean masks."""
+
+    def __init__(self):
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        by_mask = name in ("index", "index_put", "index_put_") and any(
+            index is not None and index.dtype in (torch.bool, torch.uint8) for index in args[1]
+        )
+        self.found.append(f"{name} by mask" if by_mask else name)
+        return func(*args, **(kwargs or {}))
+
+
+def padded(images, model):
+    """A batch of images of different sizes, and those sizes."""
+    batch = model.pixel_mean.repeat(len(images), 1, 128, 160)
+    for target, image in zip(batch, images, strict=True):
+        target[:, : image.shape[1], : image.shape[2]] = image
+    return batch, torch.tensor([image.shape[1:] for image in images])
+
+
+@pytest.fixture(scope="module", params=MODELS, ids=lambda case: "-".join((case[0], *case[1][1::2])))
+def model(request, build):
+    return build(request.param[0], *request.param[1])[1]
+
+
+@pytest.fixture
+def images():
+    return [torch.rand(3, *size) * 255 for size in SIZES]
+
+
+@torch.no_grad()
+def test_results_are_the_eager_models(model, images, same_instances):
+    outputs = [{"height": 2 * image.shape[1], "width": 100} for image in images]
+    inputs = [{"image": image, **output} for image, output in zip(images, outputs, strict=True)]
+    eager = [result["instances"] for result in model(inputs)]
+    fixed = fixed_inference(model, 500)
+    batch, sizes = padded(images, model)
+    found = fixed(batch, sizes)
+    assert sum(map(len, eager)) > 8
+    for i, one in enumerate(eager):
+        mine = {name: values[i] for name, values in found.items()}
+        settings = {name: getattr(fixed, name) for name in ("mask_stride", "mask_threshold", "aligned")}
+        same_instances(instances_of(mine, tuple(sizes[i].tolist()), one.image_size, **settings), one)
+
+
+@torch.no_grad()
+def test_no_shape_and_no_host_depends_on_the_data(model, images):
+    fixed = fixed_inference(model, 50)
+    batch, sizes = padded(images, model)
+    runs = []
+    for pixels in (batch, batch * 0):
+        with OperatorNames() as operators:
+            found = fixed(pixels, sizes)
+        runs.append((operators.found, {name: values.shape for name, values in found.items()}))
+    assert runs[0] == runs[1]
+    assert len(runs[0][0]) > 100
+    assert not [name for name in runs[0][0] if name in WAITING or name.endswith("by mask")]
+
+
+@torch.no_grad()
+def test_the_eager_model_is_seen_to_wait(build, images):
+    with OperatorNames() as operators:
+        build("solov2_tiny")[1]([{"image": images[0]}])
+    assert WAITING & set(operators.found)
+
+
+@pytest.fixture(scope="module", params=[MODELS[3], MODELS[7], MODELS[10]], ids=lambda case: "-".join(case[1]))
+def few_models(request, build):
+    return build(request.param[0], *request.param[1])[1]
+
+
+@torch.no_grad()
+def test_unused_entries_are_zero(few_models):
+    model = few_models
+    fixed = fixed_inference(model, 20)
+    model.postprocess, before = _strict(model.postprocess), model.postprocess
+    found = fixed(torch.rand(2, 3, 64, 64) * 255, torch.tensor([[64, 64]] * 2))
+    model.postprocess = before
+    assert found.pop("count").tolist() == [0, 0]
+    assert all(not values.any() for values in found.values())
+    assert found["scores"].shape == (2, 20)
+
+
+def _strict(settings):
+    """The settings with a threshold that nothing passes."""
+    key = "score_thr" if hasattr(settings, "score_thr") else "inference_th_test"
+    return replace(settings, **{key: 1.0})
+
+
+@torch.no_grad()
+def test_full_masks_are_the_soft_ones_enlarged(few_models, images):
+    model = few_models
+    batch, sizes = padded(images, model)
+    full = fixed_inference(model, 20, full_masks=True)(batch, sizes)
+    soft = fixed_inference(model, 20)(batch, sizes)
+    assert full["masks"].dtype == torch.bool and full["masks"].shape[2:] == batch.shape[2:]
+    for i in range(len(images)):
+        fixed = fixed_inference(model, 20)
+        restored = restore_masks(
+            soft["masks"][i], fixed.mask_threshold, (128, 160), (128, 160), fixed.mask_stride, fixed.aligned
+        )
+        assert (restored.masks != full["masks"][i]).sum() <= 2
+
+
+@torch.no_grad()
+def test_of_too_many_candidates_the_best_are_used(build):
+    model = build("solov2_tiny")[1]
+    batch = torch.rand(1, 3, 128, 160) * 255
+    many, few = fixed_inference(model, 200)(batch), fixed_inference(model, 3)(batch)
+    assert few["scores"].shape == (1, 3) and few["count"] <= 3 < many["count"]
+
+
+@pytest.mark.parametrize(
+    ("name", "opts", "candidates", "message"),
+    [
+        ("solov2_tiny", ("MODEL.SOLOV2.NMS_TYPE", "hard"), 0, "set MODEL.SOLOV2.NMS_TYPE matrix"),
+        ("condinst_tiny", ("MODEL.CONDINST.NMS_TYPE", "soft"), 0, "set MODEL.CONDINST.NMS_TYPE matrix"),
+        ("solov2_tiny", (), 501, "give 1 to 500, which is the smaller of NMS_PRE and MAX_CELLS"),
+        ("condinst_tiny", (), 1001, "MODEL.FCOS.PRE_NMS_TOPK_TEST"),
+        ("solov2_tiny", (), -1, "give 1 to 500"),
+        ("panoptic_solov2_tiny", (), 0, "PanopticSOLOv2 has no inference of fixed shapes"),
+    ],
+)
+def test_models_without_such_a_form(build, name, opts, candidates, message):
+    with pytest.raises(InputError, match=message):
+        fixed_inference(build(name, *opts)[1], candidates)
+
+
+def test_other_networks_are_refused():
+    with pytest.raises(InputError, match="Linear has no inference of fixed shapes"):
+        fixed_inference(torch.nn.Linear(1, 1))
+
+
+def test_boxes_need_the_sizes(build):
+    with pytest.raises(InputError, match="give sizes"):
+        fixed_inference(build("condinst_tiny")[1])(torch.zeros(1, 3, 64, 64))

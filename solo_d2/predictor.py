@@ -9,13 +9,15 @@ from typing import cast, overload
 
 import numpy as np
 import torch
+from torch import nn
 
 from detectron2.config import CfgNode
 from detectron2.data import Metadata, MetadataCatalog
 from detectron2.data import transforms as T
 from detectron2.modeling import build_model
 
-from .checkpoint import ModelCard
+from .checkpoint import ModelCard, Preprocessing
+from .config import get_cfg
 from .config.loading import load_config
 from .data.augmentations.resize import KeepOnePixel
 from .data.datasets.builtin import register_all
@@ -45,10 +47,12 @@ class Predictor:
         >>> found.save("drawn.jpg")
 
     Attributes:
-        cfg: The config in use, a private copy.
+        cfg: The config in use, a private copy; for an exported file, a config of its preprocessing.
         model: The model in evaluation mode.
         metadata: Names of the classes, see :func:`load_metadata`; may be replaced.
     """
+
+    model: nn.Module
 
     def __init__(
         self,
@@ -62,8 +66,8 @@ class Predictor:
     ):
         """
         Args:
-            config: Config file, name of a published model (docs/MODEL_ZOO.md), or a config node with this
-                project's keys.
+            config: Config file, name of a published model (docs/MODEL_ZOO.md), a config node with this
+                project's keys, or an exported file, .onnx (docs/deploy.md), which needs no other argument.
             weights: Weight file; if empty, ``cfg.MODEL.WEIGHTS``.
             opts: Pairs "KEY", "VALUE", ... that override the config, as on the command line. Data sets among
                 them name the classes instead of the weight file.
@@ -77,6 +81,42 @@ class Predictor:
                 missing, damaged or of another model, or an argument has an impossible value.
         """
         check_numbers(batch_size, score_threshold)
+        self.score_threshold = score_threshold
+        self.batch_size = batch_size
+        if not isinstance(config, CfgNode) and os.fspath(config).endswith(".onnx"):
+            self._load_exported(config, weights, opts, device)
+        else:
+            self._load_trained(config, weights, opts, device)
+        self.input_format = self.cfg.INPUT.FORMAT
+        self._resize = KeepOnePixel(
+            T.ResizeShortestEdge([self.cfg.INPUT.MIN_SIZE_TEST] * 2, self.cfg.INPUT.MAX_SIZE_TEST)
+        )
+
+    def _load_exported(
+        self,
+        path: str | os.PathLike,
+        weights: str | os.PathLike,
+        opts: Sequence[str],
+        device: str | torch.device | None,
+    ) -> None:
+        """Sets model, config and classes from an exported file."""
+        from .export.onnx_runtime import OnnxModel
+
+        if weights or opts or str(device or "cpu") != "cpu":
+            raise InputError(f"{os.fspath(path)} has its weights and settings in it, and runs on the CPU")
+        model = OnnxModel(path)
+        self.model = model
+        self.cfg = _config_of(model.description.card.architecture, model.description.preprocessing)
+        self.metadata = card_metadata(model.description.card)
+
+    def _load_trained(
+        self,
+        config: CfgNode | str | os.PathLike,
+        weights: str | os.PathLike,
+        opts: Sequence[str],
+        device: str | torch.device | None,
+    ) -> None:
+        """Sets model, config and classes from a config and a weight file."""
         self.cfg = load_config(config, opts)
         if weights:
             self.cfg.MODEL.WEIGHTS = os.fspath(weights)
@@ -85,9 +125,6 @@ class Predictor:
         if not self.cfg.MODEL.WEIGHTS:
             raise InputError("no weights: name a file with weights=... or MODEL.WEIGHTS")
         self.cfg.MODEL.DEVICE = choose_device(device, self.cfg.MODEL.DEVICE)
-        self.score_threshold = score_threshold
-        self.batch_size = batch_size
-        self.input_format = self.cfg.INPUT.FORMAT
         explicit = opts[0::2]
         names_data = any(key in explicit for key in _DATA_KEYS)
         card = ModelCard() if names_data else stored_card(self.cfg.MODEL.WEIGHTS)
@@ -95,9 +132,6 @@ class Predictor:
             source = f"the weight file {self.cfg.MODEL.WEIGHTS}"
             set_class_counts(self.cfg, card_metadata(card), source, explicit)
         self.metadata = load_metadata(self.cfg, card)
-        self._resize = KeepOnePixel(
-            T.ResizeShortestEdge([self.cfg.INPUT.MIN_SIZE_TEST] * 2, self.cfg.INPUT.MAX_SIZE_TEST)
-        )
         self.model = build_model(self.cfg).eval()
         build_checkpointer(self.cfg, self.model, exact=True).load(self.cfg.MODEL.WEIGHTS)
         build(prepare_for_inference, self.cfg, "MODEL.INFERENCE", model=self.model)
@@ -221,6 +255,16 @@ class Predictor:
         resized = self._resize.get_transform(array).apply_image(array)
         tensor = torch.as_tensor(np.ascontiguousarray(resized.transpose(2, 0, 1)))
         return {"image": tensor.float(), "height": height, "width": width}
+
+
+def _config_of(architecture: str, said: Preprocessing) -> CfgNode:
+    """Returns the default config with the architecture and the preprocessing of an exported file."""
+    cfg = get_cfg()
+    cfg.MODEL.META_ARCHITECTURE, cfg.MODEL.DEVICE = architecture, "cpu"
+    cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD = list(said.mean or ()), list(said.std or ())
+    cfg.INPUT.FORMAT = said.channels
+    cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST = said.short_side, said.long_side
+    return cfg
 
 
 def check_numbers(batch_size: int, score_threshold: float) -> None:

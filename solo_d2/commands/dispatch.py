@@ -17,6 +17,7 @@ COMMANDS = {
     "eval": "evaluate a model's weights",
     "predict": "segment pictures, folders, videos or a webcam",
     "convert": "rename published weights to this project's names, or back",
+    "export": "write a model with its post-processing as one ONNX file",
     "export backbone": "write a pre-trained backbone for other models",
     "analyze dataset": "print the sizes of a data set's instances and the settings that suit it",
     "analyze errors": "print what each kind of a model's errors costs",
@@ -45,7 +46,9 @@ def main() -> None:
         print(__version__)
     elif words and words[0] in HELP_FLAGS:
         print(help_text(COMMANDS))
-    elif len(words) == 2 and words[1] in HELP_FLAGS and (group := group_of(words)):
+    elif (
+        len(words) == 2 and words[1] in HELP_FLAGS and words[0] not in COMMANDS and (group := group_of(words))
+    ):
         print(help_text(group))
     else:
         name, rest = find_command(words)
@@ -66,7 +69,7 @@ def find_command(words: Sequence[str]) -> tuple[str, Sequence[str]]:
     Raises:
         InputError: There is no such command.
     """
-    for length in (1, 2):
+    for length in (2, 1):  # export backbone, before export
         name = " ".join(words[:length])
         if name in COMMANDS:
             return name, words[length:]

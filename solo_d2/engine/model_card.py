@@ -19,17 +19,22 @@ _OLD_PICKLE = ".pkl"
 
 def training_card(cfg: CfgNode) -> ModelCard:
     """Returns the card of the model that a config trains; its data sets must have been loaded."""
+    return ModelCard(
+        categories=_trained_categories(cfg),
+        architecture=cfg.MODEL.META_ARCHITECTURE,
+        score_thresholds=score_thresholds(cfg),
+        version=__version__,
+    )
+
+
+def score_thresholds(cfg: CfgNode) -> dict[str, float]:
+    """Returns the score thresholds of a config's model, by key."""
     node = method_node(cfg)
     thresholds = {f"MODEL.{method_name(cfg)}.{key}": float(node[key]) for key in _THRESHOLDS if key in node}
     if meta_architecture(cfg).is_panoptic:
         key = "INSTANCES_CONFIDENCE_THRESH"
         thresholds[f"MODEL.PANOPTIC_FPN.COMBINE.{key}"] = float(cfg.MODEL.PANOPTIC_FPN.COMBINE[key])
-    return ModelCard(
-        categories=_trained_categories(cfg),
-        architecture=cfg.MODEL.META_ARCHITECTURE,
-        score_thresholds=thresholds,
-        version=__version__,
-    )
+    return thresholds
 
 
 def _trained_categories(cfg: CfgNode) -> tuple[Category, ...]:

@@ -1,1 +1,5 @@
-"""Commands that write parts of a trained model for other programs."""
+"""Writes a trained model (``solo-d2 export``), or parts of it, for other programs."""
+
+from .model import build_parser, run
+
+__all__ = ["build_parser", "run"]

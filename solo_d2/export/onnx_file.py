@@ -1,0 +1,141 @@
+"""The description and the checksum inside an exported ONNX file."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from solo_d2.checkpoint import ModelCard, Preprocessing
+from solo_d2.checkpoint.model_card import CARD_KEY
+from solo_d2.utils.errors import InputError
+
+DESCRIPTION_KEY, CHECKSUM_KEY = "solo_d2", "solo_d2.checksum"
+# Number of the description's format; a later one may mean another thing by the same names.
+_FORMAT = 1
+_LICENSE = "solo_d2 is under Apache-2.0; weights keep the terms of the data and weights they come from"
+_EMPTY_CHECKSUM = b"0" * 64
+# The key, the tag and length of protobuf's second field, and the digits.
+_CHECKSUM = re.compile(re.escape(CHECKSUM_KEY.encode()) + rb"\x12\x40([0-9a-f]{64})")
+
+
+@dataclass(frozen=True)
+class Description:
+    """Facts about an exported model.
+
+    Attributes:
+        card: Classes, meta-architecture, thresholds, and the version of this project that wrote the file.
+        preprocessing: Channel order, mean and standard deviation (both applied inside), and test size.
+        size_divisibility: Height and width of the input are multiples of it.
+        num_candidates: N of :class:`FixedInference`, as are all further attributes.
+        mask_stride: Input pixels per mask pixel.
+        mask_threshold: Mask pixels are strictly above it.
+        aligned: Whether masks are upsampled by :func:`solo_d2.layers.aligned_bilinear`.
+        full_masks: Whether masks are binary and of the input's size.
+        license: Note on the terms of use.
+    """
+
+    card: ModelCard = field(default_factory=ModelCard)
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    size_divisibility: int = 32
+    num_candidates: int = 0
+    mask_stride: int = 4
+    mask_threshold: float = 0.5
+    aligned: bool = False
+    full_masks: bool = False
+    license: str = _LICENSE
+
+    def to_json(self) -> str:
+        """Returns the text that the file stores."""
+        plain = {key: value for key, value in asdict(self).items() if key not in ("card", "preprocessing")}
+        nested = {CARD_KEY: self.card.as_dict(), "preprocessing": self.preprocessing.as_dict()}
+        return json.dumps({"format": _FORMAT, **plain, **nested})
+
+    @classmethod
+    def from_json(cls, text: str, source: str) -> "Description":
+        """Inverts :meth:`to_json`, also of earlier versions; unknown keys are ignored.
+
+        Args:
+            text: The text.
+            source: The file, for messages.
+
+        Raises:
+            InputError: The text is damaged or of a later format.
+        """
+        try:
+            stored = json.loads(text)
+        except ValueError:
+            stored = None
+        if not isinstance(stored, dict) or not isinstance(stored.get("format"), int):
+            raise InputError(f"{source} has a damaged description: export the model again")
+        if stored["format"] > _FORMAT:
+            raise InputError(f"{source} was written by a later version of solo_d2: update solo_d2 to read it")
+        nested = {
+            "card": ModelCard.stored_in(stored),
+            "preprocessing": Preprocessing.from_dict(_mapping(stored.get("preprocessing"))),
+        }
+        names = [one.name for one in fields(cls) if one.name not in nested]
+        plain = {name: stored[name] for name in names if name in stored}
+        wrong = [name for name, value in plain.items() if not isinstance(value, _kind(getattr(cls, name)))]
+        if wrong:
+            raise InputError(f"{source} has a damaged {wrong[0]} in its description: export the model again")
+        return cls(**{**plain, **nested})
+
+
+def _mapping(value: object) -> Mapping:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _kind(default: Any) -> type | tuple[type, ...]:
+    """Returns the types that a field with this default may have."""
+    return (float, int) if isinstance(default, float) else type(default)
+
+
+def required(name: str) -> ModuleType:
+    """Imports a package that only exported models need.
+
+    Raises:
+        InputError: It is not installed.
+    """
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise InputError(
+            f'exported models need {name}: pip install "solo_d2[export]", or onnx onnxruntime onnxscript'
+        ) from error
+
+
+def with_checksum(content: bytes) -> bytes:
+    """Fills in a serialized model's empty checksum, the SHA-256 of the bytes with 64 zeros there."""
+    place = _CHECKSUM.search(content)
+    assert place and place[1] == _EMPTY_CHECKSUM, "the model has an empty checksum"
+    digits = hashlib.sha256(content).hexdigest().encode()
+    return content[: place.start(1)] + digits + content[place.end(1) :]
+
+
+def check_content(content: bytes, source: str) -> None:
+    """Checks that a file's bytes are those that were written.
+
+    Raises:
+        InputError: It is no model that this project exported, or damaged.
+    """
+    place = _CHECKSUM.search(content)
+    if place is None:
+        raise InputError(f"{source} is not a model that solo-d2 export has written, or it is damaged")
+    empty = content[: place.start(1)] + _EMPTY_CHECKSUM + content[place.end(1) :]
+    if hashlib.sha256(empty).hexdigest().encode() != place[1]:
+        raise InputError(f"{source} is damaged: its checksum differs; copy or export it again")
+
+
+def store(proto: Any, description: Description) -> bytes:
+    """Returns a model (``onnx.ModelProto``, changed in place) with its description as the bytes of a file."""
+    for key, value in (
+        (DESCRIPTION_KEY, description.to_json()),
+        (CHECKSUM_KEY, _EMPTY_CHECKSUM.decode()),
+    ):
+        entry = proto.metadata_props.add()
+        entry.key, entry.value = key, value
+    return with_checksum(proto.SerializeToString())

@@ -1,0 +1,62 @@
+"""``solo-d2 export``: what it asks of the exporter, what it prints, and its mistakes."""
+
+import pytest
+import torch
+
+from solo_d2.commands.export import model as command
+from solo_d2.config.loading import load_config
+from solo_d2.export.onnx_file import Description
+from solo_d2.modeling.meta_architecture import DenseSegmenter
+from solo_d2.predictor import build_model
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "model.pth"
+    torch.save({"model": build_model(load_config("quick/solov2_tiny")).state_dict()}, path)
+    return path
+
+
+@pytest.fixture
+def exports(monkeypatch):
+    """Records the calls of the exporter, which writes ten bytes."""
+    calls = []
+
+    def export(model, cfg, metadata, output, **options):
+        calls.append((model, cfg, metadata, options))
+        with open(output, "wb") as file:
+            file.write(b"0123456789")
+        return Description()
+
+    monkeypatch.setattr(command, "export_onnx", export)
+    monkeypatch.setattr(command, "check_output", lambda output: None)
+    return calls
+
+
+def test_exports_the_trained_network(run_command, exports, weights, tmp_path, capsys):
+    out = tmp_path / "model.onnx"
+    flags = ["--config-file", "quick/solov2_tiny", "--output", out, "--candidates", 50, "--masks", "full"]
+    run_command("export", *flags, "MODEL.WEIGHTS", weights, "MODEL.INFERENCE.PRECISION", "bf16")
+    ((model, cfg, metadata, options),) = exports
+    assert isinstance(model, DenseSegmenter) and not model.training and model.device.type == "cpu"
+    assert cfg.MODEL.INFERENCE.PRECISION == "fp32" and "autocast" not in repr(model.forward)
+    assert metadata.thing_classes[0] == "disc"
+    assert options == {"num_candidates": 50, "full_masks": True}
+    said = capsys.readouterr().out
+    assert said.startswith(f"{out}: ") and "0.0 MB" in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--output", "m.onnx"], "the following arguments are required: --config-file"),
+        (["--config-file", "quick/solov2_tiny", "--output", "m.pt"], "m.pt: the file name must end in .onnx"),
+        (["--config-file", "x", "--output", "m.onnx", "--candidates", "0"], "0: it must be at least 1"),
+        (["--config-file", "x", "--output", "m.onnx", "--format", "tflite"], "invalid choice: 'tflite'"),
+    ],
+)
+def test_mistakes_are_one_line(run_command, capsys, words, message):
+    with pytest.raises(SystemExit) as info:
+        run_command("export", *words)
+    error = capsys.readouterr().err
+    assert info.value.code == 2 and message in error and error.count("\n") == 1

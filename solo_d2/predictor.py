@@ -83,7 +83,7 @@ class Predictor:
         check_numbers(batch_size, score_threshold)
         self.score_threshold = score_threshold
         self.batch_size = batch_size
-        if not isinstance(config, CfgNode) and os.fspath(config).endswith(".onnx"):
+        if isinstance(config, str | os.PathLike) and os.fspath(config).endswith(".onnx"):
             self._load_exported(config, weights, opts, device)
         else:
             self._load_trained(config, weights, opts, device)

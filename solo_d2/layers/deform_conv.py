@@ -14,7 +14,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import detectron2.layers as detectron2_layers
-from solo_d2.utils.device import copy_to_device
 
 # Detectron2's compiled operators.
 _HAS_OPERATORS = importlib.util.find_spec("detectron2._C") is not None
@@ -78,10 +77,10 @@ def _sampling_grid(offset: Tensor, input_size, kernel_size, stride, padding, dil
     y = points[0][:, None, :, None].expand(-1, kernel_size[1], -1, offset.shape[-1])
     x = points[1][None, :, None, :].expand(kernel_size[0], -1, offset.shape[-2], -1)
     base = torch.stack([y, x], dim=2).reshape(taps, 2, -1)
-    moved = base + offset.float().reshape(len(offset), offset.shape[1] // (2 * taps), *base.shape)
-    size = copy_to_device(input_size, offset.device)[:, None]
-    # Pixel i has its center at (2 i + 1) / size - 1 in grid_sample's frame; flip turns (y, x) into (x, y).
-    return ((2 * moved + 1) / size - 1).flip(-2).transpose(-1, -2)
+    moved = base + offset.float().reshape(offset.shape[0], offset.shape[1] // (2 * taps), *base.shape)
+    # Pixel i has its center at (2 i + 1) / size - 1 in grid_sample's frame.
+    (height, width), (row, column) = input_size, moved.unbind(-2)
+    return torch.stack([(2 * column + 1) / width - 1, (2 * row + 1) / height - 1], dim=-1)
 
 
 def _forward_in_pytorch(

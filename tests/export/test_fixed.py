@@ -10,18 +10,27 @@ from solo_d2.export.fixed import fixed_inference, instances_of
 from solo_d2.ops import restore_masks
 from solo_d2.utils.errors import InputError
 
+# Variants of a method, whose differences are small, are slow tests.
+SOLOV2, BOX_NMS, MASK_NMS = (
+    ("solov2_tiny", ()),
+    ("condinst_tiny", ()),
+    ("condinst_tiny", ("MODEL.CONDINST.NMS_TYPE", "matrix")),
+)
+VARIANTS = [
+    ("decoupled_solo_light_tiny", ()),
+    ("solov2_tiny", ("MODEL.SOLOV2.MASK_FEATURE", "separate", "MODEL.SOLOV2.NMS_KERNEL", "linear")),
+    ("solov2_tiny", ("MODEL.SOLOV2.KERNEL_SIZE", "3", "MODEL.SOLOV2.NUM_DCN_CONVS", "1")),
+    ("condinst_tiny", ("MODEL.FCOS.CLIP_BEFORE_NMS", "True", "MODEL.CONDINST.BOXES_FROM_MASKS", "True")),
+    ("condinst_tiny", ("MODEL.FCOS.THRESH_WITH_CTR", "False", "MODEL.FCOS.SQRT_SCORE", "False")),
+]
 MODELS = [
     ("solo_tiny", ()),
     ("decoupled_solo_tiny", ()),
-    ("decoupled_solo_light_tiny", ()),
-    ("solov2_tiny", ()),
-    ("solov2_tiny", ("MODEL.SOLOV2.MASK_FEATURE", "separate", "MODEL.SOLOV2.NMS_KERNEL", "linear")),
-    ("solov2_tiny", ("MODEL.SOLOV2.KERNEL_SIZE", "3")),
     ("freesolo_tiny", ()),
-    ("condinst_tiny", ()),
-    ("condinst_tiny", ("MODEL.FCOS.CLIP_BEFORE_NMS", "True", "MODEL.CONDINST.BOXES_FROM_MASKS", "True")),
-    ("condinst_tiny", ("MODEL.FCOS.THRESH_WITH_CTR", "False", "MODEL.FCOS.SQRT_SCORE", "False")),
-    ("condinst_tiny", ("MODEL.CONDINST.NMS_TYPE", "matrix")),
+    SOLOV2,
+    BOX_NMS,
+    MASK_NMS,
+    *(pytest.param(case, marks=pytest.mark.slow) for case in VARIANTS),
 ]
 SIZES = [(120, 150), (96, 160)]
 # Operators whose result or its shape must be known to the host before it can go on.
@@ -111,7 +120,7 @@ def test_the_eager_model_is_seen_to_wait(build, images):
     assert WAITING & set(operators.found)
 
 
-@pytest.fixture(scope="module", params=[MODELS[3], MODELS[7], MODELS[10]], ids=lambda case: "-".join(case[1]))
+@pytest.fixture(scope="module", params=[SOLOV2, BOX_NMS, MASK_NMS], ids=lambda case: "-".join(case[1]))
 def few_models(request, build):
     return build(request.param[0], *request.param[1])[1]
 

@@ -189,6 +189,7 @@ def test_a_file_is_written_only_if_it_gives_the_models_scores(runtime, build, mo
 
 REAL = [
     ("solov2_tiny", ()),
+    ("solov2_tiny", ("MODEL.SOLOV2.KERNEL_SIZE", "3", "MODEL.SOLOV2.NUM_DCN_CONVS", "1")),
     ("solo_tiny", ()),
     ("decoupled_solo_tiny", ()),
     ("freesolo_tiny", ()),

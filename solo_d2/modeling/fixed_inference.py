@@ -1,7 +1,6 @@
 """Inference of fixed shapes: the same operations for every image, and no wait for the device.
 
-Every image has N candidates and M results; entries that an image does not use are 0. Such a model can be
-exported and compiled as a whole.
+Every image has N candidates and M results; entries that an image does not use are 0. Export needs this.
 
 B: images; K: cells or locations per image; C: classes; N: candidates, (place, class) pairs; M: results;
 h, w: mask size.

@@ -34,11 +34,14 @@ def coordinate_channels(features: Tensor, axes: str = "xy") -> Tensor:
 
 
 def _evenly_spaced(length: int, like: Tensor) -> Tensor:
-    """Returns ``torch.linspace(-1, 1, length)``, which export would fix to the length of its example."""
+    """Returns ``torch.linspace(-1, 1, length)``."""
+    if not isinstance(length, torch.SymInt):
+        return torch.linspace(-1, 1, length, device=like.device, dtype=like.dtype)
+    # While a model is exported for any size, linspace would fix the length to that of the example. From both
+    # ends, as linspace does: the values are symmetric.
     dtype = torch.promote_types(like.dtype, torch.float32)
     index = torch.arange(length, device=like.device, dtype=dtype)
     step = 2 / torch.sym_max(length - 1, 1)
-    # From both ends, as linspace does: the values are symmetric.
     values = torch.where(2 * index < length, step * index - 1, 1 - step * (length - 1 - index))
     return values.to(like.dtype)
 

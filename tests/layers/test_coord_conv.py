@@ -42,8 +42,16 @@ def test_channels_alone_are_what_is_appended():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_every_length_is_evenly_spaced(dtype):
-    for length in [*range(1, 40), 152, 304]:
-        (line,) = coordinate_channels(torch.zeros(1, 1, 1, length, dtype=dtype), "x")[0, 0]
+def test_exported_for_every_length(dtype):
+    class Coordinates(torch.nn.Module):
+        def forward(self, features):
+            return coordinate_channels(features)
+
+    sizes = {2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
+    exported = torch.export.export(
+        Coordinates(), (torch.zeros(1, 1, 5, 7, dtype=dtype),), dynamic_shapes=(sizes,)
+    ).module()
+    for height, width in [(2, 3), (6, 40), (152, 304)]:
+        features = torch.zeros(1, 1, height, width, dtype=dtype)
         atol = 2 * torch.finfo(dtype).eps
-        torch.testing.assert_close(line, torch.linspace(-1, 1, length, dtype=dtype), atol=atol, rtol=0)
+        torch.testing.assert_close(exported(features), coordinate_channels(features), atol=atol, rtol=0)

@@ -231,7 +231,7 @@ def test_resuming_with_other_classes_is_one_line(call, trained, elsewhere, capsy
             "--train-images", trained.data / "images", *TINY, "SOLVER.MAX_ITER", 3, "DATASETS.TEST", "()",
             "OUTPUT_DIR", "again",
         )  # fmt: skip
-    line = r"was trained on other classes \(class 1 is 'zebra' in resume_\d+.pth and 'ape' in the training data\)"
+    line = r"trained on other classes \(class 1 is 'zebra' in resume_\d+.pth and 'ape' in the training data\)"
     assert re.search(line, capsys.readouterr().err)
 
 

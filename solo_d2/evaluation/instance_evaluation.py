@@ -1,5 +1,7 @@
 """Detectron2's evaluators of instances: masks encoded by this project's operator, unread images left out."""
 
+import contextlib
+import io
 import logging
 import os
 from collections.abc import Iterable
@@ -19,6 +21,7 @@ class _MaskEncoder:
     """Takes a model's outputs in place of the evaluator it is mixed into; the rest is that evaluator's."""
 
     _predictions: list[dict]
+    _logger: logging.Logger
 
     def process(self, inputs: list[dict], outputs: list[dict]) -> None:
         """Keeps predictions as rows of COCO's results format.
@@ -33,6 +36,14 @@ class _MaskEncoder:
                 continue
             rows = instances_to_coco_json(output["instances"].to("cpu"), image["image_id"])
             self._predictions.append({"image_id": image["image_id"], "instances": rows})
+
+    def evaluate(self, *arguments: list | None) -> dict:
+        """Computes the metrics; what pycocotools prints goes where Detectron2 logs its tables."""
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            metrics = super().evaluate(*arguments)  # type: ignore[misc]  # of the evaluator that follows
+        if text := printed.getvalue().rstrip():
+            self._logger.info("%s", text)
+        return metrics
 
 
 def _has_only_boxes_and_masks(instances: Instances | None) -> bool:

@@ -5,6 +5,7 @@ import io
 import logging
 import os
 from collections.abc import Iterable
+from typing import Any
 
 import detectron2.evaluation
 from detectron2.structures import Instances
@@ -37,10 +38,10 @@ class _MaskEncoder:
             rows = instances_to_coco_json(output["instances"].to("cpu"), image["image_id"])
             self._predictions.append({"image_id": image["image_id"], "instances": rows})
 
-    def evaluate(self, *arguments: list | None) -> dict:
+    def evaluate(self, *arguments: Any, **options: Any) -> dict:
         """Computes the metrics; what pycocotools prints goes where Detectron2 logs its tables."""
         with contextlib.redirect_stdout(io.StringIO()) as printed:
-            metrics = super().evaluate(*arguments)  # type: ignore[misc]  # of the evaluator that follows
+            metrics = super().evaluate(*arguments, **options)  # type: ignore[misc]  # of the evaluator that follows
         if text := printed.getvalue().rstrip():
             self._logger.info("%s", text)
         return metrics

@@ -95,6 +95,7 @@ def test_drawings(in_file, picture, tmp_path, monkeypatch):
     monkeypatch.setattr(
         ImageShow, "_viewers", [SimpleNamespace(show=lambda one, **_: shown.append(one) or 1)]
     )
+    np.random.seed(0)
     in_file.show()
     assert np.array_equal(np.asarray(shown[0]), drawn)
     monkeypatch.setattr(ImageShow, "_viewers", [])

@@ -45,6 +45,15 @@ def fresh_loggers():
         logger.setLevel(logging.NOTSET)
 
 
+@pytest.fixture
+def picture():
+    """Left half red, right quarter blue: RGB uint8 (20, 40, 3)."""
+    array = np.zeros((20, 40, 3), np.uint8)
+    array[:, :20] = (255, 0, 0)
+    array[:, 30:] = (0, 0, 255)
+    return array
+
+
 class Golden:
     """Reads one folder of recordings."""
 

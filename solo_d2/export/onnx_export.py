@@ -84,6 +84,11 @@ def check_output(output: str | os.PathLike) -> None:
     """Raises ``InputError`` for a file name of another kind, and for a package that is missing."""
     if not os.fspath(output).endswith(SUFFIX):
         raise InputError(f"{os.fspath(output)}: the file name must end in {SUFFIX}")
+    check_packages()
+
+
+def check_packages() -> None:
+    """Raises ``InputError`` for a package that is missing."""
     for package in ("onnx", "onnxscript", "onnxruntime"):
         required(package)
 

@@ -1,6 +1,5 @@
 """The description and the checksum inside an exported ONNX file."""
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -13,11 +12,13 @@ from solo_d2.checkpoint import ModelCard, Preprocessing
 from solo_d2.checkpoint.model_card import CARD_KEY
 from solo_d2.utils.errors import InputError
 
+from . import checksum
+
 DESCRIPTION_KEY, CHECKSUM_KEY = "solo_d2", "solo_d2.checksum"
 # Number of the description's format; a later one may mean another thing by the same names.
 _FORMAT = 1
 _LICENSE = "solo_d2 is under Apache-2.0; weights keep the terms of the data and weights they come from"
-_EMPTY_CHECKSUM = b"0" * 64
+_PACKAGES = "onnx onnxruntime onnxscript"
 # The key, the tag and length of protobuf's second field, and the digits.
 _CHECKSUM = re.compile(re.escape(CHECKSUM_KEY.encode()) + rb"\x12\x40([0-9a-f]{64})")
 
@@ -35,6 +36,7 @@ class Description:
         mask_threshold: Mask pixels are strictly above it.
         aligned: Whether masks are upsampled by :func:`solo_d2.layers.aligned_bilinear`.
         full_masks: Whether masks are binary and of the input's size.
+        precision: "fp32", or "int8" for quantized convolutions.
         license: Note on the terms of use.
     """
 
@@ -46,6 +48,7 @@ class Description:
     mask_threshold: float = 0.5
     aligned: bool = False
     full_masks: bool = False
+    precision: str = "fp32"
     license: str = _LICENSE
 
     def to_json(self) -> str:
@@ -79,7 +82,7 @@ class Description:
         }
         names = [one.name for one in fields(cls) if one.name not in nested]
         plain = {name: stored[name] for name in names if name in stored}
-        wrong = [name for name, value in plain.items() if not isinstance(value, _kind(getattr(cls, name)))]
+        wrong = [name for name, value in plain.items() if not _is_sound(value, getattr(cls, name))]
         if wrong:
             raise InputError(f"{source} has a damaged {wrong[0]} in its description: export the model again")
         return cls(**{**plain, **nested})
@@ -89,9 +92,15 @@ def _mapping(value: object) -> Mapping:
     return value if isinstance(value, Mapping) else {}
 
 
-def _kind(default: Any) -> type | tuple[type, ...]:
-    """Returns the types that a field with this default may have."""
-    return (float, int) if isinstance(default, float) else type(default)
+def _is_sound(value: object, default: object) -> bool:
+    """Tells whether a field with this default may have a value, which comes from a file."""
+    if isinstance(default, bool) or isinstance(value, bool):
+        return type(value) is type(default)
+    if isinstance(default, float):
+        return isinstance(value, float | int) and 0 <= value <= 1
+    if isinstance(default, int):  # a count, which may be 0 only by default
+        return isinstance(value, int) and value >= min(default, 1)
+    return isinstance(value, type(default))
 
 
 def required(name: str) -> ModuleType:
@@ -103,17 +112,11 @@ def required(name: str) -> ModuleType:
     try:
         return import_module(name)
     except ImportError as error:
+        of_openvino = name in ("openvino", "nncf")
+        extra, packages = ("openvino", "nncf openvino") if of_openvino else ("export", _PACKAGES)
         raise InputError(
-            f'exported models need {name}: pip install "solo_d2[export]", or onnx onnxruntime onnxscript'
+            f'exported models need {name}: pip install "solo_d2[{extra}]", or {packages}'
         ) from error
-
-
-def with_checksum(content: bytes) -> bytes:
-    """Fills in a serialized model's empty checksum, the SHA-256 of the bytes with 64 zeros there."""
-    place = _CHECKSUM.search(content)
-    assert place and place[1] == _EMPTY_CHECKSUM, "the model has an empty checksum"
-    digits = hashlib.sha256(content).hexdigest().encode()
-    return content[: place.start(1)] + digits + content[place.end(1) :]
 
 
 def check_content(content: bytes, source: str) -> None:
@@ -122,20 +125,15 @@ def check_content(content: bytes, source: str) -> None:
     Raises:
         InputError: It is no model that this project exported, or damaged.
     """
-    place = _CHECKSUM.search(content)
-    if place is None:
-        raise InputError(f"{source} is not a model that solo-d2 export has written, or it is damaged")
-    empty = content[: place.start(1)] + _EMPTY_CHECKSUM + content[place.end(1) :]
-    if hashlib.sha256(empty).hexdigest().encode() != place[1]:
-        raise InputError(f"{source} is damaged: its checksum differs; copy or export it again")
+    checksum.check(content, _CHECKSUM, source)
 
 
 def store(proto: Any, description: Description) -> bytes:
     """Returns a model (``onnx.ModelProto``, changed in place) with its description as the bytes of a file."""
     for key, value in (
         (DESCRIPTION_KEY, description.to_json()),
-        (CHECKSUM_KEY, _EMPTY_CHECKSUM.decode()),
+        (CHECKSUM_KEY, checksum.EMPTY_CHECKSUM),
     ):
         entry = proto.metadata_props.add()
         entry.key, entry.value = key, value
-    return with_checksum(proto.SerializeToString())
+    return checksum.fill_in(proto.SerializeToString(), _CHECKSUM)

@@ -6,6 +6,7 @@ Most tests have a stand-in for the runtime. Those with real files are slow and n
 import json
 from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ import torch
 from detectron2.data import Metadata
 from solo_d2 import Predictor
 from solo_d2.config import get_cfg
-from solo_d2.export import export_onnx, onnx_export, onnx_file, onnx_runtime
+from solo_d2.export import checksum, export_onnx, onnx_export, onnx_file, onnx_runtime
 from solo_d2.export.onnx_file import Description, check_content, store
 from solo_d2.export.onnx_runtime import OnnxModel, start_session
 from solo_d2.utils.errors import InputError
@@ -22,6 +23,8 @@ from tests.export.stand_in import CARD, DESCRIPTION, PREPROCESSING, RUNTIME, Pro
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 MISSING = [name for name in PACKAGES if find_spec(name) is None]
+# A file with nothing but a checksum.
+SILENT = b"\x0a\x10solo_d2.checksum\x12\x40" + checksum.EMPTY_CHECKSUM.encode()
 LAMP = Metadata(thing_classes=["lamp"], thing_dataset_id_to_contiguous_id={7: 0})
 
 
@@ -63,6 +66,13 @@ def test_a_description_of_an_earlier_or_a_richer_version_is_read():
         ("{}", "x has a damaged description"),
         ('{"format": 2}', "x was written by a later version of solo_d2: update solo_d2 to read it"),
         ('{"format": 1, "mask_stride": "4"}', "x has a damaged mask_stride"),
+        ('{"format": 1, "mask_stride": 0}', "x has a damaged mask_stride"),
+        ('{"format": 1, "mask_stride": true}', "x has a damaged mask_stride"),
+        ('{"format": 1, "mask_threshold": NaN}', "x has a damaged mask_threshold"),
+        ('{"format": 1, "mask_threshold": 1.5}', "x has a damaged mask_threshold"),
+        ('{"format": 1, "full_masks": 0}', "x has a damaged full_masks"),
+        ('{"format": 1, "license": null}', "x has a damaged license"),
+        ("", "x has a damaged description"),
     ],
 )
 def test_damaged_descriptions(text, message):
@@ -80,7 +90,24 @@ def test_every_changed_byte_is_noticed():
             check_content(bytes(damaged), "x")
 
 
-@pytest.mark.parametrize("damage", ["missing", "cut", "foreign", "full", "no mean"])
+@pytest.mark.parametrize(
+    "said", [{"mean": None}, {"mean": (1.0,)}, {"std": (1.0, 1.0, float("nan"))}, {"long_side": 0}]
+)
+def test_files_that_do_not_say_how_to_prepare_images(runtime, write, said):
+    description = replace(DESCRIPTION, preprocessing=replace(PREPROCESSING, **said))
+    with pytest.raises(InputError, match="model.onnx does not say how to prepare images"):
+        Predictor(write(description))
+
+
+def test_a_file_of_the_first_version_is_read(runtime):
+    """The recording is a stand-in's file, as that version wrote it."""
+    recorded = Path(__file__).resolve().parents[1] / "recordings" / "exported_0.1.0.onnx"
+    predictor = Predictor(recorded)
+    assert predictor.model.description == DESCRIPTION and predictor.class_names == ["lamp"]
+    assert len(predictor(np.full((64, 80, 3), 255, np.uint8), channels="BGR")) == 1
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "foreign", "full", "silent"])
 def test_files_that_cannot_be_used(runtime, write, damage):
     path = write()
     content = path.read_bytes()
@@ -89,10 +116,7 @@ def test_files_that_cannot_be_used(runtime, write, damage):
         "cut": (content[:-9], "is not a model that solo-d2 export has written, or it is damaged"),
         "foreign": (b"no model", "is not a model that solo-d2 export has written"),
         "full": (store(Proto(), replace(DESCRIPTION, full_masks=True)), "export it without --masks full"),
-        "no mean": (
-            store(Proto(), replace(DESCRIPTION, preprocessing=replace(PREPROCESSING, mean=None))),
-            "does not say how to prepare images",
-        ),
+        "silent": (checksum.fill_in(SILENT, onnx_file._CHECKSUM), "has a damaged description"),
     }
     content, message = messages[damage]
     path.write_bytes(content) if content is not None else path.unlink()
@@ -137,7 +161,7 @@ def test_results_have_the_pictures_size(runtime, write):
 @pytest.mark.parametrize("given", [{"weights": "a.pth"}, {"opts": ["SEED", "1"]}, {"device": "cuda"}])
 def test_a_file_needs_no_other_settings(runtime, write, given):
     with pytest.raises(
-        InputError, match="model.onnx has its weights and settings in it, and runs on the CPU"
+        InputError, match="model.onnx has its weights and settings in it, and runs on the CPU; only MODEL"
     ):
         Predictor(write(), **given)
 

@@ -2,17 +2,33 @@
 
     solo-d2 export --config-file quick/solov2_tiny --output model.onnx MODEL.WEIGHTS output/model_final.pth
     solo-d2 export --config-file mmdet/solov2_R50_3x --output solov2.onnx --candidates 100 --masks full
+    solo-d2 export --config-file mmdet/solov2_R50_3x --format openvino --output solov2.xml
+    solo-d2 export --config-file mmdet/solov2_R50_3x --output int8.onnx --int8 --calibrate pictures/ \\
+        --val-json val.json --val-images val/
 
 ``Predictor("model.onnx")`` gives the same instances. docs/deploy.md describes the inputs and outputs.
 """
 
 import argparse
 import os
+import tempfile
+from pathlib import Path
 
 from solo_d2.engine import cli
 from solo_d2.engine.flag_types import whole
-from solo_d2.export.onnx_export import check_output, export_onnx
+from solo_d2.export import (
+    export_onnx,
+    export_openvino,
+    onnx_export,
+    openvino_export,
+    quantize_onnx,
+    quantize_openvino,
+)
+from solo_d2.export.onnx_file import Description, required
 from solo_d2.predictor import Predictor
+from solo_d2.utils.errors import InputError
+
+from . import calibration
 
 # The network as it was trained.
 _PLAIN = ("MODEL.INFERENCE.PRECISION", "fp32", "MODEL.INFERENCE.COMPILE", "False")
@@ -23,8 +39,8 @@ def build_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
     parser = cli.build_parser(description)
     add = parser.add_argument
     add("--config-file", required=True, metavar="FILE", help="config, its name, or a published model's name")
-    add("--format", choices=("onnx",), default="onnx", help="kind of file (%(default)s)")
-    add("--output", required=True, metavar="FILE", help="file to write, .onnx")
+    add("--format", choices=("onnx", "openvino"), default="onnx", help="kind of file (%(default)s)")
+    add("--output", required=True, metavar="FILE", help="file to write: .onnx, or .xml for openvino")
     add(
         "--candidates",
         type=whole(1),
@@ -38,21 +54,64 @@ def build_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
         default="soft",
         help="soft masks of the network's mask size, or binary ones of the input's size (%(default)s)",
     )
+    calibration.add_flags(parser)
     add("opts", nargs="*", metavar="KEY VALUE", help="config overrides such as MODEL.WEIGHTS model.pth")
     return parser
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Writes the file and prints what it is."""
-    check_output(arguments.output)
+    _check(arguments)
     predictor = Predictor(arguments.config_file, opts=[*arguments.opts, *_PLAIN], device="cpu")
-    description = export_onnx(
+    if arguments.format == "onnx" and not arguments.int8:
+        description = _export(predictor, arguments, arguments.output)
+    else:
+        description = _convert(predictor, arguments)
+    paths = [Path(arguments.output), Path(arguments.output).with_suffix(".bin")]
+    size = sum(os.path.getsize(path) for path in paths[: 1 + (arguments.format == "openvino")]) / 1e6
+    print(
+        f"{arguments.output}: {description.card.architecture}, {description.precision}, {size:.1f} MB; "
+        f"{description.license}"
+    )
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Raises ``InputError`` for whatever can be known to fail before the model is built."""
+    (onnx_export if arguments.format == "onnx" else openvino_export).check_output(arguments.output)
+    calibration.check_flags(arguments)
+    if arguments.format == "openvino":
+        onnx_export.check_packages()
+        if arguments.int8:
+            required("nncf")
+    if arguments.masks == "full" and (arguments.int8 or arguments.format == "openvino"):
+        raise InputError("--masks full is for --format onnx without --int8")
+
+
+def _export(predictor: Predictor, arguments: argparse.Namespace, output: str | Path) -> Description:
+    return export_onnx(
         predictor.model,
         predictor.cfg,
         predictor.metadata,
-        arguments.output,
+        output,
         num_candidates=arguments.candidates or 0,
         full_masks=arguments.masks == "full",
     )
-    size = os.path.getsize(arguments.output) / 1e6
-    print(f"{arguments.output}: {description.card.architecture}, {size:.1f} MB; {description.license}")
+
+
+def _convert(predictor: Predictor, arguments: argparse.Namespace) -> Description:
+    """Writes the file by way of a temporary ONNX file in float32; prints the AP of both."""
+    images = calibration.read_pictures(predictor, arguments.calibrate) if arguments.int8 else []
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / "model.onnx"
+        _export(predictor, arguments, plain)
+        if not arguments.int8:
+            return export_openvino(plain, arguments.output)
+        quantize = quantize_openvino if arguments.format == "openvino" else quantize_onnx
+        description = quantize(plain, arguments.output, images)
+        if arguments.val_json:
+            before, after = (
+                calibration.average_precision(path, arguments.val_json, arguments.val_images)
+                for path in (plain, arguments.output)
+            )
+            print(f"mask AP {before:.2f} in fp32, {after:.2f} in int8")
+    return description

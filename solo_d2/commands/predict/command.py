@@ -9,6 +9,7 @@ import torch
 from solo_d2.config.loading import load_config
 from solo_d2.engine.cli import prepare_parser
 from solo_d2.engine.flag_types import share, whole
+from solo_d2.predictor import is_exported
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.json_file import write_json
 from solo_d2.utils.output_paths import output_paths, refuse_overwriting
@@ -27,6 +28,7 @@ COMMANDS = """
       --opts MODEL.WEIGHTS model.pth
   solo-d2 predict --config-file FILE.yaml --input folder/ --json out/results.json \\
       --num-gpus 2 --batch-size 8 --opts MODEL.WEIGHTS model.pth
+  solo-d2 predict --config-file model.onnx --input folder/
   solo-d2 predict --config-file FILE.yaml --video-input in.mp4 --output out.mp4 \\
       --confidence-threshold 0.4 --opts MODEL.WEIGHTS model.pth
 """
@@ -44,7 +46,7 @@ def build_parser(commands: str = COMMANDS) -> argparse.ArgumentParser:
         "--config-file",
         default=DEFAULT_CONFIG,
         metavar="FILE",
-        help="config or its name (%(default)s)",
+        help="config or its name, or an exported file (%(default)s)",
     )
     add("--webcam", action="store_true", help="take frames from the first camera, until Ctrl-C")
     add("--video-input", metavar="FILE", help="a video file")
@@ -127,6 +129,8 @@ def report(outcome: Outcome, unit: str, target: Path, args: argparse.Namespace) 
 
 def make_job(args: argparse.Namespace) -> Job:
     """Returns model, threshold and drawing; raises ``InputError`` for masks of a box-only model."""
+    if is_exported(args.config_file):
+        return Job(args.config_file, args.confidence_threshold, args.batch_size, args.draw, args.opts)
     cfg = load_config(args.config_file, args.opts)
     if cfg.TEST.BOX_ONLY and args.draw == "masks":
         raise InputError("--draw masks: TEST.BOX_ONLY gives boxes without masks; leave one of them out")

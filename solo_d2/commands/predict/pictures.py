@@ -25,14 +25,14 @@ class Job:
     """Settings that every process needs.
 
     Attributes:
-        cfg: Config with the weights in ``MODEL.WEIGHTS``.
+        cfg: Config with the weights in ``MODEL.WEIGHTS``, or the path of an exported file.
         score_threshold: Results below it are neither drawn nor written.
         batch_size: Pictures per forward pass.
         parts: Parts to draw, one of ``visualization.results.PARTS``.
         opts: Overrides from the command line, which the config has, see :class:`Predictor`.
     """
 
-    cfg: CfgNode
+    cfg: CfgNode | str
     score_threshold: float
     batch_size: int
     parts: str = "both"

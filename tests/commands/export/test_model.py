@@ -5,9 +5,13 @@ import torch
 
 from solo_d2.commands.export import model as command
 from solo_d2.config.loading import load_config
+from solo_d2.export import onnx_export
 from solo_d2.export.onnx_file import Description
 from solo_d2.modeling.meta_architecture import DenseSegmenter
 from solo_d2.predictor import build_model
+
+X = ["--config-file", "quick/solov2_tiny", "--output", "m.onnx"]
+INT8 = ["--int8", "--calibrate", "pictures"]
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +33,7 @@ def exports(monkeypatch):
         return Description()
 
     monkeypatch.setattr(command, "export_onnx", export)
-    monkeypatch.setattr(command, "check_output", lambda output: None)
+    monkeypatch.setattr(onnx_export, "check_packages", lambda: None)
     return calls
 
 
@@ -53,9 +57,26 @@ def test_exports_the_trained_network(run_command, exports, weights, tmp_path, ca
         (["--config-file", "quick/solov2_tiny", "--output", "m.pt"], "m.pt: the file name must end in .onnx"),
         (["--config-file", "x", "--output", "m.onnx", "--candidates", "0"], "0: it must be at least 1"),
         (["--config-file", "x", "--output", "m.onnx", "--format", "tflite"], "invalid choice: 'tflite'"),
+        ([*X, "--format", "openvino"], "m.onnx: the file name must end in .xml"),
+        ([*X, "--int8"], "--int8 needs --calibrate DIR, a folder of typical pictures"),
+        ([*X, "--calibrate", "."], "--calibrate is for --int8: give both or none"),
+        ([*X, "--val-json", "x.json"], "--val-json is for --int8: give both or none"),
+        ([*X, "--int8", "--calibrate", "nowhere"], "--calibrate nowhere: no such folder"),
+        ([*X, "--int8", "--calibrate", "texts"], "--calibrate texts: no pictures there (.bmp"),
+        ([*X, *INT8, "--val-json", "x.json"], "the AP needs both --val-json and --val-images"),
+        ([*X, *INT8, "--val-json", "x.json", "--val-images", "."], "annotation file x.json"),
+        ([*X, *INT8, "--val-json", "v.json", "--val-images", "no"], "--val-images no: no such folder"),
+        ([*X, *INT8, "--masks", "full"], "--masks full is for --format onnx without --int8"),
     ],
 )
-def test_mistakes_are_one_line(run_command, capsys, words, message):
+def test_mistakes_are_one_line(run_command, capsys, monkeypatch, tmp_path, words, message):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(onnx_export, "check_packages", lambda: None)
+    for folder in ("texts", "pictures"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "texts" / "a.txt").touch()
+    (tmp_path / "pictures" / "a.png").touch()
+    (tmp_path / "v.json").write_text('{"images": [], "annotations": [], "categories": []}')
     with pytest.raises(SystemExit) as info:
         run_command("export", *words)
     error = capsys.readouterr().err

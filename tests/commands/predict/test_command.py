@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
@@ -14,7 +16,9 @@ from solo_d2.commands.predict.command import (
     video_target,
 )
 from solo_d2.commands.predict.inputs import find_images
+from solo_d2.export import onnx_file, onnx_runtime
 from solo_d2.utils.errors import InputError
+from tests.export.stand_in import DESCRIPTION, RUNTIME, Proto
 
 ROOT = Path(__file__).resolve().parents[3]
 TINY_CONFIG = str(ROOT / "configs" / "quick" / "solov2_tiny.yaml")
@@ -57,6 +61,25 @@ def test_parser_keeps_detectron2_defaults():
     args = build_parser().parse_args(["--input", "a", "b", "--opts", "MODEL.DEVICE", "cpu"])
     assert (args.input, args.opts) == (["a", "b"], ["MODEL.DEVICE", "cpu"])
     assert (args.confidence_threshold, args.webcam, args.video_input, args.output) == (0.5, False, None, None)
+
+
+@pytest.mark.parametrize("opts", [(), ("--opts", "MODEL.WEIGHTS", "model.pth")])
+def test_an_exported_file(run, tmp_path, monkeypatch, opts):
+    """The stand-in finds the bright part of a picture."""
+    for module in (onnx_file, onnx_runtime):
+        monkeypatch.setattr(module, "required", lambda name: RUNTIME)
+    (tmp_path / "model.onnx").write_bytes(onnx_file.store(Proto(), DESCRIPTION))
+    picture = np.zeros((64, 80, 3), np.uint8)
+    picture[10:30, 40:60] = 255
+    cv2.imwrite(str(tmp_path / "7.png"), picture)
+    flags = ["--input", "7.png", "--output", "out", "--json", "out/results.json", *opts]
+    code, said = run("--config-file", "model.onnx", *flags)
+    if opts:
+        assert code == 2 and "model.onnx has its weights and settings in it" in said
+        return
+    assert code == 0 and (tmp_path / "out" / "7.png").is_file()
+    (row,) = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert row["bbox"] == [40, 10, 20, 20] and row["category_id"] == 7
 
 
 def test_folder_to_overlays_and_json(run, make_pictures, model_options):

@@ -42,17 +42,24 @@ def _trained_categories(cfg: CfgNode) -> tuple[Category, ...]:
     architecture = meta_architecture(cfg)
     if architecture.evaluator_types is not None or not cfg.DATASETS.TRAIN:
         return ()
-    metadata = MetadataCatalog.get(cfg.DATASETS.TRAIN[0])
-    if not architecture.is_panoptic and not metadata.get("thing_dataset_id_to_contiguous_id"):
+    return categories_of(MetadataCatalog.get(cfg.DATASETS.TRAIN[0]), architecture.is_panoptic)
+
+
+def categories_of(metadata: Metadata, with_stuff: bool) -> tuple[Category, ...]:
+    """Returns the classes of a data set's or a weight file's metadata in the model's order.
+
+    Args:
+        metadata: The metadata.
+        with_stuff: Whether the model is panoptic, so that its stuff follows its things.
+    """
+    if not with_stuff and not metadata.get("thing_dataset_id_to_contiguous_id"):
         # Sets that a program registers may have names only; COCO counts from one.
         names = metadata.get("thing_classes") or ()
         return tuple(Category(number, name) for number, name in enumerate(names, start=1))
     original = metadata.get("original_ids", {}).get("category_id", {})
-    labels = panoptic_labels(metadata)
+    kinds = ("thing", "stuff") if with_stuff else ("thing",)
     categories = []
-    for kind, indices in zip(
-        ("thing", "stuff") if architecture.is_panoptic else ("thing",), labels, strict=False
-    ):
+    for kind, indices in zip(kinds, panoptic_labels(metadata), strict=False):
         names = metadata.get(f"{kind}_classes") or ()
         ids = {
             index: number for number, index in metadata.get(f"{kind}_dataset_id_to_contiguous_id", {}).items()

@@ -13,15 +13,15 @@ from torch import Tensor, nn
 
 from detectron2.config import CfgNode
 from detectron2.data import Metadata
-from solo_d2.checkpoint import Category, ModelCard
-from solo_d2.engine.model_card import score_thresholds
+from solo_d2.checkpoint import ModelCard
+from solo_d2.engine.model_card import categories_of, score_thresholds
 from solo_d2.engine.weights import preprocessing_of
 from solo_d2.modeling.fixed_inference import FixedInference
 from solo_d2.utils.atomic_file import atomic_write
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.version import __version__
 
-from .fixed import fixed_inference
+from .fixed import fixed_inference, restoring
 from .onnx_file import Description, required, store
 from .onnx_runtime import start_session
 
@@ -63,15 +63,15 @@ def export_onnx(
     if next(model.parameters()).device.type != "cpu":
         raise InputError("only a model on the CPU can be exported: build it with device cpu")
     step = max(fixed.model.backbone.size_divisibility, 1)
-    card = ModelCard(_categories(metadata), type(model).__name__, score_thresholds(cfg), __version__)
+    categories = categories_of(metadata, fixed.model.is_panoptic)
+    card = ModelCard(categories, type(model).__name__, score_thresholds(cfg), __version__)
     description = Description(
         card=card,
         preprocessing=preprocessing_of(cfg),
         size_divisibility=step,
-        **{
-            name: getattr(fixed, name)
-            for name in ("num_candidates", "mask_stride", "mask_threshold", "aligned", "full_masks")
-        },
+        num_candidates=fixed.num_candidates,
+        full_masks=fixed.full_masks,
+        **restoring(fixed),
     )
     content = store(_convert(fixed, step), description)
     with atomic_write(output, make_folder=True) as temporary:
@@ -91,14 +91,6 @@ def check_packages() -> None:
     """Raises ``InputError`` for a package that is missing."""
     for package in ("onnx", "onnxscript", "onnxruntime"):
         required(package)
-
-
-def _categories(metadata: Metadata) -> tuple[Category, ...]:
-    """Returns the things of a data set's or a weight file's metadata, in the model's order."""
-    numbering = metadata.get("thing_dataset_id_to_contiguous_id", {})
-    ids = {index: number for number, index in numbering.items()}
-    names = metadata.get("thing_classes", [])
-    return tuple(Category(ids.get(index, index + 1), name) for index, name in enumerate(names))
 
 
 def example(fixed: FixedInference, batch: int, height: int, width: int) -> tuple[Tensor, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from solo_d2.checkpoint import ModelCard, Preprocessing
 from solo_d2.checkpoint.model_card import CARD_KEY
+from solo_d2.methods.panoptic.postprocess import PanopticMerge
 from solo_d2.utils.errors import InputError
 
 from . import checksum
@@ -37,6 +38,8 @@ class Description:
         aligned: Whether masks are upsampled by :func:`solo_d2.layers.aligned_bilinear`.
         full_masks: Whether masks are binary and of the input's size.
         precision: "fp32", or "int8" for quantized convolutions.
+        semantic_stride: Input pixels per pixel of a panoptic model's semantic map; 0 for other models.
+        merge: Merges instances and semantic map; None for models that do not.
         license: Note on the terms of use.
     """
 
@@ -49,6 +52,8 @@ class Description:
     aligned: bool = False
     full_masks: bool = False
     precision: str = "fp32"
+    semantic_stride: int = 0
+    merge: PanopticMerge | None = None
     license: str = _LICENSE
 
     def to_json(self) -> str:
@@ -79,12 +84,11 @@ class Description:
         nested = {
             "card": ModelCard.stored_in(stored),
             "preprocessing": Preprocessing.from_dict(_mapping(stored.get("preprocessing"))),
+            "merge": _merge_of(stored.get("merge"), source),
         }
         names = [one.name for one in fields(cls) if one.name not in nested]
         plain = {name: stored[name] for name in names if name in stored}
-        wrong = [name for name, value in plain.items() if not _is_sound(value, getattr(cls, name))]
-        if wrong:
-            raise InputError(f"{source} has a damaged {wrong[0]} in its description: export the model again")
+        _check_sound(plain, {name: getattr(cls, name) for name in plain}, source)
         return cls(**{**plain, **nested})
 
 
@@ -101,6 +105,24 @@ def _is_sound(value: object, default: object) -> bool:
     if isinstance(default, int):  # a count, which may be 0 only by default
         return isinstance(value, int) and value >= min(default, 1)
     return isinstance(value, type(default))
+
+
+def _merge_of(stored: object, source: str) -> PanopticMerge | None:
+    """Returns the merge of a description's entry."""
+    if stored is None:
+        return None
+    found = _mapping(stored)
+    kinds = {"overlap_thresh": 0.0, "stuff_area_limit": 0, "instances_confidence_thresh": 0.0}
+    values = {name: found.get(name) for name in kinds}
+    _check_sound(values, kinds, source)
+    return PanopticMerge(**values)  # type: ignore[arg-type]  # they are checked
+
+
+def _check_sound(values: Mapping[str, Any], defaults: Mapping[str, Any], source: str) -> None:
+    """Raises ``InputError`` for a value that a field with its default may not have."""
+    for name, value in values.items():
+        if not _is_sound(value, defaults[name]):
+            raise InputError(f"{source} has a damaged {name} in its description: export the model again")
 
 
 def required(name: str) -> ModuleType:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from solo_d2.checkpoint import Preprocessing
 from solo_d2.utils.errors import InputError
 
-from .fixed import instances_of
+from .fixed import outputs_of, restoring
 from .onnx_file import DESCRIPTION_KEY, Description, check_content, required
 
 
@@ -116,7 +116,7 @@ class OnnxModel(nn.Module):
                 "height" and "width" of the results, by default the image's own.
 
         Returns:
-            One {"instances": Instances} per image.
+            One {"instances": Instances} per image; of a panoptic model also "sem_seg" and "panoptic_seg".
         """
         images = [one["image"] for one in batched_inputs]
         results = self.compute(self.feeds(images))
@@ -137,13 +137,4 @@ class OnnxModel(nn.Module):
 
     def _result(self, results: Mapping[str, Tensor], image_size: tuple[int, int], one: dict) -> dict:
         output_size = one.get("height", image_size[0]), one.get("width", image_size[1])
-        said = self.description
-        instances = instances_of(
-            results,
-            image_size,
-            output_size,
-            mask_stride=said.mask_stride,
-            mask_threshold=said.mask_threshold,
-            aligned=said.aligned,
-        )
-        return {"instances": instances}
+        return outputs_of(results, image_size, output_size, **restoring(self.description))

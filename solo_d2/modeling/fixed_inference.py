@@ -91,22 +91,24 @@ class FixedInference(nn.Module):
         Returns:
             "scores" (B, M) float32, best first; "classes" (B, M) int64; "count" (B,) int64, how many of the M
             are results; "masks" (B, M, h, w) float32 soft masks over the padded image, or (B, M, H, W) bool;
-            and the method's further values, (B, M, ...) each.
+            and the method's further values.
 
         Raises:
             InputError: If ``sizes`` are needed and None.
         """
         if self.needs_sizes and sizes is None:
-            raise InputError("this model's boxes depend on the images' sizes without padding: give sizes")
+            raise InputError("this model's results depend on the images' sizes without padding: give sizes")
         images = self.model.normalize(images).contiguous(memory_format=torch.channels_last)
         results = self.predict(self.model.backbone(images), sizes)
-        if self.full_masks:
-            results["masks"] = self.enlarge(results["masks"]) > self.mask_threshold
-        return results
+        return self.enlarge_results(results, sizes) if self.full_masks else results
 
     def predict(self, features: dict[str, Tensor], sizes: Tensor | None) -> dict[str, Tensor]:
         """Maps the backbone's outputs to the results of :meth:`forward`, with soft masks."""
         raise NotImplementedError
+
+    def enlarge_results(self, results: dict[str, Tensor], sizes: Tensor | None) -> dict[str, Tensor]:
+        """Maps results of :meth:`predict` to those of full masks."""
+        return {**results, "masks": self.enlarge(results["masks"]) > self.mask_threshold}
 
     def enlarge(self, masks: Tensor) -> Tensor:
         """Upsamples (B, M, h, w) to the padded image."""

@@ -55,6 +55,24 @@ def assert_same_instances(found, wanted, pixels: int = 2) -> None:
                 torch.testing.assert_close(mine[i], other[best], atol=atol, rtol=1e-4)
 
 
+def assert_same_panoptic(found: dict, wanted: dict) -> None:
+    """Fails unless both outputs lack, or both have, the same semantic map and, but for 4 pixels, segments."""
+    assert set(found) == set(wanted)
+    if "panoptic_seg" in wanted:
+        torch.testing.assert_close(found["sem_seg"], wanted["sem_seg"], atol=1e-4, rtol=0)
+        (ids, segments), (other, others) = found["panoptic_seg"], wanted["panoptic_seg"]
+        assert ids.dtype == other.dtype and (ids != other).sum() <= 4
+        exact = ("id", "isthing", "category_id")
+        mine, theirs = ([[one[key] for key in exact] for one in given] for given in (segments, others))
+        assert mine == theirs
+
+
+@pytest.fixture(scope="session")
+def same_panoptic():
+    """Returns :func:`assert_same_panoptic`."""
+    return assert_same_panoptic
+
+
 @pytest.fixture(scope="session")
 def same_instances():
     """Returns :func:`assert_same_instances`."""

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from solo_d2.export.fixed import fixed_inference, instances_of
+from solo_d2.export.fixed import fixed_inference, outputs_of, restoring
 from solo_d2.ops import restore_masks
 from solo_d2.utils.errors import InputError
 
@@ -16,6 +16,10 @@ SOLOV2, BOX_NMS, MASK_NMS = (
     ("condinst_tiny", ()),
     ("condinst_tiny", ("MODEL.CONDINST.NMS_TYPE", "matrix")),
 )
+PANOPTIC = [
+    (name, ("MODEL.PANOPTIC_FPN.COMBINE.INSTANCES_CONFIDENCE_THRESH", "0.2"))
+    for name in ("panoptic_solov2_tiny", "panoptic_condinst_tiny")
+]
 VARIANTS = [
     ("decoupled_solo_light_tiny", ()),
     ("solov2_tiny", ("MODEL.SOLOV2.MASK_FEATURE", "separate", "MODEL.SOLOV2.NMS_KERNEL", "linear")),
@@ -30,6 +34,7 @@ MODELS = [
     SOLOV2,
     BOX_NMS,
     MASK_NMS,
+    *PANOPTIC,
     *(pytest.param(case, marks=pytest.mark.slow) for case in VARIANTS),
 ]
 SIZES = [(120, 150), (96, 160)]
@@ -85,18 +90,39 @@ def images():
 
 
 @torch.no_grad()
-def test_results_are_the_eager_models(model, images, same_instances):
+def test_results_are_the_eager_models(model, images, same_instances, same_panoptic):
     outputs = [{"height": 2 * image.shape[1], "width": 100} for image in images]
     inputs = [{"image": image, **output} for image, output in zip(images, outputs, strict=True)]
-    eager = [result["instances"] for result in model(inputs)]
+    eager = model(inputs)
     fixed = fixed_inference(model, 500)
     batch, sizes = padded(images, model)
     found = fixed(batch, sizes)
-    assert sum(map(len, eager)) > 8
-    for i, one in enumerate(eager):
+    assert sum(len(one["instances"]) for one in eager) > 4
+    for i, wanted in enumerate(eager):
         mine = {name: values[i] for name, values in found.items()}
-        settings = {name: getattr(fixed, name) for name in ("mask_stride", "mask_threshold", "aligned")}
-        same_instances(instances_of(mine, tuple(sizes[i].tolist()), one.image_size, **settings), one)
+        output_size = wanted["instances"].image_size
+        outputs = outputs_of(mine, tuple(sizes[i].tolist()), output_size, **restoring(fixed))
+        same_instances(outputs["instances"], wanted["instances"])
+        same_panoptic(outputs, wanted)
+
+
+@pytest.mark.parametrize(("name", "opts"), PANOPTIC)
+@torch.no_grad()
+def test_full_results_have_the_eager_models_segments(build, images, name, opts):
+    model = build(name, *opts)[1]
+    fixed = fixed_inference(model, 100, full_masks=True)
+    batch, sizes = padded(images, model)
+    found = fixed(batch, sizes)
+    assert "semantic" not in found and fixed.needs_sizes
+    for i, wanted in enumerate(model([{"image": image} for image in images])):
+        ids, segments = wanted["panoptic_seg"]
+        height, width = sizes[i].tolist()
+        assert (found["panoptic"][i, :height, :width] != ids).sum() <= 4
+        assert not found["panoptic"][i, height:].any() and not found["panoptic"][i, :, width:].any()
+        assert found["segment_count"][i] == len(segments) > 1
+        classes = found["segment_classes"][i, : len(segments)].tolist()
+        assert classes == [segment["category_id"] for segment in segments]
+        assert int(found["segment_things"][i].sum()) == sum(segment["isthing"] for segment in segments) > 0
 
 
 @torch.no_grad()
@@ -174,7 +200,7 @@ def test_of_too_many_candidates_the_best_are_used(build):
         ("solov2_tiny", (), 501, "give 1 to 500, which is the smaller of NMS_PRE and MAX_CELLS"),
         ("condinst_tiny", (), 1001, "MODEL.FCOS.PRE_NMS_TOPK_TEST"),
         ("solov2_tiny", (), -1, "give 1 to 500"),
-        ("panoptic_solov2_tiny", (), 0, "PanopticSOLOv2 has no inference of fixed shapes"),
+        ("free_mask_tiny", (), 0, "FreeMask has no inference of fixed shapes"),
     ],
 )
 def test_models_without_such_a_form(build, name, opts, candidates, message):

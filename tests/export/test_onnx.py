@@ -18,6 +18,7 @@ from solo_d2.config import get_cfg
 from solo_d2.export import checksum, export_onnx, onnx_export, onnx_file, onnx_runtime
 from solo_d2.export.onnx_file import Description, check_content, store
 from solo_d2.export.onnx_runtime import OnnxModel, start_session
+from solo_d2.methods.panoptic.postprocess import PanopticMerge
 from solo_d2.utils.errors import InputError
 from tests.export.stand_in import CARD, DESCRIPTION, PREPROCESSING, RUNTIME, Proto
 
@@ -51,9 +52,14 @@ def test_a_description_is_read_back():
     assert Description.from_json(DESCRIPTION.to_json(), "x") == DESCRIPTION
 
 
+def test_a_panoptic_description_is_read_back():
+    said = replace(DESCRIPTION, semantic_stride=4, merge=PanopticMerge(0.5, 64, 0.4))
+    assert Description.from_json(said.to_json(), "x") == said
+
+
 def test_a_description_of_an_earlier_or_a_richer_version_is_read():
     stored = json.loads(DESCRIPTION.to_json())
-    del stored["aligned"], stored["license"]
+    del stored["aligned"], stored["license"], stored["semantic_stride"], stored["merge"]
     found = Description.from_json(json.dumps({**stored, "novelty": 1}), "x")
     assert found == replace(DESCRIPTION, aligned=False, license=Description.license)
 
@@ -73,6 +79,8 @@ def test_a_description_of_an_earlier_or_a_richer_version_is_read():
         ('{"format": 1, "full_masks": 0}', "x has a damaged full_masks"),
         ('{"format": 1, "license": null}', "x has a damaged license"),
         ("", "x has a damaged description"),
+        ('{"format": 1, "merge": {"overlap_thresh": 0.5}}', "x has a damaged stuff_area_limit"),
+        ('{"format": 1, "merge": 1}', "x has a damaged overlap_thresh"),
     ],
 )
 def test_damaged_descriptions(text, message):
@@ -219,13 +227,17 @@ REAL = [
     ("freesolo_tiny", ()),
     ("condinst_tiny", ()),
     ("condinst_tiny", ("MODEL.CONDINST.NMS_TYPE", "matrix")),
+    ("panoptic_solov2_tiny", ("MODEL.PANOPTIC_FPN.COMBINE.INSTANCES_CONFIDENCE_THRESH", "0.2")),
+    ("panoptic_condinst_tiny", ("MODEL.PANOPTIC_FPN.COMBINE.INSTANCES_CONFIDENCE_THRESH", "0.2")),
 ]
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(bool(MISSING), reason=f"needs the extra export: {', '.join(MISSING)}")
 @pytest.mark.parametrize(("name", "opts"), REAL)
-def test_real_files_give_the_eager_models_instances(build, same_instances, tmp_path, name, opts):
+def test_real_files_give_the_eager_models_instances(
+    build, same_instances, same_panoptic, tmp_path, name, opts
+):
     cfg, model = build(name, "INPUT.MIN_SIZE_TEST", "96", *opts)
     path = tmp_path / "model.onnx"
     export_onnx(model, cfg, Metadata(thing_classes=["a", "b", "c", "d", "e"]), path, num_candidates=500)
@@ -240,5 +252,6 @@ def test_real_files_give_the_eager_models_instances(build, same_instances, tmp_p
             wanted = model(inputs)
         for image, mine, other in zip(batch, exported(inputs), wanted, strict=True):
             same_instances(mine["instances"], other["instances"])
+            same_panoptic(mine, other)
             found[image is plain] = found.get(image is plain, 0) + len(mine["instances"])
     assert found[True] == 0 and found[False] > 10

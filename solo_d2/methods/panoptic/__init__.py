@@ -7,6 +7,7 @@ classes get the rest (Kirillov et al., "Panoptic Feature Pyramid Networks", CVPR
 - ``head.py``: semantic branches: SOLOv2's fusion, CondInst's concatenation, Panoptic-FPN's.
 - ``losses.py``: cross entropy of the semantic branch.
 - ``postprocess.py``: the merge.
+- ``fixed.py``: the same by operations of fixed shapes.
 - ``model.py``: the wrapper and its two models. Keys are Detectron2's ``MODEL.SEM_SEG_HEAD`` and
   ``PANOPTIC_FPN``.
 """

@@ -109,7 +109,7 @@ class PanopticSegmenter(DenseSegmenter):
         """Adds "loss_sem_seg" to the instance losses; the inputs also have "sem_seg", (H, W) labels."""
         losses = super().training_losses(features, batched_inputs)
         losses = {name: self.instance_loss_weight * loss for name, loss in losses.items()}
-        logits = self._semantic_logits(features)
+        logits = self.semantic_logits(features)
         labels = self._semantic_labels(batched_inputs)
         with torch.autocast(logits.device.type, enabled=False):
             full = nn.functional.interpolate(
@@ -126,7 +126,7 @@ class PanopticSegmenter(DenseSegmenter):
     ) -> list[dict]:
         """Adds "sem_seg", (C, H, W) logits, and "panoptic_seg", see :class:`PanopticMerge`."""
         results = super().results(features, image_sizes, output_sizes)
-        logits = self._semantic_logits(features).float()
+        logits = self.semantic_logits(features).float()
         for i, result in enumerate(results):
             full = restore_size(
                 logits[i : i + 1], image_sizes[i], output_sizes[i], self.sem_seg.common_stride
@@ -136,7 +136,8 @@ class PanopticSegmenter(DenseSegmenter):
                 result["panoptic_seg"] = self.panoptic_merge(result["instances"], full[0].argmax(0))
         return results
 
-    def _semantic_logits(self, features: dict[str, Tensor]) -> Tensor:
+    def semantic_logits(self, features: dict[str, Tensor]) -> Tensor:
+        """Maps the backbone's outputs to class logits (B, C, h, w), one per ``common_stride`` pixels."""
         return self.sem_seg_head([features[name] for name in self.sem_seg.in_features])
 
     def _semantic_labels(self, batched_inputs: list[dict]) -> Tensor:

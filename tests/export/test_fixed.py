@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from detectron2.modeling import build_model
+from solo_d2.config.loading import load_config
 from solo_d2.export.fixed import fixed_inference, outputs_of, restoring
 from solo_d2.ops import restore_masks
 from solo_d2.utils.errors import InputError
@@ -139,6 +141,32 @@ def test_no_shape_and_no_host_depends_on_the_data(model, images):
     assert not [name for name in runs[0][0] if name in WAITING or name.endswith("by mask")]
 
 
+def assert_compiles(fixed, batch, sizes, **options):
+    """Fails unless the whole module compiles at once and gives the same results."""
+    found = torch.compile(fixed, fullgraph=True, **options)(batch, sizes)
+    wanted = fixed(batch, sizes)
+    assert int(wanted["count"].sum()) > 2
+    assert set(found) == set(wanted)
+    for name, values in wanted.items():
+        if values.dtype.is_floating_point:
+            torch.testing.assert_close(found[name], values, atol=1e-4, rtol=1e-4, msg=name)
+        else:
+            assert (found[name] != values).sum() <= 4, name
+
+
+@torch.no_grad()
+def test_a_method_is_one_graph(build, images):
+    model = build("condinst_tiny")[1]
+    assert_compiles(fixed_inference(model, 10), *padded(images, model), backend="eager")
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_every_method_compiles_with_inductor(model, images):
+    """Panoptic models with the merge inside, which full masks have."""
+    assert_compiles(fixed_inference(model, 10, full_masks=model.is_panoptic), *padded(images, model))
+
+
 @torch.no_grad()
 def test_the_eager_model_is_seen_to_wait(build, images):
     with OperatorNames() as operators:
@@ -200,7 +228,6 @@ def test_of_too_many_candidates_the_best_are_used(build):
         ("solov2_tiny", (), 501, "give 1 to 500, which is the smaller of NMS_PRE and MAX_CELLS"),
         ("condinst_tiny", (), 1001, "MODEL.FCOS.PRE_NMS_TOPK_TEST"),
         ("solov2_tiny", (), -1, "give 1 to 500"),
-        ("free_mask_tiny", (), 0, "FreeMask has no inference of fixed shapes"),
     ],
 )
 def test_models_without_such_a_form(build, name, opts, candidates, message):
@@ -209,8 +236,10 @@ def test_models_without_such_a_form(build, name, opts, candidates, message):
 
 
 def test_other_networks_are_refused():
-    with pytest.raises(InputError, match="Linear has no inference of fixed shapes"):
-        fixed_inference(torch.nn.Linear(1, 1))
+    free_mask = build_model(load_config("quick/free_mask_tiny", ["MODEL.DEVICE", "cpu"]))
+    for network, name in ((torch.nn.Linear(1, 1), "Linear"), (free_mask, "FreeMask")):
+        with pytest.raises(InputError, match=f"{name} has no inference of fixed shapes"):
+            fixed_inference(network)
 
 
 def test_boxes_need_the_sizes(build):

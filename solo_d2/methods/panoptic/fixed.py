@@ -102,7 +102,7 @@ def fixed_merge(
     things = _claim(merge, masks, scores, inside)
     flat = labels.flatten(1)
     areas, present = (
-        flat.new_zeros(len(flat), num_labels, dtype=torch.float32).scatter_add(
+        flat.new_zeros(flat.shape[0], num_labels, dtype=torch.float32).scatter_add(
             1, flat, pixels.flatten(1).float()
         )
         for pixels in (things.free, inside)

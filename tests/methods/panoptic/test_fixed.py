@@ -55,3 +55,18 @@ def test_the_batch_is_merged_as_each_image_is(merge, count):
             assert float(mine["scores"][k]) == pytest.approx(segment.get("score", 0))
             assert int(mine["instances"][k]) == segment.get("instance_id", 0)
             assert int(mine["areas"][k]) == int((ids == k + 1).sum())
+
+
+def test_the_merge_is_exported_for_any_batch_and_size():
+    class Merge(torch.nn.Module):
+        def forward(self, *parts):
+            return fixed_merge(PanopticMerge(0.5, 40, 0.3), *parts, num_labels=NUM_LABELS)
+
+    batch, rows, columns = (torch.export.Dim(name, min=1, max=64) for name in ("batch", "rows", "columns"))
+    full = {0: batch, 1: rows, 2: columns}
+    shapes = ({0: batch, 2: rows, 3: columns}, {0: batch}, {0: batch}, full, full)
+    program = torch.export.export(Merge(), random_batch(2, 0), dynamic_shapes=(shapes,), strict=False)
+    one = tuple(part[1:2, ..., :20] if part.dim() > 2 else part[1:2] for part in random_batch(2, 1))
+    wanted = Merge()(*one)
+    for name, values in program.module()(*one).items():
+        assert torch.equal(values, wanted[name]), name

@@ -96,7 +96,7 @@ def pairs(found: Instances, wanted: Instances) -> Iterator[tuple[int, int]]:
 
 
 def trained(method: str, scenes: Path, folder: Path, steps: int) -> Path:
-    """Returns the folder of a method's weights and config; trains it unless they are there."""
+    """Returns the folder of a method's weights and config; trains the model unless it is trained."""
     output = folder / method
     if not (output / "model_final.pth").is_file():
         data = [scenes / "instances_train.json", scenes / "train" / "images"]

@@ -35,21 +35,22 @@ _FORMS: dict[type[nn.Module], tuple[type, type]] = {
 }
 
 
-def fixed_inference(model: nn.Module, num_candidates: int = 0, full_masks: bool = False) -> FixedInference:
+def fixed_inference(model: nn.Module, num_candidates: int = 0, masks: str = "soft") -> FixedInference:
     """Returns inference of fixed shapes that shares a trained model's weights.
 
     Args:
         model: SOLO, Decoupled SOLO, SOLOv2, FreeSOLO, CondInst or a panoptic model, in float32.
         num_candidates: Candidates per image, N; 0 for 200, or 1,000 with box NMS. Results are the model's own
             where at most N candidates pass its score threshold.
-        full_masks: Whether masks are binary and have the images' size, instead of soft and the model's.
+        masks: "soft", "full" or "rle-ready", see :class:`FixedInference`.
 
     Raises:
-        InputError: If the model has no such form, or N is above what the model itself takes.
+        InputError: If the model has no such form, N is above what the model itself takes, or masks have no
+            such form.
     """
     for method, (plain, panoptic) in _FORMS.items():
         if isinstance(model, method) and isinstance(model, MetaArchitecture):
-            return (panoptic if model.is_panoptic else plain)(model, num_candidates, full_masks)
+            return (panoptic if model.is_panoptic else plain)(model, num_candidates, masks)
     raise InputError(f"{type(model).__name__} has no inference of fixed shapes")
 
 

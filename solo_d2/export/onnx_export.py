@@ -38,7 +38,7 @@ def export_onnx(
     output: str | os.PathLike,
     *,
     num_candidates: int = 0,
-    full_masks: bool = False,
+    masks: str = "soft",
 ) -> Description:
     """Writes a model for ONNX runtimes, for any batch and size; docs/deploy.md describes its inputs.
 
@@ -50,7 +50,7 @@ def export_onnx(
         metadata: Names of its classes.
         output: File to write, .onnx.
         num_candidates: See :func:`fixed_inference`.
-        full_masks: Whether the file gives binary masks of the input's size, instead of soft ones.
+        masks: See :func:`fixed_inference`; :class:`Predictor` needs soft ones.
 
     Returns:
         What the file says about itself.
@@ -59,7 +59,7 @@ def export_onnx(
         InputError: The model has no such form, a package is missing, or the file cannot be written.
     """
     check_output(output)
-    fixed = fixed_inference(model, num_candidates, full_masks)
+    fixed = fixed_inference(model, num_candidates, masks)
     if next(model.parameters()).device.type != "cpu":
         raise InputError("only a model on the CPU can be exported: build it with device cpu")
     step = max(fixed.model.backbone.size_divisibility, 1)
@@ -70,7 +70,7 @@ def export_onnx(
         preprocessing=preprocessing_of(cfg),
         size_divisibility=step,
         num_candidates=fixed.num_candidates,
-        full_masks=fixed.full_masks,
+        masks=fixed.masks,
         **restoring(fixed),
     )
     content = store(_convert(fixed, step), description)

@@ -36,8 +36,8 @@ class Description:
         mask_stride: Input pixels per mask pixel.
         mask_threshold: Mask pixels are strictly above it.
         aligned: Whether masks are upsampled by :func:`solo_d2.layers.aligned_bilinear`.
-        full_masks: Whether masks are binary and of the input's size.
         precision: "fp32", or "int8" for quantized convolutions.
+        masks: Form of the masks, "soft", "full" or "rle-ready".
         semantic_stride: Input pixels per pixel of a panoptic model's semantic map; 0 for other models.
         merge: Merges instances and semantic map; None for models that do not.
         license: Note on the terms of use.
@@ -50,8 +50,8 @@ class Description:
     mask_stride: int = 4
     mask_threshold: float = 0.5
     aligned: bool = False
-    full_masks: bool = False
     precision: str = "fp32"
+    masks: str = "soft"
     semantic_stride: int = 0
     merge: PanopticMerge | None = None
     license: str = _LICENSE
@@ -88,6 +88,8 @@ class Description:
         }
         names = [one.name for one in fields(cls) if one.name not in nested]
         plain = {name: stored[name] for name in names if name in stored}
+        if stored.get("full_masks") is True:  # how the first files said it
+            plain["masks"] = "full"
         _check_sound(plain, {name: getattr(cls, name) for name in plain}, source)
         return cls(**{**plain, **nested})
 

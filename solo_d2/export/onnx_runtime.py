@@ -81,8 +81,8 @@ class OnnxModel(nn.Module):
         self.description = Description.from_json(self._open(path, precision), source)
         if not _prepares_images(self.description.preprocessing):
             raise InputError(f"{source} does not say how to prepare images: export the model again")
-        if self.description.full_masks:
-            raise InputError(f"{source} has masks of the input's size: export it without --masks full")
+        if self.description.masks != "soft":
+            raise InputError(f"{source} has masks of the input's size: export it with --masks soft")
 
     def _open(self, path: str | os.PathLike, precision: str) -> str:
         """Starts the runtime; returns the text of the file's description."""

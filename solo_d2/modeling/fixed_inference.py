@@ -19,6 +19,7 @@ from .meta_architecture import DenseSegmenter
 
 # Marks the candidates that an image does not have; real scores are at least 0.
 _ABSENT = -1.0
+MASK_FORMS = ("soft", "full", "rle-ready")
 
 
 class FixedInference(nn.Module):
@@ -35,7 +36,8 @@ class FixedInference(nn.Module):
         mask_threshold: Mask pixels are strictly above it.
         aligned: Whether masks are upsampled by :func:`solo_d2.layers.aligned_bilinear`.
         needs_sizes: Whether results depend on the images' sizes without padding.
-        full_masks: Whether masks are binary and have the images' size, instead of soft and the model's.
+        masks: One of MASK_FORMS. "soft": soft masks of the model's size. "full": binary ones of the images'
+            size. "rle-ready": the same as bits, column by column, as COCO's run lengths go.
     """
 
     aligned: bool = False
@@ -54,7 +56,7 @@ class FixedInference(nn.Module):
         mask_stride: int,
         mask_threshold: float,
         nms: "FixedMatrixNMS | None",
-        full_masks: bool,
+        masks: str,
     ):
         """
         Args:
@@ -65,21 +67,23 @@ class FixedInference(nn.Module):
             mask_stride: Input pixels per mask pixel.
             mask_threshold: Threshold of masks.
             nms: Mask NMS of the model; None if it has another one.
-            full_masks: Whether to return binary masks of the images' size.
+            masks: One of MASK_FORMS.
 
         Raises:
-            InputError: If ``num_candidates`` is not between 1 and ``limit``.
+            InputError: If ``num_candidates`` is not between 1 and ``limit``, or ``masks`` is no form.
         """
         super().__init__()
         if not 0 <= num_candidates <= limit:
             raise InputError(f"{num_candidates} candidates: give 1 to {limit}, which is {self.limit_key}")
+        if masks not in MASK_FORMS:
+            raise InputError(f"masks {masks!r}: they must be one of {', '.join(MASK_FORMS)}")
         self.model = model.eval()
         self.num_candidates = num_candidates or min(self.default_candidates, limit)
         self.num_results = min(num_results, self.num_candidates)
         self.mask_stride = mask_stride
         self.mask_threshold = mask_threshold
         self.nms = nms
-        self.full_masks = full_masks
+        self.masks = masks
 
     def forward(self, images: Tensor, sizes: Tensor | None = None) -> dict[str, Tensor]:
         """
@@ -90,8 +94,8 @@ class FixedInference(nn.Module):
 
         Returns:
             "scores" (B, M) float32, best first; "classes" (B, M) int64; "count" (B,) int64, how many of the M
-            are results; "masks" (B, M, h, w) float32 soft masks over the padded image, or (B, M, H, W) bool;
-            and the method's further values.
+            are results; "masks" over the padded image: soft (B, M, h, w) float32, full (B, M, H, W) bool, or
+            RLE-ready (B, M, W, H / 8) uint8, whose highest bit is the first; and the method's further values.
 
         Raises:
             InputError: If ``sizes`` are needed and None.
@@ -100,14 +104,18 @@ class FixedInference(nn.Module):
             raise InputError("this model's results depend on the images' sizes without padding: give sizes")
         images = self.model.normalize(images).contiguous(memory_format=torch.channels_last)
         results = self.predict(self.model.backbone(images), sizes)
-        return self.enlarge_results(results, sizes) if self.full_masks else results
+        if self.masks != "soft":
+            results = self.enlarge_results(results, sizes)
+        if self.masks == "rle-ready":
+            results["masks"] = pack_columns(results["masks"])
+        return results
 
     def predict(self, features: dict[str, Tensor], sizes: Tensor | None) -> dict[str, Tensor]:
         """Maps the backbone's outputs to the results of :meth:`forward`, with soft masks."""
         raise NotImplementedError
 
     def enlarge_results(self, results: dict[str, Tensor], sizes: Tensor | None) -> dict[str, Tensor]:
-        """Maps results of :meth:`predict` to those of full masks."""
+        """Maps results of :meth:`predict` to those with full masks."""
         return {**results, "masks": self.enlarge(results["masks"]) > self.mask_threshold}
 
     def enlarge(self, masks: Tensor) -> Tensor:
@@ -149,6 +157,12 @@ class FixedInference(nn.Module):
         count = (scores >= 0).sum(1)
         chosen = {name: blank(pick(value, best), count) for name, value in values.items()}
         return {"scores": scores.clamp(min=0), "count": count, **chosen}
+
+
+def pack_columns(masks: Tensor) -> Tensor:
+    """Packs binary masks (..., H, W) by columns: (..., W, H / 8) uint8; H is a multiple of 8."""
+    bits = masks.transpose(-1, -2).unflatten(-1, (-1, 8)).float()
+    return (bits @ 2.0 ** torch.arange(7, -1, -1, device=masks.device)).to(torch.uint8)
 
 
 def pick(values: Tensor, index: Tensor) -> Tensor:

@@ -112,7 +112,7 @@ def test_results_are_the_eager_models(model, images, same_instances, same_panopt
 @torch.no_grad()
 def test_full_results_have_the_eager_models_segments(build, images, name, opts):
     model = build(name, *opts)[1]
-    fixed = fixed_inference(model, 100, full_masks=True)
+    fixed = fixed_inference(model, 100, masks="full")
     batch, sizes = padded(images, model)
     found = fixed(batch, sizes)
     assert "semantic" not in found and fixed.needs_sizes
@@ -163,8 +163,10 @@ def test_a_method_is_one_graph(build, images):
 @pytest.mark.slow
 @torch.no_grad()
 def test_every_method_compiles_with_inductor(model, images):
-    """Panoptic models with the merge inside, which full masks have."""
-    assert_compiles(fixed_inference(model, 10, full_masks=model.is_panoptic), *padded(images, model))
+    """Panoptic models with the merge inside, which full masks need."""
+    assert_compiles(
+        fixed_inference(model, 10, masks="full" if model.is_panoptic else "soft"), *padded(images, model)
+    )
 
 
 @torch.no_grad()
@@ -201,7 +203,7 @@ def _strict(settings):
 def test_full_masks_are_the_soft_ones_enlarged(few_models, images):
     model = few_models
     batch, sizes = padded(images, model)
-    full = fixed_inference(model, 20, full_masks=True)(batch, sizes)
+    full = fixed_inference(model, 20, masks="full")(batch, sizes)
     soft = fixed_inference(model, 20)(batch, sizes)
     assert full["masks"].dtype == torch.bool and full["masks"].shape[2:] == batch.shape[2:]
     for i in range(len(images)):

@@ -62,6 +62,9 @@ def test_a_description_of_an_earlier_or_a_richer_version_is_read():
     del stored["aligned"], stored["license"], stored["semantic_stride"], stored["merge"]
     found = Description.from_json(json.dumps({**stored, "novelty": 1}), "x")
     assert found == replace(DESCRIPTION, aligned=False, license=Description.license)
+    del stored["masks"]
+    assert Description.from_json(json.dumps({**stored, "full_masks": True}), "x").masks == "full"
+    assert Description.from_json(json.dumps({**stored, "full_masks": False}), "x").masks == "soft"
 
 
 @pytest.mark.parametrize(
@@ -76,7 +79,7 @@ def test_a_description_of_an_earlier_or_a_richer_version_is_read():
         ('{"format": 1, "mask_stride": true}', "x has a damaged mask_stride"),
         ('{"format": 1, "mask_threshold": NaN}', "x has a damaged mask_threshold"),
         ('{"format": 1, "mask_threshold": 1.5}', "x has a damaged mask_threshold"),
-        ('{"format": 1, "full_masks": 0}', "x has a damaged full_masks"),
+        ('{"format": 1, "masks": 0}', "x has a damaged masks"),
         ('{"format": 1, "license": null}', "x has a damaged license"),
         ("", "x has a damaged description"),
         ('{"format": 1, "merge": {"overlap_thresh": 0.5}}', "x has a damaged stuff_area_limit"),
@@ -123,7 +126,7 @@ def test_files_that_cannot_be_used(runtime, write, damage):
         "missing": (None, "cannot be read: No such file"),
         "cut": (content[:-9], "is not a model that solo-d2 export has written, or it is damaged"),
         "foreign": (b"no model", "is not a model that solo-d2 export has written"),
-        "full": (store(Proto(), replace(DESCRIPTION, full_masks=True)), "export it without --masks full"),
+        "full": (store(Proto(), replace(DESCRIPTION, masks="full")), "export it with --masks soft"),
         "silent": (checksum.fill_in(SILENT, onnx_file._CHECKSUM), "has a damaged description"),
     }
     content, message = messages[damage]

@@ -2,8 +2,10 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from pycocotools import mask as mask_util
 
 from solo_d2.modeling.fixed_inference import FixedInference, FixedMatrixNMS, blank, pick
 from solo_d2.ops import matrix_nms
@@ -20,7 +22,7 @@ class Brightness(FixedInference):
         model = torch.nn.Module()
         model.backbone, model.normalize = torch.nn.Identity(), lambda images: images / 255
         settings = {"limit": 6, "num_results": 3, "mask_stride": 2, "mask_threshold": 0.5, "nms": None}
-        super().__init__(model, num_candidates, **{"full_masks": False, **settings, **kwargs})
+        super().__init__(model, num_candidates, **{"masks": "soft", **settings, **kwargs})
 
     def predict(self, features, sizes):
         scores = features.flatten(2).transpose(1, 2)
@@ -47,7 +49,7 @@ def test_images_smaller_than_the_number_of_candidates():
 
 @pytest.mark.parametrize("aligned", [False, True])
 def test_full_masks_have_the_images_size(aligned):
-    fixed = Brightness(full_masks=True)
+    fixed = Brightness(masks="full")
     fixed.aligned = aligned
     found = fixed(torch.full((1, 3, 4, 6), 255.0))
     assert (
@@ -55,7 +57,20 @@ def test_full_masks_have_the_images_size(aligned):
     )
 
 
+def test_packed_columns_are_what_coco_encodes():
+    images = (torch.rand(2, 3, 4, 6) * 255).round()
+    full, packed = (Brightness(masks=form)(images)["masks"] for form in ("full", "rle-ready"))
+    assert packed.shape == (2, 3, 12, 1) and packed.dtype == torch.uint8
+    for mask, columns in zip(full.flatten(0, 1), packed.flatten(0, 1), strict=True):
+        bits = np.unpackbits(columns.numpy(), axis=-1).T
+        assert bits.flags.f_contiguous
+        assert mask_util.encode(bits) == mask_util.encode(np.asfortranarray(mask.numpy(), np.uint8))
+    assert full.any() and not full.all()
+
+
 def test_impossible_arguments():
+    with pytest.raises(InputError, match="masks 'half': they must be one of soft, full, rle-ready"):
+        Brightness(masks="half")
     with pytest.raises(InputError, match="7 candidates: give 1 to 6, which is LIMIT"):
         Brightness(7)
     fixed = Brightness()

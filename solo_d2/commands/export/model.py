@@ -25,6 +25,7 @@ from solo_d2.export import (
     quantize_openvino,
 )
 from solo_d2.export.onnx_file import Description, required
+from solo_d2.modeling.fixed_inference import MASK_FORMS
 from solo_d2.predictor import Predictor
 from solo_d2.utils.errors import InputError
 
@@ -50,9 +51,10 @@ def build_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
     )
     add(
         "--masks",
-        choices=("soft", "full"),
-        default="soft",
-        help="soft masks of the network's mask size, or binary ones of the input's size (%(default)s)",
+        choices=MASK_FORMS,
+        default=MASK_FORMS[0],
+        help="soft masks of the network's mask size, binary ones of the input's size, or these as bits by "
+        "columns, for COCO's run lengths (%(default)s)",
     )
     calibration.add_flags(parser)
     add("opts", nargs="*", metavar="KEY VALUE", help="config overrides such as MODEL.WEIGHTS model.pth")
@@ -83,8 +85,8 @@ def _check(arguments: argparse.Namespace) -> None:
         onnx_export.check_packages()
         if arguments.int8:
             required("nncf")
-    if arguments.masks == "full" and (arguments.int8 or arguments.format == "openvino"):
-        raise InputError("--masks full is for --format onnx without --int8")
+    if arguments.masks != MASK_FORMS[0] and (arguments.int8 or arguments.format == "openvino"):
+        raise InputError(f"--masks {arguments.masks} is for --format onnx without --int8")
 
 
 def _export(predictor: Predictor, arguments: argparse.Namespace, output: str | Path) -> Description:
@@ -94,7 +96,7 @@ def _export(predictor: Predictor, arguments: argparse.Namespace, output: str | P
         predictor.metadata,
         output,
         num_candidates=arguments.candidates or 0,
-        full_masks=arguments.masks == "full",
+        masks=arguments.masks,
     )
 
 

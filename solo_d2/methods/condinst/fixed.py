@@ -23,12 +23,12 @@ class FixedCondInstInference(FixedInference):
     model: CondInst
     aligned = True
 
-    def __init__(self, model: CondInst, num_candidates: int = 0, full_masks: bool = False):
+    def __init__(self, model: CondInst, num_candidates: int = 0, masks: str = "soft"):
         """
         Args:
             model: The segmenter.
             num_candidates: N; 0 for the default.
-            full_masks: See :class:`FixedInference`.
+            masks: See :class:`FixedInference`.
 
         Raises:
             InputError: If the model's NMS is neither box NMS nor Matrix NMS, or N is above what enters it.
@@ -45,7 +45,7 @@ class FixedCondInstInference(FixedInference):
             mask_stride=settings.mask_out_stride,
             mask_threshold=settings.mask_thr,
             nms=None if by_boxes else FixedMatrixNMS(settings, "MODEL.CONDINST"),
-            full_masks=full_masks,
+            masks=masks,
         )
         self.needs_sizes = by_boxes
 

@@ -19,12 +19,12 @@ class FixedGridInference(FixedInference):
     default_candidates = 200
     limit_key = "the smaller of NMS_PRE and MAX_CELLS"
 
-    def __init__(self, model: GridSegmenter, num_candidates: int = 0, full_masks: bool = False):
+    def __init__(self, model: GridSegmenter, num_candidates: int = 0, masks: str = "soft"):
         """
         Args:
             model: The segmenter.
             num_candidates: N; 0 for the default.
-            full_masks: See :class:`FixedInference`.
+            masks: See :class:`FixedInference`.
 
         Raises:
             InputError: If the model's NMS is not Matrix NMS, or N is above NMS_PRE or MAX_CELLS.
@@ -38,7 +38,7 @@ class FixedGridInference(FixedInference):
             mask_stride=settings.mask_stride,
             mask_threshold=settings.mask_thr,
             nms=FixedMatrixNMS(settings, f"MODEL.{model.config_node}"),
-            full_masks=full_masks,
+            masks=masks,
         )
         self.cell_strides: Tensor
         self.register_buffer("cell_strides", model.layout.cell_strides(model.device), False)

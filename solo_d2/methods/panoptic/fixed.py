@@ -16,26 +16,26 @@ from .postprocess import THINGS_LABEL, PanopticMerge
 
 
 class FixedPanopticInference(FixedInference):
-    """Mixin that adds the semantic branch, and with full masks the merge, to the class after it in the bases.
+    """Mixin that adds the semantic branch, and the merge, to the class after it in the bases.
 
-    Results have "semantic" (B, C, h, w) float32 logits over the padded image. With full masks, and if the
-    model merges, they have the results of :func:`fixed_merge` instead.
+    Results have "semantic" (B, C, h, w) float32 logits over the padded image. Unless masks are
+    soft, and if the model merges, they have the results of :func:`fixed_merge` instead.
     """
 
-    def __init__(self, model: PanopticSegmenter, num_candidates: int = 0, full_masks: bool = False):
+    def __init__(self, model: PanopticSegmenter, num_candidates: int = 0, masks: str = "soft"):
         """
         Args:
             model: The segmenter.
             num_candidates: See the instance segmenter's form.
-            full_masks: See :class:`FixedInference`; the sizes are needed to merge.
+            masks: See :class:`FixedInference`; unless they are soft, the merge is inside and needs the sizes.
 
         Raises:
             InputError: See the instance segmenter's form.
         """
-        super().__init__(model, num_candidates, full_masks=full_masks)  # type: ignore[call-arg]  # of the next
+        super().__init__(model, num_candidates, masks=masks)  # type: ignore[call-arg]  # of the next
         self.merge = model.panoptic_merge
         self.semantic_stride = model.sem_seg.common_stride
-        self.needs_sizes |= full_masks and self.merge is not None
+        self.needs_sizes |= masks != "soft" and self.merge is not None
 
     def predict(self, features: dict[str, Tensor], sizes: Tensor | None) -> dict[str, Tensor]:
         results = super().predict(features, sizes)

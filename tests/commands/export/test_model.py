@@ -45,7 +45,7 @@ def test_exports_the_trained_network(run_command, exports, weights, tmp_path, ca
     assert isinstance(model, DenseSegmenter) and not model.training and model.device.type == "cpu"
     assert cfg.MODEL.INFERENCE.PRECISION == "fp32" and "autocast" not in repr(model.forward)
     assert metadata.thing_classes[0] == "disc"
-    assert options == {"num_candidates": 50, "full_masks": True}
+    assert options == {"num_candidates": 50, "masks": "full"}
     said = capsys.readouterr().out
     assert said.startswith(f"{out}: ") and "0.0 MB" in said and said.count("\n") == 1
 

@@ -51,7 +51,7 @@ TRAINING = {
 
 @dataclass
 class Difference:
-    """What the exported model does otherwise, summed over pictures."""
+    """Differences of an exported model from its original, summed over pictures."""
 
     instances: int = 0
     same: int = 0

@@ -21,6 +21,7 @@ from solo_d2.utils.atomic_file import atomic_write
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.version import __version__
 
+from . import tensorrt
 from .fixed import fixed_inference, restoring
 from .onnx_file import Description, required, store
 from .onnx_runtime import start_session
@@ -39,6 +40,7 @@ def export_onnx(
     *,
     num_candidates: int = 0,
     masks: str = "soft",
+    for_tensorrt: bool = False,
 ) -> Description:
     """Writes a model for ONNX runtimes, for any batch and size; docs/deploy.md describes its inputs.
 
@@ -51,12 +53,14 @@ def export_onnx(
         output: File to write, .onnx.
         num_candidates: See :func:`fixed_inference`.
         masks: See :func:`fixed_inference`; :class:`Predictor` needs soft ones.
+        for_tensorrt: Whether to refuse what TensorRT does not take.
 
     Returns:
         What the file says about itself.
 
     Raises:
-        InputError: The model has no such form, a package is missing, or the file cannot be written.
+        InputError: The model has no such form, a package is missing, TensorRT would refuse the file, or it
+            cannot be written.
     """
     check_output(output)
     fixed = fixed_inference(model, num_candidates, masks)
@@ -73,7 +77,12 @@ def export_onnx(
         masks=fixed.masks,
         **restoring(fixed),
     )
-    content = store(_convert(fixed, step), description)
+    if for_tensorrt:
+        tensorrt.check_candidates(fixed.num_candidates)
+    proto = _convert(fixed, step)
+    if for_tensorrt:
+        tensorrt.check_operators(proto)
+    content = store(proto, description)
     with atomic_write(output, make_folder=True) as temporary:
         temporary.write_bytes(content)
         _compare(fixed, temporary, step)

@@ -243,7 +243,8 @@ def test_real_files_give_the_eager_models_instances(
 ):
     cfg, model = build(name, "INPUT.MIN_SIZE_TEST", "96", *opts)
     path = tmp_path / "model.onnx"
-    export_onnx(model, cfg, Metadata(thing_classes=["a", "b", "c", "d", "e"]), path, num_candidates=500)
+    names = Metadata(thing_classes=["a", "b", "c", "d", "e"])
+    export_onnx(model, cfg, names, path, num_candidates=500, for_tensorrt=True)
     exported = OnnxModel(path)
     rng = torch.Generator().manual_seed(1)
     noise = [torch.rand(3, *size, generator=rng) * 255 for size in ((96, 130), (90, 70), (96, 130))]

@@ -126,11 +126,11 @@ def test_precision_is_a_key(runtime, write, caplog, precision, hint, warned):
         ("foreign", r"model.xml \(with its .bin file\) is not a model that solo-d2 export has written"),
         ("unreadable", r"model.xml cannot be read by OpenVINO 0: bad magic$"),
         ("silent", r"model.xml has a damaged description"),
-        ("full", r"export it without --masks full"),
+        ("full", r"export it with --masks soft"),
     ],
 )
 def test_files_that_cannot_be_used(runtime, write, damage, message):
-    texts = {"silent": "", "full": replace(DESCRIPTION, full_masks=True).to_json()}
+    texts = {"silent": "", "full": replace(DESCRIPTION, masks="full").to_json()}
     path = write(texts.get(damage, TEXT), damage.encode())
     if damage == "no weights":
         path.with_suffix(".bin").unlink()

@@ -57,6 +57,7 @@ def build_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
         "columns, for COCO's run lengths (%(default)s)",
     )
     calibration.add_flags(parser)
+    add("--tensorrt", action="store_true", help="refuse what TensorRT does not take, and name it")
     add("opts", nargs="*", metavar="KEY VALUE", help="config overrides such as MODEL.WEIGHTS model.pth")
     return parser
 
@@ -82,6 +83,8 @@ def _check(arguments: argparse.Namespace) -> None:
     (onnx_export if arguments.format == "onnx" else openvino_export).check_output(arguments.output)
     calibration.check_flags(arguments)
     if arguments.format == "openvino":
+        if arguments.tensorrt:
+            raise InputError("--tensorrt is for --format onnx")
         onnx_export.check_packages()
         if arguments.int8:
             required("nncf")
@@ -97,6 +100,7 @@ def _export(predictor: Predictor, arguments: argparse.Namespace, output: str | P
         output,
         num_candidates=arguments.candidates or 0,
         masks=arguments.masks,
+        for_tensorrt=arguments.tensorrt,
     )
 
 

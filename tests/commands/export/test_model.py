@@ -39,13 +39,23 @@ def exports(monkeypatch):
 
 def test_exports_the_trained_network(run_command, exports, weights, tmp_path, capsys):
     out = tmp_path / "model.onnx"
-    flags = ["--config-file", "quick/solov2_tiny", "--output", out, "--candidates", 50, "--masks", "full"]
+    flags = [
+        "--config-file",
+        "quick/solov2_tiny",
+        "--output",
+        out,
+        "--candidates",
+        50,
+        "--masks",
+        "full",
+        "--tensorrt",
+    ]
     run_command("export", *flags, "MODEL.WEIGHTS", weights, "MODEL.INFERENCE.PRECISION", "bf16")
     ((model, cfg, metadata, options),) = exports
     assert isinstance(model, DenseSegmenter) and not model.training and model.device.type == "cpu"
     assert cfg.MODEL.INFERENCE.PRECISION == "fp32" and "autocast" not in repr(model.forward)
     assert metadata.thing_classes[0] == "disc"
-    assert options == {"num_candidates": 50, "masks": "full"}
+    assert options == {"num_candidates": 50, "masks": "full", "for_tensorrt": True}
     said = capsys.readouterr().out
     assert said.startswith(f"{out}: ") and "0.0 MB" in said and said.count("\n") == 1
 
@@ -66,6 +76,7 @@ def test_exports_the_trained_network(run_command, exports, weights, tmp_path, ca
         ([*X, *INT8, "--val-json", "x.json"], "the AP needs both --val-json and --val-images"),
         ([*X, *INT8, "--val-json", "x.json", "--val-images", "."], "annotation file x.json"),
         ([*X, *INT8, "--val-json", "v.json", "--val-images", "no"], "--val-images no: no such folder"),
+        ([*X, "--format", "openvino", "--output", "m.xml", "--tensorrt"], "--tensorrt is for --format onnx"),
         ([*X, *INT8, "--masks", "full"], "--masks full is for --format onnx without --int8"),
     ],
 )

@@ -80,11 +80,11 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _check(arguments: argparse.Namespace) -> None:
     """Raises ``InputError`` for whatever can be known to fail before the model is built."""
+    if arguments.tensorrt and arguments.format != "onnx":
+        raise InputError("--tensorrt is for --format onnx")
     (onnx_export if arguments.format == "onnx" else openvino_export).check_output(arguments.output)
     calibration.check_flags(arguments)
     if arguments.format == "openvino":
-        if arguments.tensorrt:
-            raise InputError("--tensorrt is for --format onnx")
         onnx_export.check_packages()
         if arguments.int8:
             required("nncf")

@@ -56,6 +56,7 @@ def compile_model(model: Any, precision: str) -> Any:
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         _HINT: getattr(openvino.Type, _TYPES[precision]),
         "PERFORMANCE_HINT": "LATENCY",
+        "ENABLE_CPU_PINNING": False,  # a pinned thread waits if another process keeps its core busy
     }
     return openvino.Core().compile_model(model, "CPU", settings)
 

@@ -34,6 +34,12 @@ def test_import_does_not_start_cuda(after_import):
     assert not after_import["cuda"]
 
 
+@pytest.mark.skipif(IS_REAL, reason="the real Detectron2 imports fvcore.nn itself")
+def test_import_compiles_no_scripts(after_import):
+    """``fvcore.nn`` compiles scripts when it is imported, of which torch 2.15 warns at every start."""
+    assert "fvcore.nn" not in after_import["modules"]
+
+
 def test_import_is_lean(after_import):
     """The real Detectron2 imports torchvision itself: only what solo_d2 adds to it counts."""
     alone = []

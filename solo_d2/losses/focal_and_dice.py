@@ -2,10 +2,26 @@
 
 import torch.distributed as dist
 import torch.nn.functional as F
-from fvcore.nn import sigmoid_focal_loss
 from torch import Tensor
 
 from detectron2.utils import comm
+
+
+def sigmoid_focal_loss(logits: Tensor, targets: Tensor, alpha: float, gamma: float) -> Tensor:
+    """Computes the focal loss of yes-or-no decisions (https://arxiv.org/abs/1708.02002).
+
+    Args:
+        logits: (...) float32.
+        targets: (...) float32, 0 or 1.
+        alpha: Weight of ones; zeros have 1 - alpha. A negative one weights both by 1.
+        gamma: Exponent that lowers the weight of well-classified examples.
+
+    Returns:
+        (...) float32.
+    """
+    error = (logits.sigmoid() - targets).abs()
+    loss = F.binary_cross_entropy_with_logits(logits, targets, reduction="none") * error**gamma
+    return loss if alpha < 0 else loss * (1 - alpha + (2 * alpha - 1) * targets)
 
 
 def category_focal_loss(logits: Tensor, labels: Tensor, alpha: float, gamma: float) -> Tensor:
@@ -21,7 +37,7 @@ def category_focal_loss(logits: Tensor, labels: Tensor, alpha: float, gamma: flo
         A float32 scalar.
     """
     one_hot = F.one_hot(labels, logits.shape[-1] + 1)[..., :-1]
-    return sigmoid_focal_loss(logits.float(), one_hot.float(), alpha=alpha, gamma=gamma, reduction="sum")
+    return sigmoid_focal_loss(logits.float(), one_hot.float(), alpha, gamma).sum()
 
 
 def average_over_ranks(value: Tensor) -> Tensor:

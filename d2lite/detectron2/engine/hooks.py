@@ -13,7 +13,6 @@ from typing import Any
 from fvcore.common.checkpoint import Checkpointer
 from fvcore.common.checkpoint import PeriodicCheckpointer as _PeriodicCheckpointer
 from fvcore.common.timer import Timer
-from fvcore.nn.precise_bn import get_bn_modules, update_bn_stats
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler as TorchScheduler
@@ -274,6 +273,8 @@ class PreciseBN(HookBase):
     """
 
     def __init__(self, period: int, model: nn.Module, data_loader: Iterable, num_iter: int):
+        from fvcore.nn.precise_bn import get_bn_modules  # not at import: it compiles scripts and warns
+
         self._logger = logging.getLogger(__name__)
         self._disabled = not get_bn_modules(model)
         if self._disabled:
@@ -296,6 +297,8 @@ class PreciseBN(HookBase):
         """Sets the batch norms' statistics to their averages over the next ``num_iter`` batches."""
         if self._disabled:
             return
+        from fvcore.nn.precise_bn import update_bn_stats
+
         if self._data_iter is None:
             self._data_iter = iter(self._data_loader)
         self._logger.info("Computing batch norm's statistics over %d batches", self._num_iter)

@@ -1,4 +1,9 @@
-"""The base class of a CNN's building blocks."""
+"""The base class of a CNN's building blocks, and the initial weights of convolutions.
+
+The two fills are those of ``fvcore.nn``, whose import compiles scripts and warns that torch deprecates them.
+"""
+
+from typing import Any
 
 from torch import nn
 
@@ -26,3 +31,17 @@ class CNNBlockBase(nn.Module):
             parameter.requires_grad = False
         FrozenBatchNorm2d.convert_frozen_batchnorm(self)
         return self
+
+
+def msra_fill(conv: Any) -> None:
+    """Fills weights by ``kaiming_normal_`` over the outputs (He et al., 2015), and the bias with 0."""
+    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
+
+
+def xavier_fill(conv: Any) -> None:
+    """Fills weights by ``kaiming_uniform_`` with a slope of 1, and the bias with 0."""
+    nn.init.kaiming_uniform_(conv.weight, a=1)
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)

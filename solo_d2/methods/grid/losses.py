@@ -11,10 +11,9 @@ from functools import reduce
 
 import torch
 import torch.nn.functional as F
-from fvcore.nn import sigmoid_focal_loss
 from torch import Tensor
 
-from solo_d2.losses import average_over_ranks, category_focal_loss, dice_loss
+from solo_d2.losses import average_over_ranks, category_focal_loss, dice_loss, sigmoid_focal_loss
 from solo_d2.utils.errors import InputError
 
 from .layout import GridTargets
@@ -42,7 +41,7 @@ def bce_loss(logits: Tensor, targets: Tensor, positive_weight: float) -> Tensor:
 def focal_loss(logits: Tensor, targets: Tensor, alpha: float, gamma: float) -> Tensor:
     """Computes focal loss, averaged over each mask's pixels; shapes as in :func:`bce_loss`."""
     logits = logits.flatten(1).float()
-    return sigmoid_focal_loss(logits, targets.flatten(1).to(logits.dtype), alpha=alpha, gamma=gamma).mean(1)
+    return sigmoid_focal_loss(logits, targets.flatten(1).to(logits.dtype), alpha, gamma).mean(1)
 
 
 def product_logit(x: Tensor, y: Tensor) -> Tensor:

@@ -4,7 +4,6 @@ A stage is a binary tree: two halves, each a block or a smaller tree, and a root
 of its halves and of the halves above it.
 """
 
-import fvcore.nn.weight_init as weight_init
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -32,7 +31,7 @@ def _conv(
         norm=get_norm(norm, out_channels),
         activation=F.relu if relu else None,
     )
-    weight_init.c2_msra_fill(conv)
+    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
     return conv
 
 

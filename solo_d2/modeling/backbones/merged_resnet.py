@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import fvcore.nn.weight_init as weight_init
 from torch import Tensor, nn
 
 from detectron2.config import CfgNode, configurable
@@ -39,7 +38,9 @@ class MergedResNet(Backbone):
             conv = Conv2d(
                 shapes[name].channels, out_channels, 1, bias=norm == "", norm=get_norm(norm, out_channels)
             )
-            weight_init.c2_xavier_fill(conv)
+            nn.init.kaiming_uniform_(conv.weight, a=1)
+            if conv.bias is not None:
+                nn.init.zeros_(conv.bias)
             self.laterals[name] = conv
         self._size_divisibility = shapes[self.in_features[-1]].stride
         self._shape = ShapeSpec(channels=out_channels, stride=shapes[self.in_features[0]].stride)

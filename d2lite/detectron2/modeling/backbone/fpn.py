@@ -4,12 +4,12 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import fvcore.nn.weight_init as weight_init
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detectron2.config import CfgNode
 from detectron2.layers import Conv2d, ShapeSpec, get_norm
+from detectron2.layers.blocks import xavier_fill
 
 from .backbone import Backbone
 from .build import BACKBONE_REGISTRY
@@ -59,8 +59,8 @@ class FPN(Backbone):
             lateral_norm, output_norm = get_norm(norm, out_channels), get_norm(norm, out_channels)
             lateral = Conv2d(shape.channels, out_channels, 1, bias=bias, norm=lateral_norm)
             output = Conv2d(out_channels, out_channels, 3, padding=1, bias=bias, norm=output_norm)
-            weight_init.c2_xavier_fill(lateral)
-            weight_init.c2_xavier_fill(output)
+            xavier_fill(lateral)
+            xavier_fill(output)
             self.add_module(f"fpn_lateral{level}", lateral)
             self.add_module(f"fpn_output{level}", output)
             lateral_convs.append(lateral)
@@ -145,7 +145,7 @@ class LastLevelP6P7(nn.Module):
         self.p6 = nn.Conv2d(in_channels, out_channels, 3, 2, 1)
         self.p7 = nn.Conv2d(out_channels, out_channels, 3, 2, 1)
         for module in (self.p6, self.p7):
-            weight_init.c2_xavier_fill(module)
+            xavier_fill(module)
 
     def forward(self, c5: Tensor) -> list[Tensor]:
         p6 = self.p6(c5)

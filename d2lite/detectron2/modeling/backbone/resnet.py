@@ -6,13 +6,13 @@ Legend: N images, C channels; stage names "stem", "res2" ... "res5", with stride
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import fvcore.nn.weight_init as weight_init
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detectron2.config import CfgNode
 from detectron2.layers import CNNBlockBase, Conv2d, DeformConv, ModulatedDeformConv, ShapeSpec, get_norm
+from detectron2.layers.blocks import msra_fill
 
 from .backbone import Backbone
 from .build import BACKBONE_REGISTRY
@@ -53,7 +53,7 @@ class _ResidualBlock(CNNBlockBase):
     def init_weights(self, *convs: Conv2d) -> None:
         for conv in (*convs, self.shortcut):
             if conv is not None:
-                weight_init.c2_msra_fill(conv)
+                msra_fill(conv)
 
     def residual(self, x: Tensor) -> Tensor:
         raise NotImplementedError
@@ -165,7 +165,7 @@ class DeformBottleneckBlock(BottleneckBlock):
         self.conv2 = layer(
             plain.in_channels, plain.out_channels, 3, **where, **groups, bias=False, norm=plain.norm
         )
-        weight_init.c2_msra_fill(self.conv2)
+        msra_fill(self.conv2)
 
     def residual(self, x: Tensor) -> Tensor:
         x = F.relu_(self.conv1(x))
@@ -184,7 +184,7 @@ class BasicStem(CNNBlockBase):
     def __init__(self, in_channels: int = 3, out_channels: int = 64, norm: Norm = "BN"):
         super().__init__(in_channels, out_channels, 4)
         self.conv1 = _conv_norm(in_channels, out_channels, 7, norm, stride=2)
-        weight_init.c2_msra_fill(self.conv1)
+        msra_fill(self.conv1)
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu_(self.conv1(x))

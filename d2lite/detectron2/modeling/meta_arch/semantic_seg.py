@@ -4,11 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch.nn.functional as F
-from fvcore.nn.weight_init import c2_msra_fill
 from torch import Tensor, nn
 
 from detectron2.config import CfgNode, configurable
 from detectron2.layers import Conv2d, ShapeSpec, get_norm
+from detectron2.layers.blocks import msra_fill
 
 
 class SemSegFPNHead(nn.Module):
@@ -50,7 +50,7 @@ class SemSegFPNHead(nn.Module):
         for name, shape in levels:
             self.add_module(name, self._make_level(shape, conv_dims, norm))
         self.predictor = Conv2d(conv_dims, num_classes, kernel_size=1)
-        c2_msra_fill(self.predictor)
+        msra_fill(self.predictor)
 
     def _make_level(self, shape: ShapeSpec, conv_dims: int, norm: str | Callable | None) -> nn.Sequential:
         doublings = (shape.stride // self.common_stride).bit_length() - 1
@@ -65,7 +65,7 @@ class SemSegFPNHead(nn.Module):
                 norm=get_norm(norm, conv_dims),
                 activation=F.relu,
             )
-            c2_msra_fill(conv)
+            msra_fill(conv)
             layers.append(conv)
             if shape.stride != self.common_stride:
                 layers.append(nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False))

@@ -18,7 +18,7 @@ $(VENV)/.ready: setup.py pyproject.toml $(CONSTRAINTS) d2lite/setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) torch setuptools wheel
 	$(PY) -c "import detectron2" 2>/dev/null || $(PIP) --no-build-isolation --editable ./d2lite
-	$(PIP) --no-build-isolation --editable ".[dev,fast-eval]"
+	$(PIP) --no-build-isolation --editable ".[dev]"
 	$(PY) -m solo_d2.environment
 	@touch $@
 

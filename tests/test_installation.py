@@ -1,5 +1,6 @@
 """The installed wheel, used from another folder than the repository."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -7,8 +8,11 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from solo_d2.commands.dispatch import COMMANDS
 from solo_d2.scenes import generate_scenes
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,7 +32,7 @@ def site(tmp_path_factory):
     pytest.importorskip("setuptools")
     root = tmp_path_factory.mktemp("installation")
     source, site = root / "source", root / "site"
-    for name in ("solo_d2", "configs", "setup.py", "pyproject.toml", "README.md"):
+    for name in ("solo_d2", "configs", "setup.py", "pyproject.toml", "README.md", "LICENSE"):
         listing = subprocess.run(["git", "ls-files", "-z", name], cwd=ROOT, capture_output=True, text=True)
         for path in filter(None, listing.stdout.split("\0")):
             (source / path).parent.mkdir(parents=True, exist_ok=True)
@@ -45,18 +49,22 @@ def site(tmp_path_factory):
 
 @pytest.fixture
 def run(site, tmp_path):
-    """``run(*words)`` runs the installed ``solo-d2`` in a fresh folder and returns what it prints."""
+    """``run(*words)`` runs the installed ``solo-d2`` in a fresh folder and returns what it prints.
+
+    ``code=2`` is for a command that ends with that code and one line.
+    """
     import detectron2
 
     provider = str(Path(detectron2.__file__).resolve().parents[1])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), provider])}
     environment["OMP_NUM_THREADS"] = "1"
 
-    def run_(*words):
+    def run_(*words, code=0):
         command = [sys.executable, "-W", "ignore", "-c", CONSOLE_SCRIPT, *map(str, words)]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr[-3000:]
-        return done.stdout
+        assert done.returncode == code, done.stderr[-3000:]
+        assert not code or len(done.stderr.splitlines()) == 1, done.stderr[-3000:]
+        return done.stderr if code else done.stdout
 
     return run_
 
@@ -81,9 +89,83 @@ def test_train_evaluate_and_predict(run, site, tmp_path):
     assert str(site) not in found and "PyTorch references" in found  # no kernels in this wheel
 
 
+def test_wheel_says_what_it_is(site):
+    (info,) = site.glob("*.dist-info")
+    assert (info / "licenses" / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
+    assert (site / "solo_d2" / "py.typed").is_file()
+    assert (site / "solo_d2" / "model_zoo" / "models.json").is_file()
+    text = (info / "METADATA").read_text()
+    for line in ("License-Expression: Apache-2.0", "Classifier: Typing :: Typed", "Provides-Extra: lite"):
+        assert f"\n{line}\n" in text, line
+
+
 def test_other_commands(run, tmp_path):
     sizes = ["--num-train", 2, "--num-val", 1, "--size", 64]
     run("data", "scenes", *sizes, "--workers", 1, "--output", "scenes")
     flags = ["--json", "scenes/instances_train.json", "--images", "scenes/train/images"]
     assert "INPUT" in run("analyze", "dataset", *flags)
     assert "usage:" in run("freesolo", "--help") and "usage:" in run("convert", "--help")
+
+
+TINY, DATA = "quick/solov2_tiny", "datasets/scenes"
+IMAGES, TRAIN_JSON = f"{DATA}/train/images", f"{DATA}/instances_train.json"
+MODEL = ["--config-file", "out/config.yaml"]
+WEIGHTS = ["MODEL.WEIGHTS", "out/model_final.pth"]
+RESULTS = "out/inference/coco_instances_results.json"
+KEEP_ALL = ["MODEL.SOLOV2.SCORE_THR", 0.0, "MODEL.SOLOV2.UPDATE_THR", 0.0, "MODEL.SOLOV2.MASK_THR", 0.1]
+DENSECL = (
+    "INPUT.VIEWS.SIZE 32 SOLVER.IMS_PER_BATCH 4 SOLVER.MAX_ITER 2 DATALOADER.NUM_WORKERS 0 OUTPUT_DIR pre "
+    "MODEL.DENSECL.HIDDEN_DIM 16 MODEL.DENSECL.FEAT_DIM 8 MODEL.DENSECL.QUEUE_SIZE 12"
+).split()
+FREE_MASK = ["INPUT.MIN_SIZE_TEST", 64, "MODEL.FREE_MASK.MASKNESS_THR", 0.3]
+# Each command as a user runs it after the ones before.
+STEPS = [
+    ("data scenes", "--num-train", 6, "--num-val", 2, "--size", 64, "--workers", 1),
+    ("data split", "--json", TRAIN_JSON, "--output", "part.json", "--by", "images", "--fraction", 0.5),
+    ("analyze dataset", "--json", TRAIN_JSON, "--images", IMAGES),
+    ("visualize labels", "--labels", TRAIN_JSON, "--images", IMAGES),
+    ("train", "--config-file", TINY, *SMALL, *KEEP_ALL),
+    ("eval", *MODEL, *WEIGHTS),
+    ("analyze errors", "--json", f"{DATA}/instances_val.json", "--results", RESULTS),
+    ("predict", *MODEL, "--input", f"{DATA}/val/images", "--opts", *WEIGHTS),
+    ("convert", "--input", "out/model_final.pth", "--output", "model.safetensors", *MODEL),
+    ("visualize activations", *MODEL, "--input", f"{IMAGES}/000001.png", "--opts", *WEIGHTS),
+    ("labels self-training", *MODEL, "--images", IMAGES, "--output", "labels.json", "--opts", *WEIGHTS),
+    ("train", "--config-file", "quick/densecl_tiny", "--train-unlabelled", IMAGES, *DENSECL),
+    ("export backbone", "--weights", "pre/model_final.pth", "--output", "backbone.pth"),
+    ("visualize correspondences", "--config-file", "pre/config.yaml", "--input", f"{IMAGES}/000001.png",
+     "--opts", "MODEL.WEIGHTS", "pre/model_final.pth"),
+    ("labels free-mask", "--config-file", "quick/free_mask_tiny", "--images", IMAGES,
+     "--output", "masks.json", "--opts", "MODEL.WEIGHTS", "backbone.pth", *FREE_MASK),
+    ("freesolo", "--images", IMAGES, "--backbone", "backbone.pth", "--until", "masks",
+     "--free-mask-opts", *FREE_MASK),
+    ("photos", "--data", DATA, "--minutes", 1, "MODEL.WEIGHTS", "", "SOLVER.MAX_MINUTES", 0, *SMALL[:-2]),
+    ("data check-panoptic", "--json", "panoptic.json", "--panoptic", "png", "--images", "images"),
+    ("data semantic-maps", "--json", "panoptic.json", "--panoptic", "png", "--output", "maps"),
+    ("data cityscapes", "--root", "cityscapes", "--splits", "val", "--workers", 1),
+    ("zoo list", "R50"),
+    ("zoo show", "mmdet/solov2_R50_3x"),
+    ("env",),
+]  # fmt: skip
+# Needs the network, or packages of an extra.
+REFUSED = {
+    ("zoo download", "mmdet/no_such_model"): "there is no published model",
+    ("export", *MODEL, "--output", "model.onnx", *WEIGHTS): "solo_d2[export]",
+}
+
+
+@pytest.mark.slow
+def test_every_command(run, panoptic_set, tmp_path):
+    assert {step[0] for step in [*STEPS, *REFUSED]} == COMMANDS.keys()
+    Path(panoptic_set.json).rename(tmp_path / "panoptic.json")
+    for folder, suffix in (("gtFine", "gtFine_instanceIds"), ("leftImg8bit", "leftImg8bit")):
+        path = tmp_path / "cityscapes" / folder / "val" / "ulm" / f"ulm_000000_000019_{suffix}.png"
+        path.parent.mkdir(parents=True)
+        Image.fromarray(np.full((8, 8), 26001, np.uint16)).save(path)
+    for name, *words in STEPS:
+        run(*name.split(), *words)
+    for (name, *words), message in REFUSED.items():
+        if name == "export" and importlib.util.find_spec("onnxscript"):
+            run(*name.split(), *words)
+        else:
+            assert message in run(*name.split(), *words, code=2)

@@ -17,6 +17,7 @@ import torch
 
 from solo_d2.engine import cli
 from solo_d2.ops._extension import active_kernels, load_extension
+from solo_d2.provider import HOW_TO_INSTALL
 
 REPORTED_PACKAGES = (
     "solo_d2",
@@ -104,7 +105,7 @@ def report() -> list[tuple[str, str]]:
     """Returns (name, value) rows: Detectron2, kernels, versions and GPUs."""
     copies = detectron2_copies()
     distributions = detectron2_distributions()
-    rows = [("detectron2", "not importable; pip install ./d2lite")]
+    rows = [("detectron2", f"not importable; {HOW_TO_INSTALL}")]
     if copies:
         named = ", ".join(distributions) or "not installed, found on the path"
         what = f"{copies[0].kind} {copies[0].version} ({named})"

@@ -3,9 +3,10 @@
 import logging
 import os
 import weakref
+from importlib.util import find_spec
 
 import torch
-from fvcore.nn.precise_bn import get_bn_modules
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from detectron2.engine import DefaultTrainer, HookBase, TrainerBase, hooks
@@ -162,7 +163,7 @@ class Trainer(DefaultTrainer):
         """Returns the hooks; their order matters and is explained line by line."""
         cfg = self.cfg
         result: list[HookBase | None] = [hooks.IterationTimer(), hooks.LRScheduler(), self.ema]
-        if cfg.TEST.PRECISE_BN.ENABLED and get_bn_modules(self.bare_model):
+        if cfg.TEST.PRECISE_BN.ENABLED and _trains_batch_norm(self.bare_model):
             # before saving and evaluation
             result.append(self._build_precise_bn())
         main = comm.is_main_process()
@@ -223,7 +224,7 @@ class Trainer(DefaultTrainer):
         for name in self.cfg.DATASETS.TEST:  # fails now, not after training, if a dataset cannot be measured
             self.build_evaluator(self.cfg, name)
         pictures = None
-        if comm.is_main_process() and self.cfg.TEST.VIS_IMAGES > 0:
+        if comm.is_main_process() and self.cfg.TEST.VIS_IMAGES > 0 and _has_tensorboard():
             agnostic = self.cfg.TEST.CLASS_AGNOSTIC
             pictures = ValidationPictures(
                 self.evaluated_model,
@@ -329,6 +330,19 @@ class Trainer(DefaultTrainer):
             raise ValueError(f"SOLVER.OPTIMIZER was {saved}, is {own}")
         super().load_state_dict(state_dict)
         self.seed = state_dict["seed"]
+
+
+def _trains_batch_norm(model: torch.nn.Module) -> bool:
+    """Returns whether a batch norm of the model collects statistics."""
+    return any(module.training for module in model.modules() if isinstance(module, _BatchNorm))
+
+
+def _has_tensorboard() -> bool:
+    """Returns whether pictures and curves can be written; says what to install otherwise."""
+    found = find_spec("tensorboard") is not None
+    if not found:
+        logger.info('No curves and pictures for TensorBoard: pip install "solo_d2[tensorboard]" for them')
+    return found
 
 
 def evaluated_tasks(cfg) -> tuple[str, ...]:

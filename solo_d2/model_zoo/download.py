@@ -8,16 +8,15 @@ import urllib.request
 from http.client import HTTPException
 from pathlib import Path
 
-from iopath.common.file_io import file_lock
-from portalocker.exceptions import LockException
-
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.file_lock import lock_file
 from solo_d2.utils.hashing import hash_file
 
 logger = logging.getLogger(__name__)
 _CHUNK = 1 << 20  # bytes
 _TIMEOUT = 30  # seconds without a response
 _ATTEMPTS = 3  # attempts of a transfer that breaks but makes progress
+_PATIENCE = 3600.0  # seconds to wait for another process that fetches the same file
 
 
 def download(url: str, target: Path, sha256_start: str = "", max_bytes: int | None = None) -> Path:
@@ -45,17 +44,18 @@ def download(url: str, target: Path, sha256_start: str = "", max_bytes: int | No
     part = target.with_name(target.name + ".part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with file_lock(str(target)):
+        with open(f"{target}.lock", "w") as lock:
+            # Inherited, because only such a lock also keeps out the threads of one process.
+            if not lock_file(lock, inherited=True, patience=_PATIENCE):
+                raise InputError(
+                    f"{target} is locked, perhaps by another process that fetches it: wait for that one, or "
+                    f"fetch {url} by other means and put it there"
+                )
             if not target.is_file():
                 _fetch(url, part, max_bytes)
                 _check(part, sha256_start, url)
                 os.replace(part, target)
                 _discard(part)
-    except LockException as error:
-        raise InputError(
-            f"{target} is locked, perhaps by another process that fetches it: wait for that one, or fetch "
-            f"{url} by other means and put it there"
-        ) from error
     except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", None) or error or type(error).__name__
         raise InputError(

@@ -167,7 +167,7 @@ class Prediction(Instances):
         try:
             from supervision import Detections
         except ImportError as error:
-            raise InputError("to_supervision needs a package: pip install supervision") from error
+            raise InputError('to_supervision needs a package: pip install "solo_d2[supervision]"') from error
         found = self.to("cpu")
         return Detections(
             xyxy=found.pred_boxes.tensor.numpy(),

@@ -277,6 +277,14 @@ def test_what_cannot_be_measured_is_said_before_training(tiny_cfg, monkeypatch):
         Trainer(tiny_cfg)
 
 
+def test_without_tensorboard_one_line_names_the_extra(tiny_cfg, monkeypatch, caplog):
+    monkeypatch.setattr("solo_d2.engine.trainer.find_spec", {}.get)
+    tiny_cfg.TEST.VIS_IMAGES = 1
+    with caplog.at_level("INFO", logger="solo_d2"):
+        Trainer(tiny_cfg)
+    assert caplog.text.count('pip install "solo_d2[tensorboard]"') == 1
+
+
 def test_panoptic_model_trains_and_evaluates(panoptic_set, tmp_path):
     config = Path(__file__).resolve().parents[2] / "configs" / "quick" / "panoptic_solov2_tiny.yaml"
     data = panoptic_set

@@ -5,10 +5,10 @@ import http.server
 import threading
 
 import pytest
-from portalocker.exceptions import LockException
 
 from solo_d2.model_zoo.download import download
 from solo_d2.utils.errors import InputError
+from solo_d2.utils.file_lock import lock_file
 
 CONTENT = bytes(range(256)) * 4000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()[:8]
@@ -197,12 +197,12 @@ def test_the_same_version_goes_on(host, target):
 
 
 def test_a_lock_that_is_never_free(target, monkeypatch):
-    def locked(path):
-        raise LockException("busy")
-
-    monkeypatch.setattr("solo_d2.model_zoo.download.file_lock", locked)
-    with pytest.raises(InputError, match="is locked, perhaps by another process") as error:
-        download("http://127.0.0.1:9/m.pth", target)
+    monkeypatch.setattr("solo_d2.model_zoo.download._PATIENCE", 0.2)
+    target.parent.mkdir(parents=True)
+    with open(f"{target}.lock", "w") as other:
+        assert lock_file(other, inherited=True)
+        with pytest.raises(InputError, match="is locked, perhaps by another process") as error:
+            download("http://127.0.0.1:9/m.pth", target)
     assert str(target) in str(error.value) and "\n" not in str(error.value)
 
 

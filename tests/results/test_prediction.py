@@ -143,5 +143,5 @@ def test_supervision(in_file):
 
 def test_without_supervision(in_file, monkeypatch):
     monkeypatch.setitem(sys.modules, "supervision", None)
-    with pytest.raises(InputError, match="pip install supervision"):
+    with pytest.raises(InputError, match=r"pip install .solo_d2\[supervision\]"):
         in_file.to_supervision()

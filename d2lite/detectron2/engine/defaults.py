@@ -5,6 +5,7 @@ import logging
 import os
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -85,18 +86,16 @@ def default_setup(cfg: CfgNode, args: argparse.Namespace) -> None:
 
 
 def default_writers(output_dir: str, max_iter: int | None = None) -> list[EventWriter]:
-    """Returns writers for the console, ``metrics.json`` and TensorBoard.
+    """Returns writers for the console, ``metrics.json`` and, if it is installed, TensorBoard.
 
     Args:
         output_dir: Folder of the files; it is created.
         max_iter: Last iteration + 1, for the ETA.
     """
     PathManager.mkdirs(output_dir)
-    return [
-        CommonMetricPrinter(max_iter),
-        JSONWriter(os.path.join(output_dir, "metrics.json")),
-        TensorboardXWriter(output_dir),
-    ]
+    numbers = JSONWriter(os.path.join(output_dir, "metrics.json"))
+    curves = [TensorboardXWriter(output_dir)] if find_spec("tensorboard") else []
+    return [CommonMetricPrinter(max_iter), numbers, *curves]
 
 
 class DefaultTrainer(TrainerBase):

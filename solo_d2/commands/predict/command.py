@@ -21,9 +21,10 @@ from .frames import segment_video
 from .inputs import IMAGE_SUFFIXES, InputImage, find_images
 from .pictures import Job, Outcome, segment_pictures
 
-DEFAULT_CONFIG = "SOLOv2/solov2_R50_3x"
+DEFAULT_CONFIG = "mmdet/solov2_R50_3x"
 DEFAULT_OUTPUT = "output/demo_results"
 COMMANDS = """
+  solo-d2 predict --input a.jpg
   solo-d2 predict --config-file FILE.yaml --input a.jpg 'shots/*.png' folder/ --output out \\
       --opts MODEL.WEIGHTS model.pth
   solo-d2 predict --config-file FILE.yaml --input folder/ --json out/results.json \\
@@ -46,7 +47,7 @@ def build_parser(commands: str = COMMANDS) -> argparse.ArgumentParser:
         "--config-file",
         default=DEFAULT_CONFIG,
         metavar="FILE",
-        help="config or its name, or an exported file (%(default)s)",
+        help="config, its name, a published model's name, or an exported file (%(default)s)",
     )
     add("--webcam", action="store_true", help="take frames from the first camera, until Ctrl-C")
     add("--video-input", metavar="FILE", help="a video file")

@@ -12,6 +12,7 @@ from pycocotools import mask as coco_mask
 from detectron2.data import transforms as T
 from solo_d2.structures import RunMasks
 from solo_d2.structures.coco_masks import pack, runs_of_rle
+from solo_d2.utils.errors import InputError
 
 # At most this many RLEs are decoded and transformed one by one; more are worth finding each pixel's source.
 _FEW = 6
@@ -44,10 +45,20 @@ def transform_masks(
 
 
 def _move_polygons(objects: Sequence[list], transforms: T.TransformList) -> list[list[np.ndarray]]:
-    """Returns the transformed polygons of each object, x, y, x, y, ... each."""
+    """Returns the transformed polygons of each object, x, y, x, y, ... each.
+
+    Raises:
+        InputError: The package that crops polygons is not installed.
+    """
     points = [[np.array(p, np.float64).reshape(-1, 2) for p in polygons] for polygons in objects]
     if any(type(t).apply_polygons is not T.Transform.apply_polygons for t in transforms.transforms):
-        return [[p.ravel() for p in transforms.apply_polygons(polygons)] for polygons in points]
+        try:
+            return [[p.ravel() for p in transforms.apply_polygons(polygons)] for polygons in points]
+        except ModuleNotFoundError as error:
+            raise InputError(
+                f'crops of polygons need {error.name}: pip install "solo_d2[crop]", or switch INPUT.CROP and '
+                "INPUT.SCALE_JITTER off"
+            ) from error
     lengths = [len(p) for polygons in points for p in polygons]
     if not lengths:
         return [[] for _ in objects]

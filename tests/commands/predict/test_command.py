@@ -16,7 +16,9 @@ from solo_d2.commands.predict.command import (
     video_target,
 )
 from solo_d2.commands.predict.inputs import find_images
+from solo_d2.config.loading import load_config
 from solo_d2.export import onnx_file, onnx_runtime
+from solo_d2.model_zoo import PREFIX, load_catalogue
 from solo_d2.utils.errors import InputError
 from tests.export.stand_in import DESCRIPTION, RUNTIME, Proto
 
@@ -52,7 +54,7 @@ def run(run_command, monkeypatch, capsys, tmp_path):
 
 def test_help_starts_with_commands_and_has_every_flag(run):
     code, said = run("-h")
-    assert code == 0 and said.splitlines()[1].startswith("  solo-d2 predict --config-file")
+    assert code == 0 and said.splitlines()[1].startswith("  solo-d2 predict --input a.jpg")
     for flag in (*DETECTRON2_FLAGS, "--batch-size", "--json", "--num-gpus", "--traceback"):
         assert flag in said
 
@@ -80,6 +82,14 @@ def test_an_exported_file(run, tmp_path, monkeypatch, opts):
     assert code == 0 and (tmp_path / "out" / "7.png").is_file()
     (row,) = json.loads((tmp_path / "out" / "results.json").read_text())
     assert row["bbox"] == [40, 10, 20, 20] and row["category_id"] == 7
+
+
+def test_the_default_model_is_a_published_one():
+    cfg = load_config(build_parser().parse_args([]).config_file)
+    assert (
+        load_catalogue().find(cfg.MODEL.WEIGHTS.removeprefix(PREFIX)).published_ap
+        and cfg.MODEL.META_ARCHITECTURE == "SOLOv2"
+    )
 
 
 def test_folder_to_overlays_and_json(run, make_pictures, model_options):

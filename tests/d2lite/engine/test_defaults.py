@@ -3,6 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
+import detectron2
 from detectron2.config import get_cfg
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.engine import DefaultTrainer, default_argument_parser, default_setup, default_writers
@@ -110,6 +111,17 @@ def test_setup_writes_config_and_seeds(cfg, tmp_path):
     written.merge_from_file(str(tmp_path / "out" / "config.yaml"))
     assert written.SEED == 5 and written.MODEL.META_ARCHITECTURE == "MeanColor"
     assert (tmp_path / "out" / "log.txt").is_file()
+
+
+@pytest.mark.skipif(
+    "d2lite" not in detectron2.__version__, reason="the real Detectron2 requires TensorBoard itself"
+)
+def test_writers_without_tensorboard(tmp_path, monkeypatch):
+    monkeypatch.setattr("detectron2.engine.defaults.find_spec", {}.get)
+    writers = default_writers(str(tmp_path), 10)
+    assert [type(writer).__name__ for writer in writers] == ["CommonMetricPrinter", "JSONWriter"]
+    for writer in writers:
+        writer.close()
 
 
 def test_writers(tmp_path):

@@ -1,9 +1,11 @@
 """Masks as runs against Detectron2's own mapper and dense masks: equal pixel by pixel, target by target."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
-from fvcore.transforms.transform import PadTransform
+from fvcore.transforms.transform import CropTransform, PadTransform
 from PIL import Image
 from pycocotools import mask as coco_mask
 
@@ -19,6 +21,7 @@ from solo_d2.methods.grid.targets import assign_grid_targets
 from solo_d2.modeling.meta_architecture import ground_truth_masks
 from solo_d2.structures import RunMasks
 from solo_d2.structures.coco_masks import pack
+from solo_d2.utils.errors import InputError
 
 HEIGHT, WIDTH = 90, 300  # more columns than a byte counts
 
@@ -169,3 +172,11 @@ def test_rles_of_another_size_than_the_image_are_refused():
         transform_masks(rles, T.TransformList([]), (4, 5))
     with pytest.raises(AssertionError, match="The RLE mask is"):
         transform_masks(rles[:1], T.TransformList([]), (4, 5))
+
+
+def test_crop_of_polygons_without_its_package(monkeypatch):
+    for name in ("shapely", "shapely.geometry"):
+        monkeypatch.setitem(sys.modules, name, None)
+    crop = T.TransformList([CropTransform(2, 2, 8, 8)])
+    with pytest.raises(InputError, match=r'need shapely[.\w]*: pip install "solo_d2\[crop\]"'):
+        transform_masks([[[1.0, 1.0, 9.0, 1.0, 9.0, 9.0]]], crop, (8, 8))

@@ -15,9 +15,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from solo_d2.layers import map_size, resize
+from solo_d2.utils.device import copy_to_device
 
 from .layout import GridLayout, GridTargets
 from .losses import MaskPrediction
+
+NUM_PLACE_TERMS = 3
 
 
 def dynamic_conv(features: Tensor, kernels: Tensor, kernel_size: int = 1) -> Tensor:
@@ -74,6 +77,54 @@ Images (B, 1) and cells (B, N) give (B, N, h_l, w_l).
 
 
 @dataclass(frozen=True)
+class CellPlaces:
+    """Adds ``-c (dx^2 + dy^2) + a dx + b dy`` to the logits of a cell's mask.
+
+    SOLOv2's kernels tell objects apart by features that contain coordinates (SOLOv2 paper, section 2.1.3).
+    With few pictures they learn the looks of a class first, and one mask covers several objects. CondInst's
+    relative coordinates (CondInst paper, section 3.2) prevent that; so do these terms for plain kernels.
+
+    dx and dy are the distances of a pixel from the cell's center, in cells of its level.
+
+    Attributes:
+        weights: (B, K, 3): c, a, b of every cell.
+        layout: The levels of the K cells.
+    """
+
+    weights: Tensor
+    layout: GridLayout
+
+    def __call__(self, images: Tensor | int, cells: Tensor, size: tuple[int, int]) -> Tensor:
+        """Computes the terms of chosen cells.
+
+        Args:
+            images: Index of an image, or int64 that broadcasts with ``cells``.
+            cells: (..., n) int64 in [0, K).
+            size: Height h and width w of the masks.
+
+        Returns:
+            (..., n, h, w) float32.
+        """
+        curvature, *slopes = self.weights[images, cells].float()[..., None].unbind(-2)
+        level, number = self.layout.locate(cells)
+        grid = copy_to_device(self.layout.num_grids, cells.device)[level]
+        rows, columns = (
+            (slope - curvature * distance) * distance
+            for slope, distance in (
+                (slopes[1], _distances(number // grid, grid, size[0])),
+                (slopes[0], _distances(number % grid, grid, size[1])),
+            )
+        )
+        return rows[..., :, None] + columns[..., None, :]
+
+
+def _distances(cell: Tensor, grid: Tensor, length: int) -> Tensor:
+    """Returns the distances of pixels from the centers of cells, (..., n), in cells: (..., n, length)."""
+    pixels = (torch.arange(length, device=cell.device) + 0.5) / length
+    return pixels * grid[..., None] - (cell[..., None] + 0.5)
+
+
+@dataclass(frozen=True)
 class UnifiedMasks:
     """Kernels applied to one mask feature (SOLOv2).
 
@@ -82,6 +133,7 @@ class UnifiedMasks:
         feature: (B, E, h, w).
         kernel_size: Side of the kernels.
         stride: Input pixels per mask pixel.
+        places: Terms of the logits that depend on the distance from the cell; None for none.
         cell_values: Values that results copy from their cells, by field name: (B, K, ...) each.
     """
 
@@ -89,6 +141,7 @@ class UnifiedMasks:
     feature: Tensor
     kernel_size: int
     stride: int
+    places: CellPlaces | None = None
     cell_values: dict[str, Tensor] = field(default_factory=dict)
 
     @property
@@ -101,21 +154,27 @@ class UnifiedMasks:
 
     def positives(self, targets: GridTargets) -> list[MaskPrediction]:
         """Computes the masks of all positives, in groups of one resolution."""
-        images = targets.positive_cell // self.kernels.shape[1]
+        num_cells = self.kernels.shape[1]
+        images = targets.positive_cell // num_cells
         kernels = self.kernels.float().flatten(0, 1)[targets.positive_cell]
         logits = dynamic_conv_batch(self.feature.float(), kernels, images, self.kernel_size)
+        logits = self._placed(logits, images, targets.positive_cell % num_cells)
         return [MaskPrediction([logits], targets.masks[self.stride][targets.positive_instance])]
 
     def soft(self, image: int, cells: Tensor) -> Tensor:
         """Computes the masks of one image's cells, (n,) int64 in [0, K): (n, h, w) float in [0, 1]."""
         logits = dynamic_conv(self.feature[image], self.kernels[image, cells], self.kernel_size)
-        return logits.float().sigmoid_()
+        return self._placed(logits.float(), image, cells).sigmoid_()
 
     def soft_batch(self, cells: Tensor) -> Tensor:
         """Computes the masks of all images' cells, (B, N) int64 in [0, K): (B, N, h, w) float in [0, 1]."""
         images = torch.arange(cells.shape[0], device=cells.device)[:, None]
         kernels = self.kernels[images, cells]
-        return dynamic_conv_batch(self.feature, kernels, images, self.kernel_size).float().sigmoid()
+        logits = dynamic_conv_batch(self.feature, kernels, images, self.kernel_size)
+        return self._placed(logits.float(), images, cells).sigmoid()
+
+    def _placed(self, logits: Tensor, images: Tensor | int, cells: Tensor) -> Tensor:
+        return logits if self.places is None else logits + self.places(images, cells, self.size)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import math
 
 from detectron2.config import CfgNode
+from solo_d2.methods.grid.cell_masks import NUM_PLACE_TERMS
 from solo_d2.methods.grid.config import add_inference_keys, add_level_keys, add_loss_keys, add_tower_keys
 from solo_d2.modeling.meta_architecture import Shape, WeightKey
 
@@ -11,6 +12,8 @@ def _kernel_key(there: Shape, here: Shape) -> str:
     """Returns the config key behind the kernel predictor's rows, NUM_MASKS * KERNEL_SIZE^2, or columns."""
     if there[0] == here[0]:
         return "{}.INSTANCE_CHANNELS"
+    if abs(there[0] - here[0]) == NUM_PLACE_TERMS:
+        return "{}.RELATIVE_COORDINATES"
     more, less = max(there[0], here[0]), min(there[0], here[0])
     if more % less:
         return "{}.NUM_MASKS or {}.KERNEL_SIZE"
@@ -44,6 +47,9 @@ def _add_mask_keys(node: CfgNode) -> None:
     # Whether the kernel branch and the mask feature branch see coordinates.
     node.KERNEL_COORDINATES = True
     node.MASK_COORDINATES = True
+    # Whether a mask's logits also depend on the distance from its cell (not in the paper): for few pictures,
+    # where one mask otherwise covers several look-alikes. Needs MASK_FEATURE "unified".
+    node.RELATIVE_COORDINATES = False
     # "unified": one mask feature fused from MASK_IN_FEATURES. "separate": one per level of the head, from a
     # tower of NUM_MASK_CONVS convolutions like SOLO's.
     node.MASK_FEATURE = "unified"

@@ -11,7 +11,13 @@ from torch import Tensor, nn
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY
 from solo_d2.layers import flatten_levels, map_size
-from solo_d2.methods.grid.cell_masks import LevelMasks, UnifiedMasks, dynamic_conv_batch
+from solo_d2.methods.grid.cell_masks import (
+    NUM_PLACE_TERMS,
+    CellPlaces,
+    LevelMasks,
+    UnifiedMasks,
+    dynamic_conv_batch,
+)
 from solo_d2.methods.grid.head import GridHead
 from solo_d2.methods.grid.model import GridSegmenter
 from solo_d2.utils.errors import InputError
@@ -38,6 +44,7 @@ class SOLOv2(GridSegmenter):
         mask_head: nn.Module,
         mask_in_features: Sequence[str],
         kernel_size: int,
+        relative_coordinates: bool,
         **kwargs,
     ):
         """
@@ -45,12 +52,14 @@ class SOLOv2(GridSegmenter):
             mask_head: Maps features to the mask feature, or to a list with one per level of the head.
             mask_in_features: Backbone outputs the mask head reads, finest (stride 4) first.
             kernel_size: Side of the dynamic kernels.
+            relative_coordinates: Whether masks' logits depend on the distance from their cell.
             **kwargs: Arguments of :class:`GridSegmenter`.
         """
         super().__init__(**kwargs)
         self.mask_head = mask_head
         self.mask_in_features = list(mask_in_features)
         self.kernel_size = kernel_size
+        self.relative_coordinates = relative_coordinates
         self.to_channels_last()
 
     @classmethod
@@ -58,7 +67,7 @@ class SOLOv2(GridSegmenter):
         """Adds the mask feature branch to the common parts of grid models.
 
         Raises:
-            InputError: If MASK_FEATURE is unknown.
+            InputError: If MASK_FEATURE is unknown, or not "unified" with RELATIVE_COORDINATES.
         """
         parts = super().from_config(cfg)
         node = cfg.MODEL.SOLOV2
@@ -68,6 +77,8 @@ class SOLOv2(GridSegmenter):
                 f"MODEL.SOLOV2.MASK_FEATURE must be 'unified' or 'separate', not '{node.MASK_FEATURE}'."
             )
         unified = node.MASK_FEATURE == "unified"
+        if node.RELATIVE_COORDINATES and not unified:
+            raise InputError("MODEL.SOLOV2.RELATIVE_COORDINATES needs MODEL.SOLOV2.MASK_FEATURE 'unified'")
         mask_in_features = node.MASK_IN_FEATURES if unified else node.INSTANCE_IN_FEATURES
         mask_head = build(
             heads[node.MASK_FEATURE],
@@ -91,7 +102,11 @@ class SOLOv2(GridSegmenter):
         """Runs the mask head and pairs its mask feature, or one per level, with kernels (B, D, S, S)."""
         mask_features = self.mask_head([features[f] for f in self.mask_in_features])
         if isinstance(mask_features, Tensor):
-            return UnifiedMasks(flatten_levels(kernels), mask_features, self.kernel_size, self.mask_stride)
+            numbers, places = flatten_levels(kernels), None
+            if self.relative_coordinates:
+                numbers, weights = numbers.tensor_split((-NUM_PLACE_TERMS,), dim=2)
+                places = CellPlaces(weights, self.layout)
+            return UnifiedMasks(numbers, mask_features, self.kernel_size, self.mask_stride, places)
         return self._separate_masks(kernels, mask_features)
 
     def _separate_masks(self, kernels: Sequence[Tensor], mask_features: Sequence[Tensor]) -> LevelMasks:

@@ -9,7 +9,16 @@ from .adelaidet import ADELAIDET, FREESOLO
 from .condinst import ADELAIDET_CONDINST, ADELAIDET_CONDINST_BIFPN, MMDET_CONDINST
 from .efficientnet import EFFICIENTNET_LITE
 from .openmmlab import MMDET, MMDET_BBOX_HEAD, MMDET_MASK_FEAT_HEAD, ORIGINAL_DECOUPLED_SOLO, ORIGINAL_SOLO
-from .resnet import CAFFE2_RESNET, DENSECL, DETECTRON2_RESNET, OPENMMLAB_RESNET, TORCHVISION_RESNET
+from .resnet import (
+    CAFFE2_RESNET,
+    DENSECL,
+    DETECTRON2_RESNET,
+    OPENMMLAB_RESNET,
+    OPENMMLAB_RESNET_D,
+    PADDLE_RESNET_VD,
+    TIMM_RESNET_D,
+    TORCHVISION_RESNET,
+)
 
 # The first one that recognizes a file wins: models before backbones, specific before general.
 ADAPTERS: tuple[Adapter, ...] = (
@@ -25,6 +34,9 @@ ADAPTERS: tuple[Adapter, ...] = (
     MMDET,
     DENSECL,
     OPENMMLAB_RESNET,
+    OPENMMLAB_RESNET_D,
+    TIMM_RESNET_D,
+    PADDLE_RESNET_VD,
     TORCHVISION_RESNET,
     CAFFE2_RESNET,
     DETECTRON2_RESNET,

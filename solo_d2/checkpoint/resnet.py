@@ -21,6 +21,40 @@ TORCHVISION_RULES: tuple[Rule, ...] = (
     ("layer{s}.{b}.downsample.1", "res{s+1}.{b}.shortcut.norm"),
 )
 
+_CONVOLUTIONS: tuple[Rule, ...] = (
+    ("layer{s}.{b}.conv{c}", "res{s+1}.{b}.conv{c}"),
+    ("layer{s}.{b}.bn{c}", "res{s+1}.{b}.conv{c}.norm"),
+    ("layer{s}.{b}.downsample.1", "res{s+1}.{b}.shortcut"),
+    ("layer{s}.{b}.downsample.2", "res{s+1}.{b}.shortcut.norm"),
+)
+# Their stem is a list of convolutions, norms and activations; index 0 of a shortcut is its pooling.
+_TIMM_D_RULES: tuple[Rule, ...] = (
+    ("conv1.{3*k}", "stem.conv{k+1}"),
+    ("conv1.{3*k+1}", "stem.conv{k+1}.norm"),
+    ("bn1", "stem.conv3.norm"),
+    *_CONVOLUTIONS,
+)
+_OPENMMLAB_D_RULES: tuple[Rule, ...] = (
+    ("stem.{3*k}", "stem.conv{k+1}"),
+    ("stem.{3*k+1}", "stem.conv{k+1}.norm"),
+    *_CONVOLUTIONS,
+)
+# ResNet-vd of PaddlePaddle, as converted for RT-DETR in PyTorch.
+_PADDLE_VD_RULES: tuple[Rule, ...] = (
+    ("conv1.conv1_{k}.conv", "stem.conv{k}"),
+    ("conv1.conv1_{k}.norm", "stem.conv{k}.norm"),
+    *(
+        (f"res_layers.{{s}}.blocks.{{b}}.branch2{letter}.{part}", f"res{{s+2}}.{{b}}.conv{number}{name}")
+        for number, letter in enumerate("abc", start=1)
+        for part, name in (("conv", ""), ("norm", ".norm"))
+    ),
+    # Only the first stage's shortcut has no pooling, and so no "conv." in between.
+    ("res_layers.0.blocks.{b}.short.conv", "res2.{b}.shortcut"),
+    ("res_layers.0.blocks.{b}.short.norm", "res2.{b}.shortcut.norm"),
+    ("res_layers.{s}.blocks.{b}.short.conv.conv", "res{s+2}.{b}.shortcut"),
+    ("res_layers.{s}.blocks.{b}.short.conv.norm", "res{s+2}.{b}.shortcut.norm"),
+)
+
 # Caffe2's names have no dots, so each is a separate rule. A norm's affine parameters are "_bn_s", "_bn_b".
 _CAFFE2_LEAVES = (
     ("_w", ".weight"),
@@ -68,6 +102,28 @@ TORCHVISION_RESNET = _backbone(
     "torchvision's and timm's ResNets",
     ("conv1.weight", "layer1.0.conv1."),
     below(TORCHVISION_RULES, "", BOTTOM_UP),
+    TORCHVISION,
+)
+TIMM_RESNET_D = _backbone(
+    "resnet-d",
+    "timm's ResNet-D",
+    ("conv1.0.weight", "layer1.0.conv1."),
+    below(_TIMM_D_RULES, "", BOTTOM_UP),
+    TORCHVISION,
+)
+OPENMMLAB_RESNET_D = _backbone(
+    "openmmlab-resnet-d",
+    "OpenMMLab's ResNetV1d",
+    ("backbone.stem.0.weight", "backbone.layer1.0.conv1."),
+    below(_OPENMMLAB_D_RULES, "backbone.", BOTTOM_UP),
+    TORCHVISION,
+    ((r"^(neck|head)\.", "a part of the model the backbone was trained in"),),
+)
+PADDLE_RESNET_VD = _backbone(
+    "resnet-vd",
+    "PaddlePaddle's ResNet-vd",
+    ("conv1.conv1_1.", "res_layers.0.blocks.0."),
+    below(_PADDLE_VD_RULES, "", BOTTOM_UP),
     TORCHVISION,
 )
 # OpenSelfSup, mmpretrain and detectors without a recognized head.

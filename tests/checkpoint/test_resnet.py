@@ -6,7 +6,14 @@ from torch import nn
 
 from detectron2.modeling import build_backbone
 from solo_d2.checkpoint import Checkpointer, detect, to_native, write_weight_file
-from solo_d2.checkpoint.resnet import CAFFE2_RESNET, DENSECL, TORCHVISION_RESNET
+from solo_d2.checkpoint.resnet import (
+    CAFFE2_RESNET,
+    DENSECL,
+    OPENMMLAB_RESNET_D,
+    PADDLE_RESNET_VD,
+    TIMM_RESNET_D,
+    TORCHVISION_RESNET,
+)
 from solo_d2.config import get_cfg
 
 
@@ -154,3 +161,46 @@ def test_detectron2s_own_backbones():
     native = to_native(content)
     assert native.format.name == "detectron2-resnet" and not native.heuristics
     assert set(native.weights) == expected_names(18)
+
+
+def d_names(names: set[str], style: str) -> dict[str, str]:
+    """Native names of a ResNet-D, and those of another library."""
+    renamed = {}
+    for name in names:
+        parts = name.removeprefix("backbone.bottom_up.").split(".")
+        if parts[0] == "stem":
+            number, is_norm = int(parts[1].removeprefix("conv")), parts[2] == "norm"
+            rest = parts[2 + is_norm :]
+            if style == "paddle":
+                first = ["conv1", f"conv1_{number}", "norm" if is_norm else "conv"]
+            elif style == "timm" and number == 3 and is_norm:
+                first = ["bn1"]
+            else:
+                first = ["conv1" if style == "timm" else "stem", str(3 * (number - 1) + is_norm)]
+        elif style == "paddle":
+            is_norm, rest = parts[3] == "norm", parts[3 + (parts[3] == "norm") :]
+            layer = "branch2" + "abc"[int(parts[2][-1]) - 1] if parts[2] != "shortcut" else "short"
+            pooled = ["conv"] if layer == "short" and parts[0] != "res2" else []
+            stage = ["res_layers", str(int(parts[0][-1]) - 2), "blocks", parts[1], layer, *pooled]
+            first = [*stage, "norm" if is_norm else "conv"]
+        else:
+            plain = torchvision_name(".".join(parts)).split(".")
+            if plain[2] == "downsample":
+                plain[3] = str(int(plain[3]) + 1)
+            first, rest = plain, []
+        renamed[name] = ("backbone." if style == "openmmlab" else "") + ".".join([*first, *rest])
+    return renamed
+
+
+@pytest.mark.parametrize("style, form", [("timm", 0), ("openmmlab", 1), ("paddle", 2)])
+def test_resnet_d_of_other_libraries(style, form):
+    cfg = get_cfg()
+    cfg.MODEL.BACKBONE.NAME = "build_resnet_d_fpn_backbone"
+    cfg.MODEL.RESNETS.OUT_FEATURES = cfg.MODEL.FPN.IN_FEATURES = ["res2", "res3", "res4", "res5"]
+    bottom_up = build_backbone(cfg).bottom_up.state_dict()
+    names = d_names({f"backbone.bottom_up.{name}" for name in bottom_up}, style)
+    found = {other: torch.zeros(1) for other in names.values()}
+    assert detect(found) is (TIMM_RESNET_D, OPENMMLAB_RESNET_D, PADDLE_RESNET_VD)[form]
+    native = to_native(found)
+    assert set(native.weights) == set(names) and not native.whole_model
+    assert set(detect(found).from_native(native.weights)) == set(found)

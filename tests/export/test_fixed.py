@@ -26,6 +26,7 @@ VARIANTS = [
     ("decoupled_solo_light_tiny", ()),
     ("solov2_tiny", ("MODEL.SOLOV2.MASK_FEATURE", "separate", "MODEL.SOLOV2.NMS_KERNEL", "linear")),
     ("solov2_tiny", ("MODEL.SOLOV2.KERNEL_SIZE", "3", "MODEL.SOLOV2.NUM_DCN_CONVS", "1")),
+    ("solov2_tiny", ("MODEL.SOLOV2.RELATIVE_COORDINATES", "True")),
     ("condinst_tiny", ("MODEL.FCOS.CLIP_BEFORE_NMS", "True", "MODEL.CONDINST.BOXES_FROM_MASKS", "True")),
     ("condinst_tiny", ("MODEL.FCOS.THRESH_WITH_CTR", "False", "MODEL.FCOS.SQRT_SCORE", "False")),
 ]

@@ -8,6 +8,7 @@ from .efficientnet_lite import EfficientNetLite
 from .fcos_fpn import build_fcos_dla_fpn_backbone, build_fcos_resnet_fpn_backbone
 from .merged_resnet import MergedResNet
 from .pretrained_features import PretrainedFeatures
+from .resnet_d import build_fcos_resnet_d_fpn_backbone, build_resnet_d_backbone, build_resnet_d_fpn_backbone
 from .weight_keys import BACKBONE_WEIGHT_KEYS, BACKBONE_WEIGHT_PARTS
 
 __all__ = [
@@ -21,5 +22,8 @@ __all__ = [
     "build_any_device_backbone",
     "build_fcos_dla_fpn_backbone",
     "build_fcos_resnet_bifpn_backbone",
+    "build_fcos_resnet_d_fpn_backbone",
     "build_fcos_resnet_fpn_backbone",
+    "build_resnet_d_backbone",
+    "build_resnet_d_fpn_backbone",
 ]

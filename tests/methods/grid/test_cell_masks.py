@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from solo_d2.methods.grid.cell_masks import LevelMasks, UnifiedMasks
+from solo_d2.methods.grid.cell_masks import CellPlaces, LevelMasks, UnifiedMasks
 from solo_d2.methods.grid.layout import GridLayout, GridTargets
 
 LAYOUT = GridLayout.from_lists([8, 8, 16], [3, 2, 1], [(1, 24), (16, 60), (40, 512)])
@@ -89,3 +89,42 @@ def test_unified_masks(kernel_size):
         torch.testing.assert_close(logits, direct)
         soft = masks.soft(image, torch.tensor([0, cell]))[1]
         torch.testing.assert_close(soft, direct.sigmoid())
+
+
+def place_term(weights, cell, height, width):
+    """The terms that :class:`CellPlaces` adds to one cell's logits, pixel by pixel."""
+    level = 2 if cell == 13 else 1 if cell >= 9 else 0
+    grid, number = LAYOUT.num_grids[level], cell - LAYOUT.offsets[level]
+    curvature, along_x, along_y = weights.tolist()
+    term = torch.empty(height, width)
+    for y in range(height):
+        for x in range(width):
+            dx = (x + 0.5) / width * grid - (number % grid + 0.5)
+            dy = (y + 0.5) / height * grid - (number // grid + 0.5)
+            term[y, x] = -curvature * (dx * dx + dy * dy) + along_x * dx + along_y * dy
+    return term
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_places_of_cells(dtype):
+    generator = torch.Generator().manual_seed(3)
+    weights = torch.randn(2, LAYOUT.num_cells, 3, generator=generator).to(dtype)
+    kernels = torch.randn(2, LAYOUT.num_cells, 5, generator=generator)
+    feature = torch.randn(2, 5, 6, 8, generator=generator)
+    masks = UnifiedMasks(kernels, feature, 1, 4, CellPlaces(weights, LAYOUT))
+    plain = UnifiedMasks(kernels, feature, 1, 4)
+    cells = torch.tensor([[0, 13, 12], [5, 9, 13]])
+    terms = torch.stack(
+        [
+            torch.stack([place_term(weights[i, cell], cell, 6, 8) for cell in row])
+            for i, row in enumerate(cells.tolist())
+        ]
+    )
+    wanted = (plain.soft_batch(cells).logit() + terms).sigmoid()
+    torch.testing.assert_close(masks.soft_batch(cells), wanted, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(masks.soft(1, cells[1]), wanted[1], atol=1e-5, rtol=1e-4)
+    targets = make_targets([13, 14 + 9], [0, 1])
+    (placed,), (bare,) = masks.positives(targets), plain.positives(targets)
+    torch.testing.assert_close(placed.logits[0], bare.logits[0] + terms[[0, 1], [1, 1]])
+    assert masks.soft(0, cells[0, :0]).shape == (0, 6, 8)
+    assert masks.positives(make_targets([], []))[0].logits[0].shape == (0, 6, 8)

@@ -1,5 +1,6 @@
 """SOLOv2's options: kernel shapes, coordinates, unified and separate mask features."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,22 @@ def test_kernel_shape(kernel_size, num_masks):
     assert masks.kernels.shape == (1, model.layout.num_cells, num_masks * kernel_size**2)
     assert masks.feature.shape == (1, num_masks, 16, 24)
     assert masks.soft(0, torch.tensor([0, 5])).shape == (2, 16, 24)
+
+
+def test_relative_coordinates():
+    model = build("RELATIVE_COORDINATES", True).eval()
+    features = model.backbone(torch.randn(1, 3, 64, 96))
+    _, masks = model.predict(features)
+    kernels = model.head([features[f] for f in model.instance_in_features])[1]
+    numbers = torch.cat([level.flatten(2) for level in kernels], dim=2).mT
+    assert torch.equal(torch.cat([masks.kernels, masks.places.weights], dim=2), numbers)
+    plain = replace(masks, places=None)
+    assert not torch.equal(masks.soft(0, torch.tensor([3])), plain.soft(0, torch.tensor([3])))
+
+
+def test_relative_coordinates_need_the_unified_feature():
+    with pytest.raises(InputError, match="RELATIVE_COORDINATES needs MODEL.SOLOV2.MASK_FEATURE 'unified'"):
+        build("RELATIVE_COORDINATES", True, "MASK_FEATURE", "separate")
 
 
 @pytest.mark.parametrize("kernel", [False, True])

@@ -1,5 +1,6 @@
 """SOLOv2's head: shapes, initial probability, what each branch sees."""
 
+import pytest
 import torch
 
 from solo_d2.config import get_cfg
@@ -46,3 +47,11 @@ def test_kernel_branch_without_coordinates():
     head = make_head(kernel_coordinates=False)
     assert head.kernel_tower[0].weight.shape[1] == 32
     assert [tuple(x.shape) for x in head(features())[1]] == [(2, 16, s, s) for s in GRIDS]
+
+
+def test_relative_coordinates_add_three_numbers_to_each_kernel():
+    head = make_head(relative_coordinates=True, kernel_size=3)
+    kernels = head(features())[1]
+    assert [tuple(x.shape) for x in kernels] == [(2, 16 * 9 + 3, s, s) for s in GRIDS]
+    # Before training, every mask falls off alike in all directions from its cell.
+    assert head.kernel_predictor.bias[-3:].tolist() == pytest.approx([0.1, 0, 0])

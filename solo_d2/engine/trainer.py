@@ -24,6 +24,7 @@ from solo_d2.visualization.validation import ValidationPictures
 
 from .cli import has_lost_peer, resume_command
 from .console import ProgressBar, has_terminal, summary
+from .conv_gradient import speed_up_gradients
 from .dataset_checks import class_agnostic_metadata, meta_architecture, method_node
 from .evaluation_loader import build_test_loader
 from .hooks import BestCheckpoint, Checkpoints, EMAHook, PreciseBN
@@ -95,6 +96,7 @@ class Trainer(DefaultTrainer):
     def build_train_step(cls, cfg) -> TrainStep:
         """Returns the training step with its model, optimizer and loader."""
         model = cls.build_model(cfg)
+        speed_up_gradients(model)
         optimizer = cls.build_optimizer(cfg, model)
         return TrainStep(
             wrap_distributed(model),

@@ -129,7 +129,7 @@ def conv_block(
         type_dcn: "DCN" or "DCNv2" for a deformable convolution, "" for an ordinary one.
         bias: Whether an ordinary convolution has a bias even with a normalization.
     """
-    parts: dict[str, Any] = {"norm": get_norm(norm, out_channels), "activation": F.relu}
+    parts: dict[str, Any] = {"norm": get_norm(norm, out_channels), "activation": F.relu_}
     if type_dcn:
         parts["bias"] = norm == "" and type_dcn == "DCNv2"
         return DeformConvBlock(type_dcn, in_channels, kernel_size, out_channels=out_channels, **parts)

@@ -24,14 +24,14 @@ class PointPredictions:
         centerness: (B, K) logits.
         distances: (B, K, 4) to the left, top, right and bottom side of the box, nonnegative, in strides;
             None without a box predictor.
-        params: (B, K, D) of the controller.
+        box_features: (B, C_in, H_l, W_l) of every level, the controller's input.
         sizes: Height and width of every level.
     """
 
     class_logits: Tensor
     centerness: Tensor
     distances: Tensor | None
-    params: Tensor
+    box_features: tuple[Tensor, ...]
     sizes: tuple[tuple[int, int], ...]
 
     def image(self, index: int) -> "PointPredictions":
@@ -41,7 +41,7 @@ class PointPredictions:
             class_logits=self.class_logits[one],
             centerness=self.centerness[one],
             distances=None if self.distances is None else self.distances[one],
-            params=self.params[one],
+            box_features=tuple(feature[one] for feature in self.box_features),
             sizes=self.sizes,
         )
 
@@ -90,19 +90,37 @@ class FCOSHead(nn.Module):
     def forward(self, features: Sequence[Tensor]) -> PointPredictions:
         """Takes one (B, in_channels, H_l, W_l) per level, finest first."""
         levels = [self._predict_level(feature, i) for i, feature in enumerate(features)]
-        logits, centerness, distances, params = zip(*levels, strict=True)
-        class_logits = flatten_levels(logits)
+        logits, centerness, distances, box_features = zip(*levels, strict=True)
         return PointPredictions(
-            class_logits=class_logits,
+            class_logits=flatten_levels(logits),
             centerness=flatten_levels(centerness).squeeze(2),
             distances=None if self.box_predictor is None else flatten_levels(distances),
-            params=class_logits[..., :0] if self.controller is None else flatten_levels(params),
+            box_features=box_features,
             sizes=tuple((feature.shape[2], feature.shape[3]) for feature in features),
         )
 
-    def _predict_level(
-        self, feature: Tensor, level: int
-    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+    def control(self, box_features: Sequence[Tensor], index: Tensor) -> Tensor:
+        """Predicts the controller numbers of chosen locations only, which are few.
+
+        Args:
+            box_features: As in :class:`PointPredictions`.
+            index: (B, S) int64 in [0, K).
+
+        Returns:
+            (B, S, D), what the controller's convolution has at these locations.
+        """
+        assert self.controller is not None, "a detector alone has no controller"
+        batch, channels = box_features[0].shape[:2]
+        rows = [feature.permute(0, 2, 3, 1).flatten(1, 2) for feature in box_features]
+        seen = torch.cat([*rows, rows[0].new_zeros(batch, 1, channels)], dim=1)  # the last row is the padding
+        taps = _neighborhoods([(x.shape[2], x.shape[3]) for x in box_features], index.device)[index]
+        image = torch.arange(batch, device=index.device)[:, None, None] * seen.shape[1]
+        patches = seen.flatten(0, 1).index_select(0, (taps + image).flatten())
+        weight = self.controller.weight.permute(0, 2, 3, 1).flatten(1)
+        patches = patches.view(*index.shape, weight.shape[1]).to(weight.dtype)
+        return F.linear(patches, weight, self.controller.bias)
+
+    def _predict_level(self, feature: Tensor, level: int) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
         shared = self.shared_tower(feature)
         box_feature = self.box_tower(shared)
         distances = None
@@ -112,9 +130,22 @@ class FCOSHead(nn.Module):
             self.class_predictor(self.class_tower(shared)),
             self.centerness_predictor(box_feature),
             distances,
-            None if self.controller is None else self.controller(box_feature),
+            box_feature,
         )
 
 
-def _predictor(in_channels: int, out_channels: int, prior_prob: float = 0.5) -> nn.Module:
+def _neighborhoods(sizes: Sequence[tuple[int, int]], device: torch.device) -> Tensor:
+    """Returns the locations in the 3x3 window around every location: (K, 9) int64, K outside of the map."""
+    num_points = sum(height * width for height, width in sizes)
+    windows, start = [], 0
+    for height, width in sizes:
+        index = torch.arange(height * width, device=device).view(height, width) + start
+        padded = F.pad(index, (1, 1, 1, 1), value=num_points)
+        shifted = [padded[i : i + height, j : j + width] for i in range(3) for j in range(3)]
+        windows.append(torch.stack(shifted, dim=2).flatten(0, 1))
+        start += height * width
+    return torch.cat(windows)
+
+
+def _predictor(in_channels: int, out_channels: int, prior_prob: float = 0.5) -> nn.Conv2d:
     return init_conv(Conv2d(in_channels, out_channels, 3, padding=1), prior_prob)

@@ -168,7 +168,7 @@ class DynamicMaskHead(nn.Module):
         height, width = features.shape[2:]
         for weight, bias in layers[1:]:
             # One batched product for all instances of all images.
-            hidden = hidden.relu().reshape(batch * count, weight.shape[3], height * width)
+            hidden = hidden.relu_().reshape(batch * count, weight.shape[3], height * width)
             hidden = torch.baddbmm(bias.flatten(0, 1)[..., None], weight.flatten(0, 1), hidden)
         masks = aligned_bilinear(hidden.reshape(batch * count, 1, height, width), self.upsampling)
         return masks.view(batch, count, *masks.shape[2:])

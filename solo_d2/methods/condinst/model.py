@@ -48,7 +48,7 @@ class CondInst(DenseSegmenter):
     def __init__(
         self,
         *,
-        head: nn.Module,
+        head: FCOSHead,
         mask_branch: nn.Module | None,
         mask_head: DynamicMaskHead,
         semantic_branch: nn.Module | None,
@@ -214,10 +214,9 @@ class CondInst(DenseSegmenter):
         Returns:
             (B, S, h, w) float32 logits.
         """
-        params = predictions.params.gather(1, index[..., None].expand(-1, -1, predictions.params.shape[2]))
         return self.mask_head(
             mask_features.float(),
-            params.float(),
+            self.head.control(predictions.box_features, index).float(),
             points.locations[index],
             self.sizes_of_interest[points.levels[index]],
             at_once,

@@ -176,7 +176,7 @@ class PositiveSampler:
 
     @torch.no_grad()
     def __call__(self, targets: PointTargets, scores: Tensor) -> tuple[Tensor, Tensor]:
-        """Fills a fixed number of slots, the same for all images, so the host never waits for the device.
+        """Fills a number of slots, the same for all images, without the host waiting for the device.
 
         Args:
             targets: Of the batch.
@@ -196,7 +196,10 @@ class PositiveSampler:
             limit = targets.max_positives
             chosen = targets.owner >= 0
         # The number of positives is known only on the device; bounds known on the host fix the shape.
-        slots = chosen.to(torch.uint8).topk(min(limit, targets.max_positives), dim=1)
+        limit = min(limit, targets.max_positives)
+        if chosen.device.type == "cpu" and not torch.compiler.is_compiling():
+            limit = min(limit, int(chosen.sum(1).max()))  # here the host need not wait, and no slot is wasted
+        slots = chosen.to(torch.uint8).topk(limit, dim=1)
         return slots.indices, slots.values > 0
 
 

@@ -90,8 +90,8 @@ class _Block(nn.Module):
         self.drop_path = drop_path
 
     def forward(self, x: Tensor) -> Tensor:
-        y = x if self.expand is None else F.relu6(self.expand(x))
-        y = self.project(F.relu6(self.depthwise(y)))
+        y = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
+        y = self.project(F.relu6(self.depthwise(y), inplace=True))
         if not self.has_shortcut:
             return y
         if self.training and self.drop_path:
@@ -187,7 +187,7 @@ class EfficientNetLite(Backbone):
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Maps (B, in_channels, H, W), H and W multiples of 32, to the four outputs."""
-        x = F.relu6(self.stem(x))
+        x = F.relu6(self.stem(x), inplace=True)
         outputs = {}
         for index, block in enumerate(self.blocks):
             x = block(x)

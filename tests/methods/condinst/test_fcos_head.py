@@ -34,11 +34,31 @@ def test_locations_are_level_by_level_row_by_row():
             (predictions.class_logits, head.class_predictor(class_feature)),
             (predictions.centerness[..., None], head.centerness_predictor(box_feature)),
             (predictions.distances, distances),
-            (predictions.params, head.controller(box_feature)),
         ):
             assert torch.equal(ours[:, start:end].transpose(1, 2), expected.flatten(2))
+        assert torch.equal(predictions.box_features[level], box_feature)
         start = end
     assert start == predictions.class_logits.shape[1]
+
+
+def test_control_is_the_controllers_convolution_at_chosen_locations():
+    head, features = make_head(num_params=11), make_features()
+    index = torch.stack([torch.randperm(47), torch.randperm(47)])
+    controlled = head.control(features, index)
+    dense = torch.cat([head.controller(feature).flatten(2) for feature in features], dim=2).transpose(1, 2)
+    expected = dense.gather(1, index[..., None].expand(-1, -1, 11))
+    torch.testing.assert_close(controlled, expected)
+    weights = torch.randn_like(expected)
+    parameters = [*head.controller.parameters()]
+    ours = torch.autograd.grad((controlled * weights).sum(), parameters)
+    wanted = torch.autograd.grad((expected * weights).sum(), parameters)
+    torch.testing.assert_close(ours, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_without_chosen_locations_the_controller_has_zero_gradients():
+    head, features = make_head(num_params=11), make_features()
+    head.control(features, torch.zeros(2, 0, dtype=torch.int64)).sum().backward()
+    assert not head.controller.weight.grad.any() and not head.controller.bias.grad.any()
 
 
 def test_initial_foreground_probability():
@@ -57,12 +77,14 @@ def test_towers_have_biases_beside_their_norms(convs):
 
 def test_parts_can_be_left_out():
     predictions = make_head(box_on=False)(make_features())
-    assert predictions.distances is None and predictions.params.shape == (2, 47, 0)
+    assert predictions.distances is None
     assert predictions.image(1).distances is None
 
 
 def test_one_image():
     predictions = make_head(num_params=4)(make_features())
     one = predictions.image(1)
-    assert torch.equal(one.params, predictions.params[1:]) and one.sizes == predictions.sizes
+    assert one.sizes == predictions.sizes
+    for ours, both in zip(one.box_features, predictions.box_features, strict=True):
+        assert torch.equal(ours, both[1:])
     assert torch.equal(one.distances[0], predictions.distances[1])

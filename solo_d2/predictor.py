@@ -1,11 +1,12 @@
 """The three-line predictor: from a config and weights, or a published model's name, to results."""
 
 import os
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
-from typing import cast, overload
+from typing import Any, cast, overload
 
 import numpy as np
 import torch
@@ -27,6 +28,8 @@ from .engine.dataset_checks import class_agnostic_metadata, meta_architecture
 from .engine.model_card import card_metadata, set_class_counts, stored_card
 from .engine.weights import build_checkpointer
 from .inputs import Picture, Source, batched, pictures_in, refuse_many, to_array, warn_of_order
+from .model_zoo.hub import commit_files
+from .model_zoo.model_folder import find_model, save_model
 from .modeling.inference import prepare_for_inference
 from .results.prediction import Prediction, category_ids_of
 from .utils.device import choose_device
@@ -150,6 +153,78 @@ class Predictor:
         self.model = build_model(self.cfg).eval()
         build_checkpointer(self.cfg, self.model, exact=True).load(self.cfg.MODEL.WEIGHTS)
         build(prepare_for_inference, self.cfg, "MODEL.INFERENCE", model=self.model)
+
+    @classmethod
+    def from_pretrained(
+        cls, model: str | os.PathLike, *, revision: str = "main", token: str | None = None, **options: Any
+    ) -> "Predictor":
+        """Loads a model that :meth:`push_to_hub` or :meth:`save_pretrained` wrote.
+
+        Args:
+            model: "owner/name" on the Hugging Face Hub, or a folder.
+            revision: Branch, tag or commit on the hub.
+            token: Access token; None for the one of ``hf auth login`` or ``HF_TOKEN``.
+            **options: Arguments of :class:`Predictor`.
+
+        Raises:
+            InputError: There is no such model, no connection or no permission, or a file is damaged.
+        """
+        config, weights = find_model(model, revision, token)
+        return cls(config, weights, **options)
+
+    def save_pretrained(
+        self, folder: str | os.PathLike, *, license: str = "", metrics: Mapping | None = None
+    ) -> None:
+        """Writes the model to a folder for :meth:`from_pretrained`: config, weights and a README.md.
+
+        Args:
+            folder: Folder, created if needed.
+            license: License identifier that the page states, such as "apache-2.0".
+            metrics: Results that it states, such as ``solo_d2.train(...).metrics``.
+
+        Raises:
+            InputError: The model is an exported file or has folded norms, or a file cannot be written.
+        """
+        self._save(folder, "", license, metrics)
+
+    def push_to_hub(
+        self,
+        repository: str,
+        *,
+        license: str = "",
+        metrics: Mapping | None = None,
+        private: bool | None = None,
+        token: str | None = None,
+        message: str = "Upload a model of solo_d2",
+    ) -> str:
+        """Uploads the files of :meth:`save_pretrained` to the Hugging Face Hub in one commit.
+
+        Args:
+            repository: "owner/name", created if needed.
+            license: See :meth:`save_pretrained`.
+            metrics: Likewise.
+            private: Whether a new repository is private; None for the owner's default.
+            token: See :meth:`from_pretrained`; it must allow writing.
+            message: Message of the commit.
+
+        Returns:
+            The address of the repository.
+
+        Raises:
+            InputError: See :meth:`save_pretrained`; or there is no connection or no permission.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            files = self._save(folder, repository, license, metrics)
+            return commit_files(repository, files, message, private=private, token=token)
+
+    def _save(
+        self, folder: str | os.PathLike, name: str, license: str, metrics: Mapping | None
+    ) -> dict[str, Path]:
+        if not self.cfg.MODEL.WEIGHTS:
+            raise InputError("an exported file cannot be saved as a model again: load the weights it is from")
+        return save_model(
+            folder, self.cfg, self.model, self.metadata, license=license, metrics=metrics, name=name
+        )
 
     @property
     def class_names(self) -> list[str]:

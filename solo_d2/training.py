@@ -4,6 +4,7 @@ import argparse
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog
@@ -45,7 +46,7 @@ class Result:
         averaged = os.path.join(self.output_dir, f"{AVERAGED}.pth")
         return averaged if os.path.isfile(averaged) else os.path.join(self.output_dir, f"{FINAL}.pth")
 
-    def predictor(self, **options) -> Predictor:
+    def predictor(self, **options: Any) -> Predictor:
         """Loads the trained model.
 
         Args:

@@ -129,7 +129,7 @@ def _run_pickle(path: str, local: str) -> object:
         raise InputError(f"{path} cannot be unpickled ({_first_line(error)})") from error
 
 
-def write_weight_file(path: str, weights: Mapping[str, Tensor], **metadata) -> None:
+def write_weight_file(path: str, weights: Mapping[str, Tensor], **metadata: object) -> None:
     """Writes weights atomically.
 
     Args:

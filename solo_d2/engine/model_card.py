@@ -48,6 +48,8 @@ def _trained_categories(cfg: CfgNode) -> tuple[Category, ...]:
 def categories_of(metadata: Metadata, with_stuff: bool) -> tuple[Category, ...]:
     """Returns the classes of a data set's or a weight file's metadata in the model's order.
 
+    A class without a known category id gets its number, counted from one.
+
     Args:
         metadata: The metadata.
         with_stuff: Whether the model is panoptic, so that its stuff follows its things.
@@ -64,12 +66,18 @@ def categories_of(metadata: Metadata, with_stuff: bool) -> tuple[Category, ...]:
         ids = {
             index: number for number, index in metadata.get(f"{kind}_dataset_id_to_contiguous_id", {}).items()
         }
+        numbers = ((index, ids.get(index, index + 1)) for index in indices if index < len(names))
         categories += [
-            Category(original.get(ids[index], ids[index]), names[index], int(kind == "thing"))
-            for index in indices
-            if index < len(names)
+            Category(original.get(number, number), names[index], int(kind == "thing"))
+            for index, number in numbers
         ]
     return tuple(categories)
+
+
+def card_of(cfg: CfgNode, classes: Metadata) -> ModelCard:
+    """Returns the card of a config's trained model with classes of some metadata: see :func:`categories_of`."""
+    categories = categories_of(classes, meta_architecture(cfg).is_panoptic)
+    return ModelCard(categories, cfg.MODEL.META_ARCHITECTURE, score_thresholds(cfg), __version__)
 
 
 def stored_card(weights: str) -> ModelCard:

@@ -13,13 +13,11 @@ from torch import Tensor, nn
 
 from detectron2.config import CfgNode
 from detectron2.data import Metadata
-from solo_d2.checkpoint import ModelCard
-from solo_d2.engine.model_card import categories_of, score_thresholds
+from solo_d2.engine.model_card import card_of
 from solo_d2.engine.weights import preprocessing_of
 from solo_d2.modeling.fixed_inference import FixedInference
 from solo_d2.utils.atomic_file import atomic_write
 from solo_d2.utils.errors import InputError
-from solo_d2.utils.version import __version__
 
 from . import tensorrt
 from .fixed import fixed_inference, restoring
@@ -67,10 +65,8 @@ def export_onnx(
     if next(model.parameters()).device.type != "cpu":
         raise InputError("only a model on the CPU can be exported: build it with device cpu")
     step = max(fixed.model.backbone.size_divisibility, 1)
-    categories = categories_of(metadata, fixed.model.is_panoptic)
-    card = ModelCard(categories, type(model).__name__, score_thresholds(cfg), __version__)
     description = Description(
-        card=card,
+        card=card_of(cfg, metadata),
         preprocessing=preprocessing_of(cfg),
         size_divisibility=step,
         num_candidates=fixed.num_candidates,

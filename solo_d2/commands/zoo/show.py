@@ -7,7 +7,7 @@ import argparse
 
 from solo_d2.engine import cli
 from solo_d2.model_zoo import load_catalogue
-from solo_d2.model_zoo.handler import cached_path
+from solo_d2.model_zoo.handler import cached_path, local_copy
 
 
 def build_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
@@ -20,7 +20,6 @@ def build_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> None:
     """Prints the facts."""
     published = load_catalogue().find(arguments.name)
-    path = cached_path(published)
     facts = {
         "method": published.method or "backbone",
         "backbone": published.backbone,
@@ -31,7 +30,7 @@ def run(arguments: argparse.Namespace) -> None:
         "MODEL.WEIGHTS": published.address,
         "address": published.url,
         "SHA-256": f"{published.sha256_start}..." if published.sha256_start else None,
-        "file": path if path.is_file() else f"{path} (not downloaded yet)",
+        "file": local_copy(published) or f"{cached_path(published)} (not downloaded yet)",
     }
     for name, value in facts.items():
         print(f"{name}: {'not stated' if value in (None, '') else value}")

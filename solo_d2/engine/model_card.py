@@ -75,7 +75,7 @@ def categories_of(metadata: Metadata, with_stuff: bool) -> tuple[Category, ...]:
 
 
 def card_of(cfg: CfgNode, classes: Metadata) -> ModelCard:
-    """Returns the card of a config's trained model with classes of some metadata: see :func:`categories_of`."""
+    """Returns the card of a config's trained model with the classes of :func:`categories_of`."""
     categories = categories_of(classes, meta_architecture(cfg).is_panoptic)
     return ModelCard(categories, cfg.MODEL.META_ARCHITECTURE, score_thresholds(cfg), __version__)
 

@@ -68,6 +68,7 @@ class SOLOv2Head(GridHead):
         length = num_masks * kernel_size**2 + NUM_PLACE_TERMS * relative_coordinates
         self.kernel_predictor = init_conv(Conv2d(instance_channels, length, 3, padding=1))
         if relative_coordinates:
+            assert self.kernel_predictor.bias is not None
             nn.init.constant_(self.kernel_predictor.bias[-NUM_PLACE_TERMS], INITIAL_CURVATURE)
 
     def mask_branch(self, feature: Tensor, cells: Tensor, level: int) -> Tensor:

@@ -65,7 +65,7 @@ def _to_resnet_d(
     network.stem = DeepStem(in_channels, stem_out_channels, norm)
     for stage in network.stages:
         shortcut = stage[0].shortcut
-        if shortcut is not None and shortcut.stride != (1, 1):
+        if isinstance(shortcut, Conv2d) and shortcut.stride != (1, 1):
             stage[0].shortcut = _pooled(shortcut)
     return network.freeze(freeze_at)
 

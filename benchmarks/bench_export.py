@@ -156,7 +156,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     add = parser.add_argument
     add("--methods", nargs="+", choices=METHODS, default=list(METHODS), help="(default: all)")
-    add("--steps", type=int, default=150, help="training steps of 4 pictures (%(default)s)")
+    add("--steps", type=int, default=100, help="training steps of 4 pictures (%(default)s)")
     add("--weights", type=Path, help="folder of trained models, which is filled (default: a temporary one)")
     add("--train-only", action="store_true", help="fill the folder and stop")
     add("--json", type=Path, help="also write the rows to this file")

@@ -39,7 +39,7 @@ from .utils.settings import build
 _DATA_KEYS = ("DATASETS.TEST", "DATASETS.CUSTOM.TRAIN_JSON", "DATASETS.CUSTOM.VAL_JSON")
 _PRECISION_KEY = "MODEL.INFERENCE.PRECISION"
 # Of exported files, see solo_d2.export.
-_EXPORTED_SUFFIXES = (".onnx", ".xml")
+_EXPORTED_SUFFIXES = (".onnx", ".xml", ".pt2")
 
 
 def is_exported(config: object) -> bool:
@@ -78,8 +78,8 @@ class Predictor:
         """
         Args:
             config: Config file, name of a published model (docs/MODEL_ZOO.md), a config node with this
-                project's keys, or an exported file, .onnx or .xml (docs/deploy.md), which needs no other
-                argument; ``MODEL.INFERENCE.PRECISION`` of ``opts`` sets OpenVINO's number format.
+                project's keys, or an exported file, .onnx, .xml or .pt2 (docs/deploy.md), which needs no
+                other argument; ``MODEL.INFERENCE.PRECISION`` of ``opts`` sets OpenVINO's number format.
             weights: Weight file; if empty, ``cfg.MODEL.WEIGHTS``.
             opts: Pairs "KEY", "VALUE", ... that override the config, as on the command line. Data sets among
                 them name the classes instead of the weight file.

@@ -142,32 +142,19 @@ def test_no_shape_and_no_host_depends_on_the_data(model, images):
     assert not [name for name in runs[0][0] if name in WAITING or name.endswith("by mask")]
 
 
-def assert_compiles(fixed, batch, sizes, **options):
-    """Fails unless the whole module compiles at once and gives the same results."""
-    found = torch.compile(fixed, fullgraph=True, **options)(batch, sizes)
-    wanted = fixed(batch, sizes)
-    assert int(wanted["count"].sum()) > 2
-    assert set(found) == set(wanted)
+@pytest.mark.slow
+@torch.no_grad()
+def test_every_method_compiles_as_one_graph(model, images):
+    """Panoptic models with the merge inside, which full masks need."""
+    fixed = fixed_inference(model, 10, masks="full" if model.is_panoptic else "soft")
+    batch, sizes = padded(images, model)
+    found, wanted = torch.compile(fixed, fullgraph=True)(batch, sizes), fixed(batch, sizes)
+    assert set(found) == set(wanted) and int(wanted["count"].sum()) > 2
     for name, values in wanted.items():
         if values.dtype.is_floating_point:
             torch.testing.assert_close(found[name], values, atol=1e-4, rtol=1e-4, msg=name)
         else:
             assert (found[name] != values).sum() <= 4, name
-
-
-@torch.no_grad()
-def test_a_method_is_one_graph(build, images):
-    model = build("condinst_tiny")[1]
-    assert_compiles(fixed_inference(model, 10), *padded(images, model), backend="eager")
-
-
-@pytest.mark.slow
-@torch.no_grad()
-def test_every_method_compiles_with_inductor(model, images):
-    """Panoptic models with the merge inside, which full masks need."""
-    assert_compiles(
-        fixed_inference(model, 10, masks="full" if model.is_panoptic else "soft"), *padded(images, model)
-    )
 
 
 @torch.no_grad()

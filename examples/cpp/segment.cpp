@@ -1,11 +1,12 @@
 // Segments a picture with an exported model, by ONNX Runtime's C++ API and nothing else.
 //
 //   ORT=...  # an unpacked release of ONNX Runtime, 1.12 or later
-//   g++ -O2 -std=c++17 -I$ORT/include -L$ORT/lib -Wl,-rpath,$ORT/lib examples/cpp/segment.cpp -lonnxruntime -o segment
+//   FLAGS="-O2 -std=c++17 -I$ORT/include -L$ORT/lib -Wl,-rpath,$ORT/lib"
+//   g++ $FLAGS examples/cpp/segment.cpp -lonnxruntime -o segment
 //   ./segment model.onnx picture.ppm 0.3
 //
-// Prints one line per instance: score, class, box (left, top, right, bottom), and area in pixels. The picture is a binary PPM
-// (P6) of the model's input size: this program does not resize it.
+// Prints one line per instance: score, class, box (left, top, right, bottom), and area in pixels. The picture
+// is a binary PPM (P6) of the model's input size: this program does not resize it.
 
 #include <onnxruntime_cxx_api.h>
 
@@ -58,7 +59,7 @@ Picture read_ppm(const char* path) {
   return picture;
 }
 
-// Returns the text behind `"key": `; enough for the JSON that solo_d2 writes, which has each of these keys once.
+// Returns the text behind `"key": `; enough for the JSON that solo_d2 writes, which has each key once.
 const char* value_of(const std::string& json, const std::string& key) {
   const std::string quoted = "\"" + key + "\": ";
   const size_t place = json.find(quoted);
@@ -119,8 +120,9 @@ Neighbors neighbors(int64_t pixel, int64_t length, const Description& said) {
   return {first, std::min(first + 1, length - 1), float(place - double(first))};
 }
 
-// Upsamples a soft mask (rows, columns) to the picture, without the padding, and measures what is above the threshold.
-Instance measure(const float* mask, int64_t rows, int64_t columns, const Picture& picture, const Description& said) {
+// Upsamples a soft mask (rows, columns) to the picture, and measures what is above the threshold.
+Instance measure(const float* mask, int64_t rows, int64_t columns, const Picture& picture,
+                 const Description& said) {
   Instance found{picture.width, picture.height, 0, 0, 0};
   for (int64_t y = 0; y < picture.height; ++y) {
     const Neighbors v = neighbors(y, rows, said);
@@ -146,7 +148,7 @@ void run(const char* model, const char* picture_path, float least_score) {
   Ort::Session session(env, model, options);
   const Description said = read_description(session);
 
-  const auto round_up = [&](int64_t size) { return (size + said.divisibility - 1) / said.divisibility * said.divisibility; };
+  const auto round_up = [step = said.divisibility](int64_t size) { return (size + step - 1) / step * step; };
   const int64_t height = round_up(picture.height), width = round_up(picture.width);
   std::vector<float> image = pad(picture, said, height, width);
   std::array<int64_t, 2> sizes{picture.height, picture.width};
@@ -154,18 +156,23 @@ void run(const char* model, const char* picture_path, float least_score) {
   const std::array<int64_t, 2> sizes_shape{1, 2};
   const auto memory = Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault);
   std::vector<Ort::Value> inputs;
-  inputs.push_back(Ort::Value::CreateTensor<float>(memory, image.data(), image.size(), image_shape.data(), 4));
-  inputs.push_back(Ort::Value::CreateTensor<int64_t>(memory, sizes.data(), sizes.size(), sizes_shape.data(), 2));
+  inputs.push_back(
+      Ort::Value::CreateTensor<float>(memory, image.data(), image.size(), image_shape.data(), 4));
+  inputs.push_back(
+      Ort::Value::CreateTensor<int64_t>(memory, sizes.data(), sizes.size(), sizes_shape.data(), 2));
   const char* input_names[] = {"images", "sizes"};
   const char* output_names[] = {"scores", "count", "classes", "masks"};
   // Only models whose results depend on the size without padding have the input "sizes".
   const auto outputs = session.Run({}, input_names, inputs.data(), session.GetInputCount(), output_names, 4);
 
+  const auto masks_are = outputs[3].GetTensorTypeAndShapeInfo();
+  if (masks_are.GetElementType() != ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT)
+    throw std::runtime_error("export the model with --masks soft");
   const float* scores = outputs[0].GetTensorData<float>();
   const int64_t count = *outputs[1].GetTensorData<int64_t>();
   const int64_t* classes = outputs[2].GetTensorData<int64_t>();
   const float* masks = outputs[3].GetTensorData<float>();
-  const std::vector<int64_t> shape = outputs[3].GetTensorTypeAndShapeInfo().GetShape();  // 1, M, rows, columns
+  const std::vector<int64_t> shape = masks_are.GetShape();  // 1, M, rows, columns
   for (int64_t i = 0; i < count && scores[i] >= least_score; ++i) {
     const Instance found = measure(masks + i * shape[2] * shape[3], shape[2], shape[3], picture, said);
     if (found.area == 0) continue;

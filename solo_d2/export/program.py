@@ -15,7 +15,7 @@ from solo_d2.utils.errors import InputError
 from .fixed import restoring
 from .onnx_file import Description
 
-# Names of an exported model's inputs; the second one is there if the model needs it.
+# Names of an exported model's inputs; only a model that needs sizes has the second one.
 INPUTS = ["images", "sizes"]
 # Largest difference of scores between an exported model and its original; rounding gives about 1e-5.
 _TOLERANCE = 1e-3

@@ -89,7 +89,7 @@ def check_packages() -> None:
 @torch.no_grad()
 def _convert(fixed: FixedInference, step: int) -> Any:
     """Returns the ``onnx.ModelProto`` of a model whose batch, height and width vary."""
-    inputs = example(fixed, 1, step, step)
+    inputs = example(fixed, 1, 4 * step, 4 * step)
     with _quiet():
         names = list(fixed(*inputs))
         exported = torch.onnx.export(

@@ -21,9 +21,19 @@ SMALL = (
     "DATALOADER.NUM_WORKERS 0 TEST.VIS_IMAGES 0 OUTPUT_DIR out"
 ).split()
 
+MAX_LINES_BEFORE_A_STEP = 3
 BUILD = "import sys; sys.path.insert(0, '.'); from setuptools import build_meta; build_meta.build_wheel('.')"
 # What pip writes into the file bin/solo-d2.
 CONSOLE_SCRIPT = "import sys; from solo_d2.__main__ import console_script; sys.exit(console_script())"
+# Many command lines, in one process, which saves the imports of all but one.
+ONE_BY_ONE = """
+import json, sys
+from solo_d2.__main__ import console_script
+for words in json.load(open(sys.argv[1])):
+    sys.argv = ["solo-d2", *words]
+    console_script()
+    print(f"\\ndone: {words}", flush=True)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +69,8 @@ def run(site, tmp_path):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), provider])}
     environment["OMP_NUM_THREADS"] = "1"
 
-    def run_(*words, code=0):
-        command = [sys.executable, "-W", "ignore", "-c", CONSOLE_SCRIPT, *map(str, words)]
+    def run_(*words, code=0, program=CONSOLE_SCRIPT):
+        command = [sys.executable, "-W", "ignore", "-c", program, *map(str, words)]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert done.returncode == code, done.stderr[-3000:]
         assert not code or len(done.stderr.splitlines()) == 1, done.stderr[-3000:]
@@ -77,7 +87,9 @@ def test_wheel_has_the_console_script_and_the_configs(site):
 
 def test_train_evaluate_and_predict(run, site, tmp_path):
     generate_scenes(tmp_path / "datasets" / "scenes", num_train=4, num_val=2, size=64, workers=0)
-    run("train", "--config-file", "quick/solov2_tiny", *SMALL)
+    lines = run("train", "--config-file", "quick/solov2_tiny", *SMALL).splitlines()
+    first = next(index for index, line in enumerate(lines) if "total_loss" in line)
+    assert first <= MAX_LINES_BEFORE_A_STEP, lines[:first]
     weights = ["MODEL.WEIGHTS", "out/model_final.pth"]
     (tmp_path / "out" / "evaluation.json").unlink()
     run("eval", "--config-file", "out/config.yaml", *weights)
@@ -162,8 +174,10 @@ def test_every_command(run, panoptic_set, tmp_path):
         path = tmp_path / "cityscapes" / folder / "val" / "ulm" / f"ulm_000000_000019_{suffix}.png"
         path.parent.mkdir(parents=True)
         Image.fromarray(np.full((8, 8), 26001, np.uint16)).save(path)
-    for name, *words in STEPS:
-        run(*name.split(), *words)
+    lines = [[*name.split(), *map(str, words)] for name, *words in STEPS]
+    (tmp_path / "lines.json").write_text(json.dumps(lines))
+    said = run("lines.json", program=ONE_BY_ONE)
+    assert said.count("\ndone: ") == len(lines)
     for (name, *words), message in REFUSED.items():
         if name == "export" and importlib.util.find_spec("onnxscript"):
             run(*name.split(), *words)

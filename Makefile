@@ -72,7 +72,9 @@ bench: setup
 	$(PY) benchmarks/bench_solov2.py
 	$(PY) benchmarks/bench_matrix_nms.py
 	$(PY) benchmarks/bench_restore.py
+	$(PY) benchmarks/bench_end_to_end.py --precisions fp32
 	$(PY) benchmarks/bench_loader.py
+	$(PY) benchmarks/bench_training_step.py
 	$(PY) benchmarks/bench_solo_memory.py
 	$(PY) benchmarks/bench_condinst.py
 	$(PY) benchmarks/bench_panoptic.py

@@ -1,4 +1,4 @@
-# make setup | demo | photos | test | test-slow | coverage | lint | bench | sanitize | clean: each sets up what it needs.
+# make setup | demo | photos | test | test-slow | coverage | lint | docs | bench | sanitize | clean: each sets up what it needs.
 PYTHON ?= python3
 VENV   ?= .venv
 # constraints-detectron2.txt is the tested set for an environment that has the real Detectron2.
@@ -9,7 +9,7 @@ DEMO   := output/demo
 SCENES := datasets/scenes
 CONFIG := configs/quick/solov2_tiny.yaml
 
-.PHONY: setup demo photos test test-slow coverage lint bench sanitize clean
+.PHONY: setup demo photos test test-slow coverage lint docs bench sanitize clean
 .DELETE_ON_ERROR:
 
 setup: $(VENV)/.ready
@@ -67,6 +67,12 @@ lint: setup
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+# The site of docs/, in output/site.
+docs: setup
+	$(PIP) --no-build-isolation --editable ".[docs]"
+	$(PY) tools/config_keys_page.py
+	$(PY) -m mkdocs build --strict
 
 bench: setup
 	$(PY) benchmarks/bench_solov2.py

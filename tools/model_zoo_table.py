@@ -41,8 +41,9 @@ python train_net.py --config-file configs/SOLOv2/solov2_R50_1x.yaml MODEL.WEIGHT
 python tools/convert_checkpoint.py --input solo_d2://mmdet/solov2_R50_3x --output solov2_R50_3x.safetensors
 ```
 
-Files are downloaded on first use. A broken download resumes, and a file whose name contains a hash is checked
-against it. Without a network, the error says which file to download and where to put it.
+Files are downloaded on first use, those on the Hugging Face Hub [through its cache](hub.md) if
+`huggingface_hub` is installed. A broken download resumes, and a file with a known hash is checked against it.
+Without a network, the error says which file to download and where to put it.
 
 `MODEL.WEIGHTS` also accepts such a file from any path:
 
@@ -67,8 +68,10 @@ computation:
 
 How to read the tables:
 
-- "Published" columns are what the publisher of the table states. "SHA-256" is the part of the hash that is in
-  the file name.
+- "Published" columns are what the publisher of the table states. "SHA-256" is the beginning of the file's
+  hash.
+- "Unknown" sizes and hashes are not recorded here. The host states the size when a download begins, and files
+  on the Hugging Face Hub are checked against the hash that the hub states.
 - Columns from "input" on were measured here by `benchmarks/bench_model_zoo.py`: backbone and heads with
   random weights, on one 4:3 image of the config's test size. They exclude computation that depends on the
   instances of an image (SOLO's mask channels, dynamic convolutions, NMS).
@@ -76,6 +79,7 @@ How to read the tables:
   convolutions and matrix products.
 """
 
+FILE_COLUMNS = ("weights", "size, MiB", "SHA-256")
 MEASURED_COLUMNS = {
     "input": "input",
     "parameters_million": "parameters, M",
@@ -108,6 +112,12 @@ def file_link(published: PublishedFile) -> str:
     return f"[file]({published.url})"
 
 
+def known_facts(published: PublishedFile) -> tuple[str, str]:
+    """Returns a file's size and the beginning of its hash."""
+    size = f"{published.size_mib:.1f}" if published.size_mib else "unknown"
+    return size, published.sha256_start[:8] or "unknown"
+
+
 def model_table(models: list[PublishedFile], rows: dict) -> str:
     """A publisher's models: what it states of them, then what is measured here of their architectures.
 
@@ -116,7 +126,16 @@ def model_table(models: list[PublishedFile], rows: dict) -> str:
         rows: measured values by architecture; a column that none has is left out.
     """
     present = [key for key in MEASURED_COLUMNS if any(key in row for row in rows.values())]
-    header = ["name and config", "method", "backbone", "schedule", "published mask AP", "weights", "SHA-256"]
+    header = [
+        "name and config",
+        "method",
+        "backbone",
+        "schedule",
+        "published mask AP",
+        "weights",
+        "size, MiB",
+        "SHA-256",
+    ]
     lines = []
     for m in models:
         measured = rows.get(architecture_of(m), {})
@@ -126,7 +145,7 @@ def model_table(models: list[PublishedFile], rows: dict) -> str:
                 f"[{m.name}](../configs/zoo/{m.name}.yaml)",
                 *published,
                 file_link(m),
-                m.sha256_start or "–",
+                *known_facts(m),
                 *(shown(measured.get(key)) for key in present),
             ]
         )
@@ -135,10 +154,13 @@ def model_table(models: list[PublishedFile], rows: dict) -> str:
 
 def backbone_table(backbones: list[PublishedFile]) -> str:
     rows = [
-        [f"`{b.address}`", b.backbone, b.schedule, shown(b.published_ap), file_link(b), b.sha256_start or "–"]
+        [f"`{b.address}`", b.backbone, b.schedule, shown(b.published_ap), file_link(b), *known_facts(b)]
         for b in backbones
     ]
-    return table(["MODEL.WEIGHTS", "backbone", "trained", "published VOC box AP", "weights", "SHA-256"], rows)
+    return table(
+        ["MODEL.WEIGHTS", "backbone", "trained", "published VOC box AP", "weights", "size, MiB", "SHA-256"],
+        rows,
+    )
 
 
 def provenance(source: Source) -> str:

@@ -46,6 +46,8 @@ class PublishedFile:
         method: Name such as "SOLOv2 light"; "" for a backbone.
         schedule: "1x" or "3x"; for a backbone, how it was trained.
         published_ap: COCO val2017 mask AP, or VOC box AP for a backbone; None if not stated.
+        size_mib: Size of the file in MiB; None if not known.
+        sha256: Its SHA-256; "" if not known, or not in full.
     """
 
     name: str
@@ -55,6 +57,8 @@ class PublishedFile:
     method: str
     schedule: str
     published_ap: float | None
+    size_mib: float | None = None
+    sha256: str = ""
 
     @property
     def url(self) -> str:
@@ -67,9 +71,9 @@ class PublishedFile:
 
     @property
     def sha256_start(self) -> str:
-        """The beginning of the file's SHA-256 in its name; "" if the name has none."""
+        """The known beginning of the SHA-256, perhaps all of it: stated, or in the name; "" for none."""
         found = _HASH.search(self.file)
-        return found[1] if found else ""
+        return self.sha256 or (found[1] if found else "")
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,8 @@ def load_catalogue() -> Catalogue:
             method=method,
             schedule=schedule,
             published_ap=ap,
+            size_mib=values.get("size_mib"),
+            sha256=values.get("sha256", ""),
         )
 
     models = [entry(v, v["method"], v["schedule"], v["mask_ap"]) for v in content["models"]]

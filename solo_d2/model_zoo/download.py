@@ -8,6 +8,8 @@ import urllib.request
 from http.client import HTTPException
 from pathlib import Path
 
+from tqdm import tqdm
+
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.file_lock import lock_file
 from solo_d2.utils.hashing import hash_file
@@ -107,15 +109,21 @@ def _transfer(url: str, part: Path, max_bytes: int | None) -> None:
         total = _total(response)
         _refuse_size(total or 0, max_bytes, url, part)
         logger.info("%s %s (%s bytes)", "Resuming" if goes_on else "Fetching", url, total or "unknown")
-        with open(part, "ab" if goes_on else "wb") as file:
+        with open(part, "ab" if goes_on else "wb") as file, _progress_bar(part, total, goes_on) as bar:
             if not goes_on:
                 _version_file(part).write_text(_version(response))
             while chunk := response.read(_CHUNK):
-                file.write(chunk)
+                bar.update(file.write(chunk))
                 _refuse_size(file.tell(), max_bytes, url, part)
     size = part.stat().st_size
     if total is not None and size != total:
         raise OSError(f"{size} of {total} bytes arrived")
+
+
+def _progress_bar(part: Path, total: int | None, goes_on: bool) -> tqdm:
+    """Returns the bar of a transfer, which is shown on a terminal only."""
+    done = part.stat().st_size if goes_on else 0
+    return tqdm(desc=part.stem, total=total, initial=done, unit="B", unit_scale=True, disable=None)
 
 
 def _refuse_size(size: int, max_bytes: int | None, url: str, part: Path) -> None:
@@ -169,7 +177,7 @@ def _total(response) -> int | None:
 
 
 def _check(part: Path, sha256_start: str, url: str) -> None:
-    """Removes a web page or a file with another hash than its name states, and raises ``InputError``."""
+    """Removes a web page or a file with another hash than stated, and raises ``InputError``."""
     with open(part, "rb") as file:
         start = file.read(64)
     try:
@@ -185,7 +193,7 @@ def _check(part: Path, sha256_start: str, url: str) -> None:
 
 
 def _checked(target: Path, sha256_start: str, url: str) -> Path:
-    """Returns an existing file; raises ``InputError`` if its hash is not the one in its name."""
+    """Returns an existing file; raises ``InputError`` if its hash is not the stated one."""
     if wrong := _wrong_hash(target, sha256_start):
         raise InputError(
             f"{target} is not the file that was published: {wrong}. Delete it to have {url} fetched, or put "
@@ -199,4 +207,4 @@ def _wrong_hash(path: Path, sha256_start: str) -> str:
     digest = hash_file(path) if sha256_start else ""
     if digest.startswith(sha256_start):
         return ""
-    return f"its SHA-256 begins with {digest[:8]}, its name says {sha256_start}"
+    return f"its SHA-256 begins with {digest[:8]}, {sha256_start[:8]} is stated"

@@ -15,6 +15,7 @@ ROUTES = {
     "create": r"/api/repos/create",
     "check_page": r"/api/validate-yaml",
     "ask_modes": r"/api/models/(?P<repository>[^/]+/[^/]+)/preupload/[^/]+",
+    "describe": r"/api/models/(?P<repository>[^/]+/[^/]+)/revision/[^/]+",  # of huggingface_hub below 1
     "ask_uploads": r"/(?P<repository>[^/]+/[^/]+)\.git/info/lfs/objects/batch",
     "commit": r"/api/models/(?P<repository>[^/]+/[^/]+)/commit/[^/]+",
     "upload": r"/upload/(?P<digest>\w+)",
@@ -133,6 +134,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         modes = {path: "lfs" if self.server.large.fullmatch(path) else "regular" for path in paths}
         rows = [{"path": path, "uploadMode": mode, "shouldIgnore": False} for path, mode in modes.items()]
         self.answer_json({"files": rows})
+
+    def describe(self, repository):
+        self.answer_json({"id": repository, "sha": f"{0:040}", "siblings": [], "tags": []})
 
     def ask_uploads(self, repository):
         rows = [

@@ -99,8 +99,11 @@ def test_form(published):
     assert published.address == f"solo_d2://{published.name}"
     ap = published.published_ap
     assert ap is None or 20 < ap < 70
-    if published.source.title in ("mmdetection", "torchvision"):
-        assert re.fullmatch("[0-9a-f]{8}", published.sha256_start)
+    if published.source.title == "torchvision":
+        start = re.search("-([0-9a-f]{8}).pth", published.file)[1]
+        assert re.fullmatch(f"{start}[0-9a-f]{{56}}", published.sha256_start) and published.size_mib > 40
+    elif published.source.title == "mmdetection":
+        assert re.fullmatch("[0-9a-f]{8}", published.sha256_start) and published.sha256 == ""
     else:
         assert published.sha256_start == ""
 

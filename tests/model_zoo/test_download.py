@@ -83,6 +83,13 @@ def test_fetched_once_and_checked(host, target):
     assert not target.with_name("m.pth.part").exists()
 
 
+def test_a_terminal_shows_a_bar(host, target, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    host.break_after = [300_000]
+    download(host.url, target, DIGEST)
+    assert "m.pth" in (shown := capsys.readouterr().err) and "1.02M/1.02M" in shown
+
+
 def test_goes_on_by_itself(host, target):
     host.break_after = [300_000, 200_000]
     download(host.url, target, DIGEST)
@@ -118,7 +125,7 @@ def test_a_part_that_is_complete_or_longer_than_the_file(host, target, extra):
 
 
 def test_another_file_than_its_name_says(host, target):
-    with pytest.raises(InputError, match=f"SHA-256 begins with {DIGEST}, its name says deadbeef"):
+    with pytest.raises(InputError, match=f"SHA-256 begins with {DIGEST}, deadbeef is stated"):
         download(host.url, target, "deadbeef")
     assert list(target.parent.glob("m.pth")) == [] == list(target.parent.glob("*.part"))
 
@@ -147,7 +154,7 @@ def test_a_file_put_there_by_hand_is_taken(target):
 def test_another_file_put_there_by_hand_is_refused(target):
     target.parent.mkdir()
     target.write_bytes(b"mine")
-    with pytest.raises(InputError, match=f"its name says {DIGEST}. Delete it to have http://") as error:
+    with pytest.raises(InputError, match=f"{DIGEST} is stated. Delete it to have http://") as error:
         download("http://127.0.0.1:9/m.pth", target, DIGEST)
     assert str(target) in str(error.value) and "\n" not in str(error.value)
     assert target.read_bytes() == b"mine"

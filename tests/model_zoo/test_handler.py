@@ -29,7 +29,7 @@ def test_a_fetched_file_is_found(offline, monkeypatch):
     assert path == offline / "solo_d2" / "mmdet" / "solov2_r50_fpn_3x_coco_20220512_125856-fed092d4.pth"
     path.parent.mkdir(parents=True)
     path.write_bytes(b"weights")
-    with pytest.raises(InputError, match="its name says fed092d4. Delete it"):
+    with pytest.raises(InputError, match="fed092d4 is stated. Delete it"):
         read_weight_file(published.address)
     monkeypatch.setattr("solo_d2.model_zoo.download.hash_file", lambda path: "fed092d4" + "0" * 56)
     assert PathManager.get_local_path(published.address) == str(path)

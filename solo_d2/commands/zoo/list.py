@@ -32,6 +32,7 @@ def run(arguments: argparse.Namespace) -> None:
             file.backbone,
             file.schedule,
             file.published_ap,
+            f"{file.size_mib:.0f} MiB" if file.size_mib else "unknown",
         )
         for file in [*catalogue.models.values(), *catalogue.backbones.values()]
     ]
@@ -39,5 +40,5 @@ def run(arguments: argparse.Namespace) -> None:
     rows = [row for row in rows if all(word in " ".join(map(str, row)).lower() for word in wanted)]
     if not rows:
         raise InputError(f"no published model has all of {', '.join(arguments.words)}: leave a word out")
-    headers = ["name", "method", "backbone", "training", "published AP"]
+    headers = ["name", "method", "backbone", "training", "published AP", "size"]
     print(tabulate(rows, headers, missingval="-"))

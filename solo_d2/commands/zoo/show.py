@@ -20,6 +20,7 @@ def build_parser(description: str | None = __doc__) -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> None:
     """Prints the facts."""
     published = load_catalogue().find(arguments.name)
+    start = published.sha256_start
     facts = {
         "method": published.method or "backbone",
         "backbone": published.backbone,
@@ -29,7 +30,8 @@ def run(arguments: argparse.Namespace) -> None:
         "license": published.source.license,
         "MODEL.WEIGHTS": published.address,
         "address": published.url,
-        "SHA-256": f"{published.sha256_start}..." if published.sha256_start else None,
+        "size": f"{published.size_mib:.1f} MiB" if published.size_mib else "unknown",
+        "SHA-256": published.sha256 or (start and f"{start}...") or "unknown",
         "file": local_copy(published) or f"{cached_path(published)} (not downloaded yet)",
     }
     for name, value in facts.items():

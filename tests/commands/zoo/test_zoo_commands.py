@@ -34,7 +34,10 @@ def test_show(run_command, capsys):
     run_command("zoo show", NAME)
     said = capsys.readouterr().out
     assert f"MODEL.WEIGHTS: solo_d2://{NAME}\n" in said and "(not downloaded yet)\n" in said
-    assert "SHA-256: fed092d4...\n" in said
+    assert "SHA-256: fed092d4...\n" in said and "size: unknown\n" in said
+    run_command("zoo show", "torchvision/R18")
+    said = capsys.readouterr().out
+    assert "size: 44.7 MiB\n" in said and "SHA-256: f37072fd47e89c5e82" in said
     with pytest.raises(SystemExit):
         run_command("zoo show", "mmdet/solov2_R5_3x")
     assert "did you mean mmdet/solov2_R50_3x" in capsys.readouterr().err

@@ -75,7 +75,7 @@ def test_pins_satisfy_the_requirements(constraints, setup):
 
 # Distributions that are imported by another name, and imports that are optional.
 DISTRIBUTIONS = {"pil": "pillow", "cv2": "opencv-python-headless", "yaml": "pyyaml"}
-OPTIONAL = {"faster_coco_eval", "supervision"}
+OPTIONAL = {"faster_coco_eval", "huggingface_hub", "supervision"}
 
 
 @pytest.mark.parametrize(

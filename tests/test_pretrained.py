@@ -1,5 +1,6 @@
 """Models that are written to a folder or pushed to a stand-in of the hub, and loaded from there."""
 
+import copy
 import json
 
 import numpy as np
@@ -36,9 +37,17 @@ def random_model(folder, config):
     return predictor
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return random_model(tmp_path_factory.mktemp("made"), "quick/solov2_tiny")
+
+
 @pytest.fixture
-def predictor(tmp_path):
-    return random_model(tmp_path, "quick/solov2_tiny")
+def predictor(made):
+    """A predictor whose settings and classes a test may change."""
+    own = copy.copy(made)
+    own.cfg = made.cfg.clone()
+    return own
 
 
 def assert_equal_results(one, other):

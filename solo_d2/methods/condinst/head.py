@@ -112,7 +112,8 @@ class FCOSHead(nn.Module):
         assert self.controller is not None, "a detector alone has no controller"
         batch, channels = box_features[0].shape[:2]
         rows = [feature.permute(0, 2, 3, 1).flatten(1, 2) for feature in box_features]
-        seen = torch.cat([*rows, rows[0].new_zeros(batch, 1, channels)], dim=1)  # the last row is the padding
+        seen = torch.cat([rows[0].new_zeros(batch, 1, channels), *rows], dim=1)
+        # The first row is the padding.
         taps = _neighborhoods([(x.shape[2], x.shape[3]) for x in box_features], index.device)[index]
         image = torch.arange(batch, device=index.device)[:, None, None] * seen.shape[1]
         patches = seen.flatten(0, 1).index_select(0, (taps + image).flatten())
@@ -135,12 +136,11 @@ class FCOSHead(nn.Module):
 
 
 def _neighborhoods(sizes: Sequence[tuple[int, int]], device: torch.device) -> Tensor:
-    """Returns the locations in the 3x3 window around every location: (K, 9) int64, K outside of the map."""
-    num_points = sum(height * width for height, width in sizes)
-    windows, start = [], 0
+    """Returns the 3x3 window around every location: (K, 9) int64, location + 1, or 0 outside of the map."""
+    windows, start = [], 1
     for height, width in sizes:
         index = torch.arange(height * width, device=device).view(height, width) + start
-        padded = F.pad(index, (1, 1, 1, 1), value=num_points)
+        padded = F.pad(index, (1, 1, 1, 1))
         shifted = [padded[i : i + height, j : j + width] for i in range(3) for j in range(3)]
         windows.append(torch.stack(shifted, dim=2).flatten(0, 1))
         start += height * width

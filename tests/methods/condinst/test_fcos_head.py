@@ -55,6 +55,24 @@ def test_control_is_the_controllers_convolution_at_chosen_locations():
     torch.testing.assert_close(ours, wanted, rtol=1e-5, atol=1e-5)
 
 
+class TwoLevels(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = make_head(num_params=11)
+
+    def forward(self, feature, index):
+        return self.head.control([feature, feature[..., ::2, ::2]], index)
+
+
+def test_control_is_exported_for_any_size():
+    model = TwoLevels()
+    sides = {2: 2 * torch.export.Dim("half_height", max=64), 3: 2 * torch.export.Dim("half_width", max=64)}
+    example = torch.randn(2, 32, 16, 24), torch.randint(0, 480, (2, 7))
+    exported = torch.export.export(model, example, dynamic_shapes=(sides, None)).module()
+    other = torch.randn(2, 32, 10, 14), torch.randint(0, 175, (2, 7))
+    torch.testing.assert_close(exported(*other), model(*other))
+
+
 def test_without_chosen_locations_the_controller_has_zero_gradients():
     head, features = make_head(num_params=11), make_features()
     head.control(features, torch.zeros(2, 0, dtype=torch.int64)).sum().backward()

@@ -87,6 +87,7 @@ def build_heads(name: str, head: dict) -> dict:
         ),
         "mask_in_features": FEATURES[:4],
         "kernel_size": 1,
+        "relative_coordinates": False,
     }
 
 

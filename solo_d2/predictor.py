@@ -19,7 +19,7 @@ from detectron2.modeling import build_model
 
 from .checkpoint import ModelCard, Preprocessing
 from .config import get_cfg
-from .config.loading import load_config
+from .config.loading import is_exported, load_config
 from .data.augmentations.resize import KeepOnePixel
 from .data.datasets.builtin import register_all
 from .data.datasets.coco_format import read_classes
@@ -38,13 +38,6 @@ from .utils.settings import build
 
 _DATA_KEYS = ("DATASETS.TEST", "DATASETS.CUSTOM.TRAIN_JSON", "DATASETS.CUSTOM.VAL_JSON")
 _PRECISION_KEY = "MODEL.INFERENCE.PRECISION"
-# Of exported files, see solo_d2.export.
-_EXPORTED_SUFFIXES = (".onnx", ".xml", ".pt2")
-
-
-def is_exported(config: object) -> bool:
-    """Tells whether a config argument names an exported file."""
-    return isinstance(config, str | os.PathLike) and os.fspath(config).endswith(_EXPORTED_SUFFIXES)
 
 
 class Predictor:

@@ -15,6 +15,13 @@ _MERGE_ERRORS = (KeyError, ValueError, AssertionError, RecursionError, MemoryErr
 _PACKAGE = Path(__file__).resolve().parents[1]
 # In an installed package, and in a checkout.
 _HOMES = (_PACKAGE / "model_zoo" / "configs", _PACKAGE.parent / "configs")
+# Of exported files, which hold their config; see solo_d2.export.
+_EXPORTED_SUFFIXES = (".onnx", ".xml", ".pt2")
+
+
+def is_exported(config: object) -> bool:
+    """Tells whether a config argument names an exported file."""
+    return isinstance(config, str | os.PathLike) and os.fspath(config).endswith(_EXPORTED_SUFFIXES)
 
 
 def load_config(config: CfgNode | str | os.PathLike = "", opts: Sequence[str] = ()) -> CfgNode:

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import torch
 
-from solo_d2.config.loading import load_config
+from solo_d2.config.loading import is_exported, load_config
 from solo_d2.engine.cli import prepare_parser
 from solo_d2.engine.flag_types import share, whole
-from solo_d2.predictor import is_exported
 from solo_d2.utils.errors import InputError
 from solo_d2.utils.json_file import write_json
 from solo_d2.utils.output_paths import output_paths, refuse_overwriting

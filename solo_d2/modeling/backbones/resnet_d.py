@@ -4,9 +4,8 @@ Against Detectron2's ResNet, three 3x3 convolutions replace the 7x7, and shortcu
 their 1x1 convolution instead of dropping three quarters of their input.
 """
 
-import fvcore.nn.weight_init as weight_init
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from detectron2.config import CfgNode
 from detectron2.layers import CNNBlockBase, Conv2d, ShapeSpec, get_norm
@@ -35,7 +34,7 @@ class DeepStem(CNNBlockBase):
             for low, high, stride in widths
         )
         for conv in (self.conv1, self.conv2, self.conv3):
-            weight_init.c2_msra_fill(conv)
+            nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps (B, in_channels, H, W) to (B, out_channels, H / 4, W / 4)."""
@@ -54,7 +53,7 @@ class PooledShortcut(Conv2d):
 
 def _pooled(conv: Conv2d) -> PooledShortcut:
     pooled = PooledShortcut(conv.in_channels, conv.out_channels, 1, bias=False, norm=conv.norm)
-    weight_init.c2_msra_fill(pooled)
+    nn.init.kaiming_normal_(pooled.weight, mode="fan_out", nonlinearity="relu")
     return pooled
 
 

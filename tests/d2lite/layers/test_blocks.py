@@ -22,6 +22,7 @@ def test_block_knows_its_shape_and_freezes():
     assert isinstance(block.norm, FrozenBatchNorm2d)
 
 
+@pytest.mark.d2lite_only
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script")
 @pytest.mark.parametrize("name", ["msra_fill", "xavier_fill"])
 @pytest.mark.parametrize("bias", [False, True])

@@ -19,12 +19,7 @@ _OLD_PICKLE = ".pkl"
 
 def training_card(cfg: CfgNode) -> ModelCard:
     """Returns the card of the model that a config trains; its data sets must have been loaded."""
-    return ModelCard(
-        categories=_trained_categories(cfg),
-        architecture=cfg.MODEL.META_ARCHITECTURE,
-        score_thresholds=score_thresholds(cfg),
-        version=__version__,
-    )
+    return _card(cfg, _trained_categories(cfg))
 
 
 def score_thresholds(cfg: CfgNode) -> dict[str, float]:
@@ -76,7 +71,10 @@ def categories_of(metadata: Metadata, with_stuff: bool) -> tuple[Category, ...]:
 
 def card_of(cfg: CfgNode, classes: Metadata) -> ModelCard:
     """Returns the card of a config's trained model with the classes of :func:`categories_of`."""
-    categories = categories_of(classes, meta_architecture(cfg).is_panoptic)
+    return _card(cfg, categories_of(classes, meta_architecture(cfg).is_panoptic))
+
+
+def _card(cfg: CfgNode, categories: tuple[Category, ...]) -> ModelCard:
     return ModelCard(categories, cfg.MODEL.META_ARCHITECTURE, score_thresholds(cfg), __version__)
 
 

@@ -1,6 +1,5 @@
 """The page of config keys is complete and up to date."""
 
-import importlib.util
 import re
 from pathlib import Path
 
@@ -11,14 +10,6 @@ from solo_d2.config import get_cfg
 from solo_d2.config.loading import flatten
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="module")
-def tool():
-    spec = importlib.util.spec_from_file_location("config_keys_page", ROOT / "tools" / "config_keys_page.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_page_is_up_to_date(run_tool):

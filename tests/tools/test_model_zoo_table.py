@@ -1,6 +1,5 @@
 """The page is what the script makes of the data."""
 
-import importlib.util
 import json
 import re
 from pathlib import Path
@@ -11,14 +10,6 @@ from solo_d2.model_zoo import load_catalogue
 from solo_d2.model_zoo.catalogue import architectures
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="module")
-def tool():
-    spec = importlib.util.spec_from_file_location("model_zoo_table", ROOT / "tools" / "model_zoo_table.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_page_is_up_to_date(run_tool):
